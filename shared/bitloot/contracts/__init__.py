@@ -1,0 +1,1 @@
+"""The contracts between services: topics, the records on them, and their JSON examples."""

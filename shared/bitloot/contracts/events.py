@@ -1,0 +1,246 @@
+"""The events of an order: all that `orders.events.v1` carries, keyed by order id.
+
+Facts, in the past tense. Events that come from outside (`order.placed`, `payment.updated`,
+`kinguin.notified`) have ids derived from their content; outcomes of effects have ids derived from
+the effect, so that the same fact told twice is one event.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bitloot.contracts.base import Instant, Model, Record, Text
+from bitloot.contracts.sealed import SealedCode
+from bitloot.ids import EffectId, ItemId, MessageId, OrderId, PaymentId, ProductId, ReservationId
+from bitloot.money import Amount, Currency
+
+
+class OrderRecord(Record):
+    """A record about one order, whose id is also the record's key."""
+
+    order_id: OrderId
+
+
+class OrderItem(Model):
+    """One line of an order: `quantity` keys of one product. `unit_price` is in the order's currency."""
+
+    item_id: ItemId
+    product_id: ProductId
+    title: str
+    quantity: Annotated[int, Field(ge=1, le=1000)]
+    unit_price: Amount
+
+
+class OrderPlaced(OrderRecord):
+    """The shop placed an order. `request_hash` tells a repeated request from another one under the same key."""
+
+    type: Literal["order.placed"] = "order.placed"
+    email: str
+    currency: Currency
+    items: Annotated[tuple[OrderItem, ...], Field(min_length=1)]
+    total: Amount
+    request_hash: str
+    pay_url: str | None = None
+    invoice_id: str | None = None
+
+
+class PaymentStatus(StrEnum):
+    """NOWPayments' words. What it may say beyond them is `unknown` and changes nothing."""
+
+    WAITING = "waiting"
+    CONFIRMING = "confirming"  # seen on chain
+    CONFIRMED = "confirmed"
+    SENDING = "sending"  # on its way to our wallet
+    PARTIALLY_PAID = "partially_paid"  # settled, but less than asked
+    FINISHED = "finished"  # settled: the only one that pays an order
+    FAILED = "failed"
+    EXPIRED = "expired"
+    REFUNDED = "refunded"
+    CANCELED = "canceled"  # the merchant's mark on a partial payment; `cancelled` is read as this
+    UNKNOWN = "unknown"
+
+
+class PaymentUpdated(OrderRecord):
+    """A verified notification (or a read) told a payment's status.
+
+    `price_*` is what the order costs as NOWPayments has it; `pay_*` what was asked in coins;
+    `actually_paid` what came. `parent_payment_id` is set on repeated deposits and wrong assets.
+    """
+
+    type: Literal["payment.updated"] = "payment.updated"
+    payment_id: PaymentId
+    parent_payment_id: PaymentId | None = None
+    invoice_id: str | None = None
+    status: PaymentStatus
+    provider_status: str
+    price_amount: Amount | None = None
+    price_currency: Currency | None = None
+    pay_amount: Amount | None = None
+    pay_currency: Currency | None = None
+    actually_paid: Amount | None = None
+    outcome_amount: Amount | None = None
+    outcome_currency: Currency | None = None
+    provider_updated_at: Instant | None = None
+    source: Literal["notification", "poll"] = "notification"
+
+
+class Notice(StrEnum):
+    """What a Kinguin notification says about a reservation."""
+
+    RESERVE = "reserve"
+    GIVE = "give"
+    DELIVERED = "delivered"
+    CANCEL = "cancel"
+    REVERSED = "reversed"
+    UNKNOWN = "unknown"  # recorded, changes nothing
+
+
+class KinguinNotified(OrderRecord):
+    """Kinguin sent a notification about one of the order's purchases; codes in it are sealed already.
+
+    At least one of `external_id` (ours, which starts with the order id) and `reservation_id` is set.
+    """
+
+    type: Literal["kinguin.notified"] = "kinguin.notified"
+    notice: Notice
+    provider_status: str
+    reservation_id: ReservationId | None = None
+    external_id: str | None = None
+    codes: tuple[SealedCode, ...] = ()
+    provider_updated_at: Instant | None = None
+
+
+class Outcome(OrderRecord):
+    """What became of an effect. It takes `effect_id` out of the order's outbox."""
+
+    effect_id: EffectId
+
+
+class PurchasePlaced(Outcome):
+    """Kinguin has a reservation for the item; `given` tells whether it is bought as well."""
+
+    type: Literal["purchase.placed"] = "purchase.placed"
+    item_id: ItemId
+    reservation_id: ReservationId
+    given: bool
+    provider_status: str = ""
+
+
+class FoundReservation(Model):
+    """A purchase that a look-up found under our external id. `canceled` ones have bought nothing."""
+
+    reservation_id: ReservationId
+    given: bool
+    canceled: bool = False
+    provider_status: str = ""
+
+
+class PurchasesFound(Outcome):
+    """Kinguin was asked what it has under our external id; an empty answer means nothing (yet)."""
+
+    type: Literal["purchases.found"] = "purchases.found"
+    item_id: ItemId
+    reservations: tuple[FoundReservation, ...]
+
+
+class ReservationGiven(Outcome):
+    """A reservation that was made before is now bought."""
+
+    type: Literal["reservation.given"] = "reservation.given"
+    item_id: ItemId
+    reservation_id: ReservationId
+
+
+class CodesReceived(Outcome):
+    """The item's codes, sealed, in the provider's order."""
+
+    type: Literal["codes.received"] = "codes.received"
+    item_id: ItemId
+    reservation_id: ReservationId
+    codes: Annotated[tuple[SealedCode, ...], Field(min_length=1)]
+
+
+class CodesPending(Outcome):
+    """Kinguin has the purchase but not all of its codes yet."""
+
+    type: Literal["codes.pending"] = "codes.pending"
+    item_id: ItemId
+    reservation_id: ReservationId
+    provider_status: str = ""
+
+
+class KeysStored(Outcome):
+    """The order's codes are in R2. `sha256` is of the object's bytes, in hex."""
+
+    type: Literal["keys.stored"] = "keys.stored"
+    object_key: str
+    sha256: str
+    codes: int
+
+
+class MailSent(Outcome):
+    """The mail provider accepted a mail (which is not yet its delivery)."""
+
+    type: Literal["mail.sent"] = "mail.sent"
+    message_id: MessageId
+    provider_message_id: str
+
+
+class Failure(StrEnum):
+    """How an effect failed, and so what may follow."""
+
+    TRANSIENT = "transient"  # known to have had no effect: the same may be tried again
+    REFUSED = "refused"  # a final no: a human must decide
+    UNKNOWN = "unknown"  # it may have happened: ask before anything else
+
+
+class EffectFailed(Outcome):
+    """An effect failed. `cause` is a stable word (`bitloot.errors.Cause`), `retry_after` is in seconds."""
+
+    type: Literal["effect.failed"] = "effect.failed"
+    item_id: ItemId | None = None
+    failure: Failure
+    cause: str
+    detail: Text = ""
+    retry_after: float | None = None
+
+
+class KeysRevealed(OrderRecord):
+    """The buyer pressed "Reveal key" on the order page."""
+
+    type: Literal["keys.revealed"] = "keys.revealed"
+
+
+class ReprocessRequested(OrderRecord):
+    """An admin asked to go on with an order that waits for a human. One `action_id` is one click."""
+
+    type: Literal["reprocess.requested"] = "reprocess.requested"
+    action_id: str
+    actor: str
+    reason: Text = ""
+
+
+class TimerFired(OrderRecord):
+    """A time that the order had set itself (`Order.wake_at`) has come."""
+
+    type: Literal["timer.fired"] = "timer.fired"
+
+
+OrderEvent = Annotated[
+    OrderPlaced
+    | PaymentUpdated
+    | KinguinNotified
+    | PurchasePlaced
+    | PurchasesFound
+    | ReservationGiven
+    | CodesReceived
+    | CodesPending
+    | KeysStored
+    | MailSent
+    | EffectFailed
+    | KeysRevealed
+    | ReprocessRequested
+    | TimerFired,
+    Field(discriminator="type"),
+]

@@ -1,0 +1,170 @@
+"""The public state of an order: `orders.state.v1`, compacted, keyed by order id.
+
+A snapshot, without codes in any form: Postgres and the order page are filled from it.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bitloot.contracts.base import Instant, Model, Text
+from bitloot.contracts.events import OrderRecord, PaymentStatus
+from bitloot.ids import ItemId, MessageId, PaymentId, ProductId, ReservationId
+from bitloot.money import Amount, Currency
+
+
+class OrderStatus(StrEnum):
+    """Where an order is. The last four never change again."""
+
+    UNPLACED = "unplaced"  # something was heard of it before the order itself
+    AWAITING_PAYMENT = "awaiting_payment"
+    PAID = "paid"  # nothing asked of Kinguin yet
+    PURCHASING = "purchasing"  # some item's codes are missing
+    DELIVERING = "delivering"  # codes are being stored and mailed
+    NEEDS_REVIEW = "needs_review"  # a human must decide
+    FULFILLED = "fulfilled"  # stored and mailed
+    CANCELED = "canceled"  # nobody paid in time
+    REFUNDED = "refunded"  # the money went back before a key was bought
+    FAILED = "failed"  # the payment failed for good, nothing was paid
+
+
+CLOSED = frozenset({OrderStatus.FULFILLED, OrderStatus.CANCELED, OrderStatus.REFUNDED, OrderStatus.FAILED})
+
+
+class ItemStatus(StrEnum):
+    """Where an item is."""
+
+    WAITING = "waiting"  # not paid, or not asked for yet
+    BUYING = "buying"  # asked for, no answer yet
+    RESERVED = "reserved"  # reserved, not bought yet
+    BOUGHT = "bought"  # bought, codes not here yet
+    RECEIVED = "received"  # codes here, sealed
+    STORED = "stored"  # codes in R2
+    FAILED = "failed"  # could not be bought: see the order's review
+    CANCELED = "canceled"  # Kinguin canceled or reversed it
+
+
+class ReservationStatus(StrEnum):
+    """What we know of a reservation at Kinguin."""
+
+    RESERVED = "reserved"
+    GIVEN = "given"
+    DELIVERED = "delivered"
+    CANCELED = "canceled"
+    REVERSED = "reversed"
+
+
+class PaymentVerdict(StrEnum):
+    """What a payment means for its order."""
+
+    OPEN = "open"  # not settled
+    ACCEPTED = "accepted"  # paid the order
+    MISMATCH = "mismatch"  # price or currency is not the order's
+    UNDERPAID = "underpaid"  # settled with less than asked
+    EXTRA = "extra"  # more money for an order that was paid, or a deposit of its own
+    LATE = "late"  # came after the payment had ended
+    ENDED = "ended"  # expired, failed, refunded or canceled
+
+
+class ItemState(Model):
+    """An item as the public sees it."""
+
+    item_id: ItemId
+    position: int
+    product_id: ProductId
+    title: str
+    quantity: int
+    unit_price: Amount
+    status: ItemStatus
+    reservation_id: ReservationId | None = None
+
+
+class ReservationState(Model):
+    """A reservation and how far it came, with times."""
+
+    reservation_id: ReservationId
+    item_id: ItemId
+    status: ReservationStatus
+    reserved_at: Instant
+    given_at: Instant | None = None
+    delivered_at: Instant | None = None
+    ended_at: Instant | None = None
+
+
+class PaymentState(Model):
+    """A payment, its last status and what it means."""
+
+    payment_id: PaymentId
+    parent_payment_id: PaymentId | None = None
+    invoice_id: str | None = None
+    status: PaymentStatus
+    provider_status: str
+    verdict: PaymentVerdict
+    price_amount: Amount | None = None
+    price_currency: Currency | None = None
+    pay_amount: Amount | None = None
+    pay_currency: Currency | None = None
+    actually_paid: Amount | None = None
+    outcome_amount: Amount | None = None
+    outcome_currency: Currency | None = None
+    first_seen_at: Instant
+    updated_at: Instant
+
+
+class KeyState(Model):
+    """One delivered code: where it is, never what it is. `position` counts within the item from 1."""
+
+    item_id: ItemId
+    position: int
+    storage_ref: str
+    created_at: Instant
+    viewed_at: Instant | None = None
+
+
+class Review(Model):
+    """Why an order waits for a human."""
+
+    cause: str
+    detail: Text
+    item_id: ItemId | None = None
+    since: Instant
+
+
+class Incident(Model):
+    """Something that a human must hear of though the order goes on or has ended."""
+
+    cause: str
+    detail: Text
+    at: Instant
+
+
+class OrderSnapshot(OrderRecord):
+    """An order's whole public state. `version` grows by one with every change: the newest wins."""
+
+    type: Literal["order.state"] = "order.state"
+    version: Annotated[int, Field(ge=1)]
+    status: OrderStatus
+    email: str | None = None
+    currency: Currency | None = None
+    total: Amount | None = None
+    request_hash: str | None = None
+    pay_url: str | None = None
+    invoice_id: str | None = None
+    items: tuple[ItemState, ...] = ()
+    payments: tuple[PaymentState, ...] = ()
+    reservations: tuple[ReservationState, ...] = ()
+    keys: tuple[KeyState, ...] = ()
+    object_key: str | None = None
+    message_id: MessageId | None = None
+    review: Review | None = None
+    incidents: tuple[Incident, ...] = ()
+    placed_at: Instant | None = None
+    paid_at: Instant | None = None
+    purchased_at: Instant | None = None
+    received_at: Instant | None = None
+    stored_at: Instant | None = None
+    mailed_at: Instant | None = None
+    revealed_at: Instant | None = None
+    closed_at: Instant | None = None
+    updated_at: Instant
