@@ -1,0 +1,168 @@
+"""Settings: one frozen class per service, read from the environment once, in `__main__`, and passed down.
+
+A service combines the parts it needs and adds its own fields; a field's description says what to set it to::
+
+    class Settings(KafkaSettings, HttpSettings):
+        shop_token: Secrets = Field(description="the shop's bearer token, the current one first")
+
+    settings = Settings.load()
+
+A missing or malformed setting ends the start-up with one sentence per setting. Values are never echoed.
+"""
+
+import os
+import socket
+import sys
+from typing import Annotated, Any, Literal, NoReturn, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+EXIT_BAD_SETTINGS = 2  # the same as a bad command line
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part for part in (piece.strip() for piece in value.split(",")) if part)
+    return value
+
+
+def _not_empty(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise ValueError("it names nothing")
+    return values
+
+
+def _strip(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _filled(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value():
+        raise ValueError("it is empty")
+    return value
+
+
+def _base_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("it is not an http or https address")
+    if parts.query or parts.fragment:
+        raise ValueError("it has a query or a fragment")
+    return value.rstrip("/")
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+Secret = Annotated[SecretStr, BeforeValidator(_strip), AfterValidator(_filled)]
+"""One secret, surrounding white space removed, never empty."""
+
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), AfterValidator(_not_empty)]
+"""Comma-separated secrets, the current one first, then those still accepted; never empty."""
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""Comma-separated words; may be empty."""
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+"""An http or https address without its trailing slash, so that paths are appended with one."""
+
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
+
+
+class Settings(BaseSettings):
+    """What every process has: frozen, read from the environment only, unknown variables ignored."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,  # `NAME=` means "not set": an empty secret must never be accepted
+        str_strip_whitespace=True,
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
+
+    service_instance: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
+        description="a name for this process that no other running process has",
+    )
+    log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments (for tests), then the environment; no files."""
+        return init_settings, env_settings
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment; print one sentence for each bad setting to stderr and exit with status 2."""
+        try:
+            return cls()
+        except ValidationError as error:
+            complaints = [_complaint(cls, details) for details in error.errors()]
+        except SettingsError:
+            # Raised when a variable is not the JSON that a complex field wants. Our list types never do that.
+            complaints = [f"A setting of {cls.__name__} is not valid JSON."]
+        return _refuse(complaints)
+
+
+class KafkaSettings(Settings):
+    """For processes that talk to Kafka."""
+
+    kafka_bootstrap_servers: str = Field(description="host:port of one or more brokers, separated by commas")
+
+
+class PostgresSettings(Settings):
+    """For processes that talk to PostgreSQL."""
+
+    database_url: Secret = Field(
+        description="the database's address, as postgresql://user:password@host:port/name"
+    )
+
+
+class HttpSettings(Settings):
+    """For processes that answer HTTP, if only health and metrics."""
+
+    http_host: str = Field("127.0.0.1", description="the address to listen on")
+    http_port: int = Field(8080, ge=0, le=65535, description="the port to listen on, or 0 for any free one")
+
+
+def _complaint(cls: type[Settings], details: ErrorDetails) -> str:
+    field = str(details["loc"][0]) if details["loc"] else ""
+    if field not in cls.model_fields:
+        return f"The settings contradict each other: {details['msg'].removeprefix('Value error, ')}."
+    name = field.upper()
+    description = cls.model_fields[field].description
+    fix = f" Set it to {description}." if description else ""
+    if details["type"] == "missing":
+        return f"{name} is not set.{fix}"
+    return f"{name} cannot be used: {_reason(details, os.environ.get(name, ''))}.{fix}"
+
+
+def _reason(details: ErrorDetails, value: str) -> str:
+    reason = details["msg"].removeprefix("Value error, ").rstrip(".")
+    # Some validators quote what they were given.
+    quotes = any(part in reason for part in (value, *value.split(",")) if part.strip())
+    return "its value is malformed" if quotes else reason[:1].lower() + reason[1:]
+
+
+def _refuse(complaints: list[str]) -> NoReturn:
+    for complaint in complaints:
+        sys.stderr.write(f"{complaint}\n")
+    raise SystemExit(EXIT_BAD_SETTINGS)
