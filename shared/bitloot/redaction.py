@@ -1,0 +1,126 @@
+"""Takes secrets out of whatever is about to be written to a log.
+
+Two nets: the name of a field (`authorization`, `codes`, `api_key`), and the look of a text (bearer tokens,
+signatures of signed links, order page tokens, passwords in addresses, codes in quoted JSON). They are the
+last line of defense, not a license to log a secret.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache
+from typing import Final
+from uuid import UUID
+
+from pydantic import SecretBytes, SecretStr
+
+REDACTED: Final = "[redacted]"
+
+_MAX_DEPTH = 8  # deeper than any log line needs; also ends cycles
+_MAX_TEXT = 20_000  # characters; tracebacks fit, bodies do not belong here
+
+# fmt: off
+_SECRET_WORDS = frozenset((
+    "auth", "authorization", "cookie", "credential", "credentials", "password", "passwd", "pwd", "passphrase",
+    "secret", "secrets", "token", "tokens", "serial", "serials", "signature", "sig", "apikey", "privatekey",
+    "bearer", "jwt",
+))
+# Words that are harmless in company ("status_code", "record_key") and secret alone or after one of _OWNERS.
+_ALONE = frozenset(("code", "codes", "key", "keys", "pin", "pins"))
+_OWNERS = frozenset((
+    "activation", "access", "api", "auth", "cd", "encryption", "game", "license", "plain", "private", "product",
+    "redeem", "sealing", "secret", "signing", "steam",
+))
+_ABOUT = frozenset((
+    "id", "ids", "count", "at", "age", "name", "type", "index", "kind", "length", "present",
+))
+# fmt: on
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+
+_NAMES = (
+    r"codes?|keys?|serials?|plain|token|access_token|refresh_token|id_token|secret|client_secret|password|"
+    r"authorization|api_?key|x-api-key|x-auth-token|x-event-secret|signature"
+)
+_LOOKS: Final = (
+    # pydantic quotes what it refused
+    (re.compile(r"input_value=.*?(?=, input_type=)", re.DOTALL), f"input_value={REDACTED}"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+"), rf"\1 {REDACTED}"),
+    # a member of quoted JSON or of a Python dict; lists are taken whole
+    (
+        re.compile(
+            rf"""(?ix)(\\?["'](?:{_NAMES})\\?["']\s*:\s*)
+                 (\[[^\]]*\]? | \\?"(?:[^"\\]|\\.)*\\?"? | '(?:[^'\\]|\\.)*'? | [^\s,}}\]]+)"""
+        ),
+        rf"\1{REDACTED}",
+    ),
+    # signed links, other queries, and what looks like one
+    (
+        re.compile(
+            r"(?i)((?:[?&](?:code|key|sig)|(?<![\w-])(?:x-amz-(?:signature|credential|security-token)|signature|"
+            r"token|access_token|api_?key|secret|client_secret|password))=)[^&\s\"'<>]+"
+        ),
+        rf"\1{REDACTED}",
+    ),
+    (re.compile(r"(/o/)[\w-]{16,}"), rf"\1{REDACTED}"),  # order page tokens
+    (re.compile(r"(://[^/\s:@]*:)[^/\s@]+@"), rf"\1{REDACTED}@"),  # passwords in addresses
+    (re.compile(r"\b(whsec_|whsk_|re_)[\w+/=]{8,}"), rf"\1{REDACTED}"),  # Svix secrets, Resend keys
+)
+# Most texts match none of the above; one quick look decides.
+_SUSPICIOUS = re.compile(r"(?i)input_value=|bearer|basic|[\"']\s*:|\w=|/o/|://|whs[ek]|re_")
+
+
+@lru_cache(maxsize=1024)
+def is_secret_name(name: str) -> bool:
+    """Tell whether a field of this name is kept out of logs whatever it holds."""
+    words = [word.lower() for word in _WORD.findall(name)]
+    if not words or (len(words) > 1 and words[-1] in _ABOUT):
+        return False
+    if not _SECRET_WORDS.isdisjoint(words):
+        return True
+    return words[-1] in _ALONE and (len(words) == 1 or words[-2] in _OWNERS)
+
+
+def clean_text(text: str) -> str:
+    """Return the text with everything that looks like a secret replaced, cut to a bounded length."""
+    if len(text) > _MAX_TEXT:
+        text = f"{text[:_MAX_TEXT]}... ({len(text)} characters)"
+    if _SUSPICIOUS.search(text):
+        for look, replacement in _LOOKS:
+            text = look.sub(replacement, text)
+    return text
+
+
+def clean(value: object, depth: int = 0) -> object:  # noqa: C901, PLR0911 - a case for each kind
+    """Return a value that JSON can hold and that shows no secret."""
+    match value:
+        case Enum():
+            return clean(value.value, depth)
+        case None | bool() | int() | float():
+            return value
+        case str():
+            return clean_text(value)
+        case SecretStr() | SecretBytes():
+            return REDACTED
+        case bytes() | bytearray() | memoryview():
+            return f"<{len(value)} bytes>"
+        case Decimal() | UUID():
+            return str(value)
+        case datetime() | date():
+            return value.isoformat()
+        case _ if depth >= _MAX_DEPTH:
+            return "..."
+        case Mapping():
+            return {str(key): clean_field(str(key), each, depth + 1) for key, each in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [clean(each, depth + 1) for each in value]
+        case _:
+            return clean_text(repr(value))
+
+
+def clean_field(name: str, value: object, depth: int = 0) -> object:
+    """Return what a field of this name may show."""
+    if value is None or isinstance(value, bool) or not is_secret_name(name):
+        return clean(value, depth)
+    return REDACTED
