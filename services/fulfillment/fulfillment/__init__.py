@@ -1,0 +1,1 @@
+"""Decides the life of an order, and buys its keys."""

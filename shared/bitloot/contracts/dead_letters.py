@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from bitloot.contracts.base import Record
 
 
@@ -22,7 +24,7 @@ class DeadLetter(Record):
     value_length: int
     value_sha256: str
     value_cut: bool = False
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default_factory=dict)
     reason: str
     error: str
     stack: str = ""

@@ -99,3 +99,4 @@ class SendMail(EffectRecord):
 
 Delivery = Annotated[StoreKeys | SendMail, Field(discriminator="type")]
 Effect = BuyKey | GiveReservation | LookUpPurchase | FetchCodes | StoreKeys | SendMail
+"""Any effect that `decide` can ask for."""

@@ -1,0 +1,961 @@
+"""The life of one order, as a pure function: (state, event) -> (new state, effects).
+
+Order of this module: policy, state, `decide` with one function per kind of event, `pending` and
+`wake_at`, and at the end the small functions that all of them share.
+
+What holds, whatever comes in and however often:
+
+- Every effect that `decide` returns stands in the new state's outbox, and leaves it only when an event
+  with its outcome comes back. `pending(state)` gives all that were asked for and are still owed: handling
+  an event again changes nothing, and then the shell sends these again.
+- An effect's id is made of order, item, kind and attempt, so a repeat is known as one.
+- A purchase is asked for again only when the one before is known to have bought nothing.
+- Closed orders stay closed; what happens to them afterwards becomes an incident.
+
+Time comes in with the event. Nothing here reads a clock, rolls dice, logs or waits.
+"""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, assert_never
+
+from bitloot.contracts.effects import (
+    BuyKey,
+    Effect,
+    FetchCodes,
+    GiveReservation,
+    ItemKeys,
+    LookUpPurchase,
+    MailItem,
+    SendMail,
+    StoreKeys,
+)
+from bitloot.contracts.events import (
+    CodesPending,
+    CodesReceived,
+    EffectFailed,
+    Failure,
+    KeysRevealed,
+    KeysStored,
+    KinguinNotified,
+    MailSent,
+    Notice,
+    OrderEvent,
+    OrderPlaced,
+    PaymentStatus,
+    PaymentUpdated,
+    PurchasePlaced,
+    PurchasesFound,
+    ReprocessRequested,
+    ReservationGiven,
+    TimerFired,
+)
+from bitloot.contracts.sealed import SealedCode
+from bitloot.contracts.state import (
+    CLOSED,
+    Incident,
+    ItemStatus,
+    KeyState,
+    OrderStatus,
+    PaymentState,
+    PaymentVerdict,
+    ReservationState,
+    ReservationStatus,
+    Review,
+)
+from bitloot.ids import (
+    EffectId,
+    ItemId,
+    MessageId,
+    OrderId,
+    ProductId,
+    ReservationId,
+    effect_id,
+    external_id,
+    message_id,
+)
+
+# --- Policy ---------------------------------------------------------------------------------------
+
+
+class Kind(StrEnum):
+    """The kinds of effects, as they stand in effect ids."""
+
+    BUY = "buy"
+    GIVE = "give"
+    LOOK_UP = "look_up"
+    FETCH = "fetch"
+    STORE = "store"
+    MAIL = "mail"
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How an effect is retried: `tries` in a series, none later than `patience` after the first.
+
+    The wait before try n+1 is `base` times 2^(n-1), at most `cap`, plus up to a quarter of jitter.
+    """
+
+    base: timedelta
+    cap: timedelta
+    tries: int
+    patience: timedelta
+
+
+_DAY = timedelta(days=1)
+_CALL = Retry(timedelta(seconds=1), timedelta(seconds=60), tries=5, patience=_DAY)
+# R2 and the mail provider may be away for hours and nothing is at stake but time: patience counts, not tries. Mail
+# stops before the 24 h for which Resend remembers an Idempotency-Key (contract "Resend", section 3).
+_DELIVERY = Retry(timedelta(seconds=1), timedelta(minutes=5), tries=1000, patience=timedelta(hours=22))
+
+RETRIES = {kind: _DELIVERY if kind in {Kind.STORE, Kind.MAIL} else _CALL for kind in Kind}
+POLLING = Retry(timedelta(seconds=2), timedelta(minutes=5), tries=10_000, patience=_DAY)
+"""Asking for codes that are not there yet is no failure: Kinguin's webhook usually comes first."""
+LOOK_UPS = Retry(timedelta(seconds=5), timedelta(minutes=1), tries=3, patience=_DAY)
+"""After an unknown outcome Kinguin is asked this often before nothing counts as nothing: a search may lag."""
+FIRST_LOOK_UP = timedelta(seconds=2)
+REDRIVE = Retry(timedelta(minutes=1), timedelta(minutes=10), tries=0, patience=_DAY)
+"""An effect without an outcome is sent again after this; the worker's claim makes that harmless."""
+UNPAID_FOR = timedelta(days=8)
+"""A floating-rate payment lives 7 days (contract "NOWPayments", section 2); a day for the last notification."""
+STUCK_AFTER = _DAY
+TOLERANCE = Decimal("0.01")
+"""The part of the asked coins that may be missing from a `finished` payment."""
+REMEMBERED_ACTIONS = 32
+CURED_BY_CODES = frozenset({"stuck", "supplier_slow", "unknown_outcome"})
+"""Reviews that end by themselves when the codes come after all."""
+
+
+# --- State ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An entry of the outbox: one try of an effect, and when it is to be sent (again).
+
+    `tries` counts within a series of retries and begins anew when an admin steps in; `attempt` never does.
+    """
+
+    kind: Kind
+    item_id: ItemId | None
+    attempt: int
+    since: datetime
+    due_at: datetime
+    series_since: datetime
+    tries: int = 1
+    emissions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line of the order, what was bought for it and its sealed codes until they are stored.
+
+    `tries` counts the tries of the present step (buy, then give) that ended without a known outcome.
+    """
+
+    item_id: ItemId
+    position: int
+    product_id: ProductId
+    title: str
+    quantity: int
+    unit_price: Decimal
+    status: ItemStatus = ItemStatus.WAITING
+    purchase: int = 1
+    reservation_id: ReservationId | None = None
+    tries: int = 0
+    look_ups: int = 0
+    codes: tuple[SealedCode, ...] = ()
+
+    @property
+    def external_id(self) -> str:
+        """Return what Kinguin knows this purchase by."""
+        return external_id(self.item_id, self.purchase)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """All that is known of an order. Version 0 is an order that nothing was heard of."""
+
+    order_id: OrderId
+    version: int = 0
+    status: OrderStatus = OrderStatus.UNPLACED
+    email: str = ""
+    currency: str = ""
+    total: Decimal = Decimal(0)
+    request_hash: str = ""
+    pay_url: str | None = None
+    invoice_id: str | None = None
+    items: tuple[Item, ...] = ()
+    payments: tuple[PaymentState, ...] = ()
+    reservations: tuple[ReservationState, ...] = ()
+    keys: tuple[KeyState, ...] = ()
+    object_key: str | None = None
+    mail_number: int = 1
+    outbox: tuple[Owed, ...] = ()
+    attempts: dict[str, int] = field(default_factory=dict)
+    review: Review | None = None
+    incidents: tuple[Incident, ...] = ()
+    actions: tuple[str, ...] = ()
+    placed_at: datetime | None = None
+    paid_at: datetime | None = None
+    purchased_at: datetime | None = None
+    received_at: datetime | None = None
+    stored_at: datetime | None = None
+    mailed_at: datetime | None = None
+    revealed_at: datetime | None = None
+    closed_at: datetime | None = None
+    close_at: datetime | None = None
+    stuck_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether the order's status is final."""
+        return self.status in CLOSED
+
+    @property
+    def refunded(self) -> bool:
+        """Tell whether the payment that paid this order was sent back."""
+        return any(p.status is PaymentStatus.REFUNDED and p.verdict is PaymentVerdict.ACCEPTED for p in self.payments)
+
+    @property
+    def message_id(self) -> MessageId:
+        """Return the id of the mail that is (to be) sent."""
+        return message_id(self.order_id, self.mail_number)
+
+
+# --- Deciding -------------------------------------------------------------------------------------
+
+
+def decide(state: Order, event: OrderEvent) -> tuple[Order, tuple[Effect, ...]]:
+    """Return the order after `event`, and the effects to send now.
+
+    An event that changes nothing (a duplicate, a late one, one of another order) gives back the same
+    `state` object and no effects.
+    """
+    if event.order_id != state.order_id:
+        return state, ()
+    now = event.occurred_at
+    after = _apply(state, event)
+    due = {owed for owed in after.outbox if owed.due_at <= now}
+    if after is state and not due:
+        return state, ()
+    outbox = tuple(_sent(state.order_id, owed, now) if owed in due else owed for owed in after.outbox)
+    after = replace(after, outbox=outbox, version=state.version + 1, updated_at=now)
+    return after, tuple(_effect(after, owed) for owed in outbox if owed.emissions and _replaces(owed, due))
+
+
+def _replaces(owed: Owed, due: set[Owed]) -> bool:
+    return any((owed.kind, owed.item_id, owed.attempt) == (d.kind, d.item_id, d.attempt) for d in due)
+
+
+def _sent(order: OrderId, owed: Owed, now: datetime) -> Owed:
+    again = now + _wait(REDRIVE, owed.emissions + 1, f"{order}/{owed.kind}/{owed.attempt}/redrive")
+    return replace(owed, emissions=owed.emissions + 1, due_at=again)
+
+
+def _apply(state: Order, event: OrderEvent) -> Order:  # noqa: C901, PLR0911, PLR0912 - one match over all events, checked for completeness
+    match event:
+        case OrderPlaced():
+            return _placed(state, event)
+        case PaymentUpdated():
+            return _payment_updated(state, event)
+        case KinguinNotified():
+            return _notified(state, event)
+        case PurchasePlaced():
+            return _purchase_placed(state, event)
+        case PurchasesFound():
+            return _purchases_found(state, event)
+        case ReservationGiven():
+            return _reservation_given(state, event)
+        case CodesReceived():
+            return _codes_received(state, event)
+        case CodesPending():
+            return _codes_pending(state, event)
+        case KeysStored():
+            return _keys_stored(state, event)
+        case MailSent():
+            return _mail_sent(state, event)
+        case EffectFailed():
+            return _effect_failed(state, event)
+        case KeysRevealed():
+            return _revealed(state, event)
+        case ReprocessRequested():
+            return _reprocess(state, event)
+        case TimerFired():
+            return _timer_fired(state, event)
+        case _:  # pragma: no cover - mypy proves that this cannot be reached
+            assert_never(event)
+
+
+def _placed(state: Order, event: OrderPlaced) -> Order:
+    if state.status is not OrderStatus.UNPLACED:
+        return state
+    items = tuple(
+        Item(i.item_id, position, i.product_id, i.title, i.quantity, i.unit_price)
+        for position, i in enumerate(event.items, start=1)
+    )
+    order = replace(
+        state,
+        status=OrderStatus.AWAITING_PAYMENT,
+        email=event.email,
+        currency=event.currency,
+        total=event.total,
+        request_hash=event.request_hash,
+        pay_url=event.pay_url,
+        invoice_id=event.invoice_id,
+        items=items,
+        placed_at=event.occurred_at,
+        close_at=event.occurred_at + UNPAID_FOR,
+    )
+    for payment in state.payments:  # notifications may overtake the order
+        order = _judge(order, payment, None, event.occurred_at)
+    return order
+
+
+# Payments
+
+
+_RANK = {
+    PaymentStatus.UNKNOWN: -1,
+    PaymentStatus.WAITING: 0,
+    PaymentStatus.CONFIRMING: 1,
+    PaymentStatus.CONFIRMED: 2,
+    PaymentStatus.SENDING: 3,
+    PaymentStatus.PARTIALLY_PAID: 4,
+    PaymentStatus.EXPIRED: 5,
+    PaymentStatus.FAILED: 5,
+    PaymentStatus.CANCELED: 5,
+    PaymentStatus.FINISHED: 6,  # above the other ends: money may arrive after all
+    PaymentStatus.REFUNDED: 7,
+}
+_ENDED = {PaymentStatus.EXPIRED, PaymentStatus.FAILED, PaymentStatus.CANCELED}
+_MOVING = {PaymentStatus.CONFIRMING, PaymentStatus.CONFIRMED, PaymentStatus.SENDING}
+
+
+def _payment_updated(state: Order, event: PaymentUpdated) -> Order:
+    known = next((p for p in state.payments if p.payment_id == event.payment_id), None)
+    if known is not None and not _is_news(known, event):
+        return state
+    payment = PaymentState(
+        payment_id=event.payment_id,
+        parent_payment_id=event.parent_payment_id or (known.parent_payment_id if known else None),
+        invoice_id=event.invoice_id,
+        status=event.status,
+        provider_status=event.provider_status,
+        verdict=known.verdict if known else PaymentVerdict.OPEN,
+        price_amount=event.price_amount,
+        price_currency=event.price_currency,
+        pay_amount=event.pay_amount,
+        pay_currency=event.pay_currency,
+        actually_paid=event.actually_paid,
+        outcome_amount=event.outcome_amount,
+        outcome_currency=event.outcome_currency,
+        first_seen_at=known.first_seen_at if known else event.occurred_at,
+        updated_at=event.occurred_at,
+    )
+    return _judge(state, payment, known, event.occurred_at)
+
+
+def _is_news(known: PaymentState, event: PaymentUpdated) -> bool:
+    """Tell whether a notification moves a payment forward. Order of arrival is not promised."""
+    if event.status is known.status is PaymentStatus.PARTIALLY_PAID:
+        return (event.actually_paid or 0) > (known.actually_paid or 0)
+    return _RANK[event.status] > _RANK[known.status]
+
+
+def _judge(order: Order, payment: PaymentState, known: PaymentState | None, now: datetime) -> Order:
+    """Record a payment with what it means for the order, and let that happen."""
+    verdict, cause, detail = _verdict(order, payment, known)
+    accepted_before = known is not None and known.verdict is PaymentVerdict.ACCEPTED
+    payment = payment.model_copy(update={"verdict": PaymentVerdict.ACCEPTED if accepted_before else verdict})
+    others = tuple(p for p in order.payments if p.payment_id != payment.payment_id)
+    order = replace(order, payments=(*others, payment))
+    if verdict is PaymentVerdict.ACCEPTED:
+        return _paid(order, now)
+    if accepted_before and payment.status is PaymentStatus.REFUNDED:
+        return _refund(order, now)
+    if not cause:
+        return order
+    if order.paid_at is None and not order.closed:
+        return _to_review(order, now, cause, detail)
+    return _incident(order, now, cause, detail)
+
+
+def _verdict(order: Order, payment: PaymentState, known: PaymentState | None) -> tuple[PaymentVerdict, str, str]:  # noqa: PLR0911 - one line per row of the contract's table
+    """Return the verdict, and why a human must hear of it (empty: nobody must)."""
+    if order.status is OrderStatus.UNPLACED:
+        return PaymentVerdict.OPEN, "", ""
+    paid = f"{payment.actually_paid} of {payment.pay_amount} {payment.pay_currency} in payment {payment.payment_id}"
+    if payment.status in _ENDED or payment.status is PaymentStatus.REFUNDED:
+        return PaymentVerdict.ENDED, "", ""
+    if payment.status is PaymentStatus.PARTIALLY_PAID:
+        return PaymentVerdict.UNDERPAID, "underpaid", f"The buyer paid {paid}"
+    if payment.status is not PaymentStatus.FINISHED:
+        return PaymentVerdict.OPEN, "", ""
+    if payment.parent_payment_id is not None or order.paid_at is not None:
+        return PaymentVerdict.EXTRA, "extra_payment", f"More money came for this order: {paid}"
+    if (payment.price_amount, payment.price_currency) != (order.total, order.currency):
+        price = f"{payment.price_amount} {payment.price_currency}"
+        return (
+            PaymentVerdict.MISMATCH,
+            "payment_mismatch",
+            f"Paid for {price}, not for {order.total} {order.currency}",
+        )
+    if order.closed or (known is not None and known.status in _ENDED):
+        return PaymentVerdict.LATE, "late_payment", f"Money came after the payment had ended: {paid}"
+    asked, came = payment.pay_amount, payment.actually_paid
+    if asked is not None and came is not None and came < asked * (1 - TOLERANCE):
+        return PaymentVerdict.UNDERPAID, "underpaid", f"Finished, but the buyer paid {paid}"
+    return PaymentVerdict.ACCEPTED, "", ""
+
+
+def _paid(order: Order, now: datetime) -> Order:
+    order = replace(
+        order,
+        status=OrderStatus.PURCHASING,
+        paid_at=now,
+        review=None,
+        close_at=None,
+        stuck_at=now + STUCK_AFTER,
+    )
+    for item in order.items:
+        order = _owe(_with(order, replace(item, status=ItemStatus.BUYING)), Kind.BUY, now, item.item_id)
+    return order
+
+
+def _refund(order: Order, now: datetime) -> Order:
+    """Stop what has not begun: the money went back. Close the order where nothing was bought."""
+    if order.closed:
+        return _incident(order, now, "refunded_after_delivery", "The payment was refunded after the order had ended")
+    order = replace(order, outbox=tuple(owed for owed in order.outbox if owed.emissions))
+    bought_nothing = all(i.status in {ItemStatus.WAITING, ItemStatus.FAILED} for i in order.items)
+    if bought_nothing and not order.outbox:
+        return _close(order, OrderStatus.REFUNDED, now)
+    return _to_review(order, now, "refunded_while_buying", "The payment was refunded while keys were being bought")
+
+
+# Kinguin's notifications
+
+
+def _notified(state: Order, event: KinguinNotified) -> Order:
+    item = _item_of_notice(state, event)
+    reservation = event.reservation_id or (item.reservation_id if item else None)
+    if item is None or reservation is None or item.status is ItemStatus.WAITING or event.notice is Notice.UNKNOWN:
+        return state
+    if item.reservation_id not in {None, reservation}:
+        return _second_purchase(state, item, reservation, event.occurred_at, event.notice)
+    match event.notice:
+        case Notice.RESERVE | Notice.GIVE:
+            return _learned(state, item, reservation, event.occurred_at, given=event.notice is Notice.GIVE)
+        case Notice.DELIVERED:
+            order = _learned(state, item, reservation, event.occurred_at, given=True)
+            return _delivered(order, _item(order, item.item_id), event.codes, event.occurred_at)
+        case Notice.CANCEL | Notice.REVERSED:
+            return _supplier_ended(state, item, reservation, event)
+        case _:  # pragma: no cover - mypy proves that this cannot be reached
+            assert_never(event.notice)
+
+
+def _item_of_notice(state: Order, event: KinguinNotified) -> Item | None:
+    for item in state.items:
+        if event.reservation_id is not None and event.reservation_id == item.reservation_id:
+            return item
+    for item in state.items:
+        if event.external_id == item.external_id:
+            return item
+    return None
+
+
+def _second_purchase(
+    state: Order, item: Item, reservation: ReservationId, now: datetime, notice: Notice | None
+) -> Order:
+    """Record a purchase beside the one that counts: it is never delivered, and a human hears of it once."""
+    if notice in {Notice.CANCEL, Notice.REVERSED} or any(r.reservation_id == reservation for r in state.reservations):
+        return state
+    state = _record(state, item.item_id, reservation, ReservationStatus.RESERVED, now)
+    detail = f"Kinguin has reservation {reservation} beside {item.reservation_id} for item {item.position}"
+    return _incident(state, now, "double_purchase", detail)
+
+
+def _learned(state: Order, item: Item, reservation: ReservationId, now: datetime, *, given: bool) -> Order:
+    """Kinguin has this reservation for the item: take note of it, and ask for the codes once it is bought."""
+    rank = {ItemStatus.BUYING: 0, ItemStatus.FAILED: 0, ItemStatus.RESERVED: 1}.get(item.status, 2)
+    if rank >= 1 + given:
+        return state
+    status = ReservationStatus.GIVEN if given else ReservationStatus.RESERVED
+    order = _record(state, item.item_id, reservation, status, now)
+    item_status = ItemStatus.BOUGHT if given else ItemStatus.RESERVED
+    order = _with(order, replace(item, status=item_status, reservation_id=reservation, tries=0, look_ups=0))
+    if not given:
+        return order
+    if all(i.status not in {ItemStatus.WAITING, ItemStatus.BUYING, ItemStatus.RESERVED} for i in order.items):
+        order = replace(order, purchased_at=order.purchased_at or now)
+    return _owe(order, Kind.FETCH, now, item.item_id, wait=POLLING.base)
+
+
+def _delivered(order: Order, item: Item, codes: tuple[SealedCode, ...], now: datetime) -> Order:
+    """Take the codes when they are whole, else go and fetch them now."""
+    if item.status is not ItemStatus.BOUGHT:
+        return order
+    if len(codes) == item.quantity:
+        return _received(order, item, codes, now)
+    polling = _find(order, Kind.FETCH, item.item_id)
+    if polling is None:
+        return _owe(order, Kind.FETCH, now, item.item_id)
+    if polling.emissions:  # asked already; the answer decides
+        return order
+    return _put(order, replace(polling, due_at=min(polling.due_at, now)))
+
+
+def _supplier_ended(state: Order, item: Item, reservation: ReservationId, event: KinguinNotified) -> Order:
+    now, reversed_ = event.occurred_at, event.notice is Notice.REVERSED
+    status = ReservationStatus.REVERSED if reversed_ else ReservationStatus.CANCELED
+    if any(r.reservation_id == reservation and r.status is status for r in state.reservations):
+        return state
+    order = _record(state, item.item_id, reservation, status, now)
+    detail = f"Kinguin says {event.notice} for reservation {reservation} of item {item.position}"
+    if item.status in {ItemStatus.RECEIVED, ItemStatus.STORED}:
+        return _incident(order, now, f"supplier_{status}", detail)
+    order = _drop(order, item.item_id, Kind.FETCH, Kind.GIVE, Kind.LOOK_UP)
+    order = _with(order, replace(item, status=ItemStatus.CANCELED, reservation_id=reservation))
+    return _to_review(order, now, f"supplier_{status}", detail, item.item_id)
+
+
+# Outcomes of what was asked of Kinguin
+
+
+def _purchase_placed(state: Order, event: PurchasePlaced) -> Order:
+    order, owed = _settle(state, event.effect_id)
+    if owed is None:
+        return state
+    return _adopt(order, _item(order, event.item_id), event.reservation_id, event.occurred_at, given=event.given)
+
+
+def _adopt(order: Order, item: Item, reservation: ReservationId, now: datetime, *, given: bool) -> Order:
+    """Go on with a reservation that is ours for sure, or tell that there is one too many."""
+    if item.reservation_id not in {None, reservation}:
+        return _second_purchase(order, item, reservation, now, None)
+    order = _learned(order, item, reservation, now, given=given)
+    item = _item(order, item.item_id)
+    if item.status is not ItemStatus.RESERVED or order.refunded:
+        return order
+    if item.tries >= RETRIES[Kind.GIVE].tries:
+        return _to_review(order, now, "unknown_outcome", f"Could not buy reservation {reservation}", item.item_id)
+    return _owe(order, Kind.GIVE, now, item.item_id, tries=item.tries + 1)
+
+
+def _purchases_found(state: Order, event: PurchasesFound) -> Order:
+    order, owed = _settle(state, event.effect_id)
+    if owed is None:
+        return state
+    item, now = _item(order, event.item_id), event.occurred_at
+    live = sorted((r for r in event.reservations if not r.canceled), key=lambda r: (not r.given, r.reservation_id))
+    if not live:
+        return _nothing_found(order, item, now)
+    chosen = next((r for r in live if r.reservation_id == item.reservation_id), live[0])
+    order = _adopt(order, item, chosen.reservation_id, now, given=chosen.given)
+    for other in live:
+        if other is not chosen:
+            order = _second_purchase(order, _item(order, item.item_id), other.reservation_id, now, None)
+    return order
+
+
+def _nothing_found(order: Order, item: Item, now: datetime) -> Order:
+    """Ask again for a while; then nothing was bought, for sure, and the purchase may be tried again."""
+    if item.status not in {ItemStatus.BUYING, ItemStatus.RESERVED}:
+        return order
+    asked = item.look_ups + 1
+    if asked < LOOK_UPS.tries:
+        wait = _wait(LOOK_UPS, asked, f"{item.item_id}/{Kind.LOOK_UP}/{asked}")
+        return _owe(_with(order, replace(item, look_ups=asked)), Kind.LOOK_UP, now, item.item_id, wait=wait)
+    if order.refunded:
+        return _fail_item(order, item, now, "refunded_while_buying", "The payment was refunded")
+    if item.status is ItemStatus.RESERVED:
+        detail = f"Kinguin no longer knows reservation {item.reservation_id}"
+        return _to_review(order, now, "reservation_missing", detail, item.item_id)
+    if item.tries >= RETRIES[Kind.BUY].tries:
+        return _fail_item(order, item, now, "unknown_outcome", f"{item.tries} tries to buy had no known outcome")
+    order = _with(order, replace(item, look_ups=0))
+    return _owe(order, Kind.BUY, now, item.item_id, tries=item.tries + 1)
+
+
+def _reservation_given(state: Order, event: ReservationGiven) -> Order:
+    order, owed = _settle(state, event.effect_id)
+    if owed is None:
+        return state
+    return _learned(order, _item(order, event.item_id), event.reservation_id, event.occurred_at, given=True)
+
+
+def _codes_received(state: Order, event: CodesReceived) -> Order:
+    order, owed = _settle(state, event.effect_id)
+    if owed is None:
+        return state
+    item = _item(order, event.item_id)
+    if item.status is not ItemStatus.BOUGHT or event.reservation_id != item.reservation_id:
+        return order
+    if len(event.codes) != item.quantity:
+        detail = f"{len(event.codes)} codes came for {item.quantity} of item {item.position}"
+        return _to_review(order, event.occurred_at, "bad_codes", detail, item.item_id)
+    return _received(order, item, event.codes, event.occurred_at)
+
+
+def _received(order: Order, item: Item, codes: tuple[SealedCode, ...], now: datetime) -> Order:
+    order = _drop(order, item.item_id, Kind.FETCH)
+    order = _with(order, replace(item, status=ItemStatus.RECEIVED, codes=codes))
+    if item.reservation_id is not None:
+        order = _record(order, item.item_id, item.reservation_id, ReservationStatus.DELIVERED, now)
+    return _deliver_when_complete(order, now)
+
+
+def _deliver_when_complete(order: Order, now: datetime) -> Order:
+    if any(item.status is not ItemStatus.RECEIVED for item in order.items) or order.closed or order.refunded:
+        return order
+    if order.review is not None and order.review.cause not in CURED_BY_CODES:
+        return order
+    order = replace(order, status=OrderStatus.DELIVERING, review=None, received_at=order.received_at or now)
+    return _owe(order, Kind.STORE, now)
+
+
+def _codes_pending(state: Order, event: CodesPending) -> Order:
+    order, owed = _settle(state, event.effect_id)
+    if owed is None:
+        return state
+    item = _item(order, event.item_id)
+    if item.status is not ItemStatus.BOUGHT:
+        return order
+    return _again(order, owed, POLLING, event.occurred_at, ("supplier_slow", "Kinguin has not delivered in time"))
+
+
+# Outcomes of what was asked of the delivery worker
+
+
+def _keys_stored(state: Order, event: KeysStored) -> Order:
+    order, owed = _settle(state, event.effect_id)
+    if owed is None:
+        return state
+    now = event.occurred_at
+    keys = tuple(
+        KeyState(item_id=item.item_id, position=position, storage_ref=event.object_key, created_at=now)
+        for item in order.items
+        for position in range(1, item.quantity + 1)
+    )
+    items = tuple(replace(item, status=ItemStatus.STORED, codes=()) for item in order.items)
+    order = replace(order, items=items, keys=keys, object_key=event.object_key, stored_at=now)
+    return order if order.refunded else _owe(order, Kind.MAIL, now)
+
+
+def _mail_sent(state: Order, event: MailSent) -> Order:
+    order, owed = _settle(state, event.effect_id)
+    if owed is None:
+        return state
+    order = replace(order, mailed_at=event.occurred_at)
+    return order if order.refunded else _close(order, OrderStatus.FULFILLED, event.occurred_at)
+
+
+# Failures
+
+
+def _effect_failed(state: Order, event: EffectFailed) -> Order:
+    order, owed = _settle(state, event.effect_id)
+    if owed is None:
+        return state
+    now, why = event.occurred_at, (event.cause, event.detail)
+    item = _item(order, owed.item_id) if owed.item_id else None
+    if item is not None and not _still_wanted(owed.kind, item):
+        return order  # a notification was faster
+    match event.failure:
+        case Failure.UNKNOWN if item is not None and owed.kind in {Kind.BUY, Kind.GIVE}:
+            order = _with(order, replace(item, tries=owed.tries, look_ups=0))
+            return _owe(order, Kind.LOOK_UP, now, item.item_id, wait=FIRST_LOOK_UP)
+        case Failure.TRANSIENT | Failure.UNKNOWN:
+            # Reads, the write-once object and a mail under its Idempotency-Key may be repeated.
+            return _again(order, owed, RETRIES[owed.kind], now, why, event.retry_after)
+        case Failure.REFUSED:
+            return _refused(order, owed, now, why)
+        case _:  # pragma: no cover - mypy proves that this cannot be reached
+            assert_never(event.failure)
+
+
+def _still_wanted(kind: Kind, item: Item) -> bool:
+    wanted = {
+        Kind.BUY: {ItemStatus.BUYING},
+        Kind.GIVE: {ItemStatus.RESERVED},
+        Kind.LOOK_UP: {ItemStatus.BUYING, ItemStatus.RESERVED},
+        Kind.FETCH: {ItemStatus.BOUGHT},
+    }
+    return item.status in wanted.get(kind, set())
+
+
+def _again(
+    order: Order,
+    owed: Owed,
+    retry: Retry,
+    now: datetime,
+    why: tuple[str, str],
+    retry_after: float | None = None,
+) -> Order:
+    """Owe the next try after its wait, or give up when tries or patience are used up."""
+    if owed.tries >= retry.tries or now - owed.series_since >= retry.patience:
+        return _refused(order, owed, now, why)
+    if order.refunded and owed.kind in {Kind.BUY, Kind.GIVE, Kind.MAIL}:
+        return _refused(order, owed, now, ("refunded_while_buying", "The payment was refunded"))
+    wait = _wait(retry, owed.tries, f"{order.order_id}/{owed.kind}/{owed.attempt}")
+    wait = max(wait, timedelta(seconds=min(retry_after or 0, 3600)))
+    return _owe(order, owed.kind, now, owed.item_id, wait=wait, tries=owed.tries + 1, series_since=owed.series_since)
+
+
+def _refused(order: Order, owed: Owed, now: datetime, why: tuple[str, str]) -> Order:
+    cause, detail = why
+    if owed.item_id is None:
+        return _to_review(order, now, cause, detail)
+    item = _item(order, owed.item_id)
+    if owed.kind is Kind.BUY:
+        return _fail_item(order, item, now, cause, detail)
+    return _to_review(order, now, cause, detail, item.item_id)
+
+
+def _fail_item(order: Order, item: Item, now: datetime, cause: str, detail: str) -> Order:
+    order = _with(order, replace(item, status=ItemStatus.FAILED, look_ups=0))
+    if order.refunded and not order.outbox and all(i.reservation_id is None for i in order.items):
+        return _close(order, OrderStatus.REFUNDED, now)
+    return _to_review(order, now, cause, detail, item.item_id)
+
+
+# People and time
+
+
+def _revealed(state: Order, event: KeysRevealed) -> Order:
+    if not state.keys or state.revealed_at is not None:
+        return state
+    keys = tuple(key.model_copy(update={"viewed_at": event.occurred_at}) for key in state.keys)
+    return replace(state, keys=keys, revealed_at=event.occurred_at)
+
+
+def _reprocess(state: Order, event: ReprocessRequested) -> Order:
+    """Go on where the order stopped. Orders that were never paid, or whose money went back, stay as they are."""
+    if event.action_id in state.actions:
+        return state
+    order = replace(state, actions=(*state.actions, event.action_id)[-REMEMBERED_ACTIONS:])
+    if order.status is not OrderStatus.NEEDS_REVIEW or order.paid_at is None or order.refunded:
+        return order
+    now = event.occurred_at
+    order = replace(order, review=None, status=OrderStatus.PURCHASING, stuck_at=now + STUCK_AFTER)
+    for item in order.items:
+        order = _resume(order, item, now)
+    order = _deliver_when_complete(order, now)
+    if any(item.status is not ItemStatus.STORED for item in order.items):
+        return order
+    order = replace(order, status=OrderStatus.DELIVERING)
+    if order.mailed_at is not None:
+        return _close(order, OrderStatus.FULFILLED, now)
+    return order if _find(order, Kind.MAIL, None) else _owe(order, Kind.MAIL, now)
+
+
+def _resume(order: Order, item: Item, now: datetime) -> Order:
+    """Owe the next step of an item for which nothing is under way."""
+    if any(owed.item_id == item.item_id for owed in order.outbox):
+        return order
+    item = replace(item, tries=0, look_ups=0)
+    order = _with(order, item)
+    match item.status:
+        case ItemStatus.WAITING | ItemStatus.FAILED:
+            return _owe(_with(order, replace(item, status=ItemStatus.BUYING)), Kind.BUY, now, item.item_id)
+        case ItemStatus.CANCELED:
+            # Bought anew on purpose, so under a new number: the canceled one must not be taken for it.
+            fresh = replace(item, status=ItemStatus.BUYING, purchase=item.purchase + 1, reservation_id=None)
+            return _owe(_with(order, fresh), Kind.BUY, now, item.item_id)
+        case ItemStatus.BUYING | ItemStatus.RESERVED:
+            return _owe(order, Kind.LOOK_UP, now, item.item_id)
+        case ItemStatus.BOUGHT:
+            return _owe(order, Kind.FETCH, now, item.item_id)
+        case ItemStatus.RECEIVED | ItemStatus.STORED:
+            return order
+        case _:  # pragma: no cover - mypy proves that this cannot be reached
+            assert_never(item.status)
+
+
+def _timer_fired(state: Order, event: TimerFired) -> Order:
+    now = event.occurred_at
+    if state.status is OrderStatus.AWAITING_PAYMENT and state.close_at is not None and now >= state.close_at:
+        if any(p.status in _MOVING for p in state.payments):
+            return replace(state, close_at=now + _DAY)
+        failed = bool(state.payments) and state.payments[-1].status is PaymentStatus.FAILED
+        return _close(state, OrderStatus.FAILED if failed else OrderStatus.CANCELED, now)
+    working = state.status in {OrderStatus.PURCHASING, OrderStatus.DELIVERING}
+    if working and state.stuck_at is not None and now >= state.stuck_at:
+        return _to_review(state, now, "stuck", f"{state.status} since {state.paid_at}")
+    return state
+
+
+# --- What is owed, and when to look again ---------------------------------------------------------
+
+
+def pending(state: Order) -> tuple[Effect, ...]:
+    """Return all effects that were asked for and whose outcome has not come back."""
+    return tuple(_effect(state, owed) for owed in state.outbox if owed.emissions)
+
+
+def wake_at(state: Order) -> datetime | None:
+    """Return when the order wants a `timer.fired` event, or None when it waits for nothing but others."""
+    times = [owed.due_at for owed in state.outbox]
+    if state.status is OrderStatus.AWAITING_PAYMENT and state.close_at is not None:
+        times.append(state.close_at)
+    if state.status in {OrderStatus.PURCHASING, OrderStatus.DELIVERING} and state.stuck_at is not None:
+        times.append(state.stuck_at)
+    return min(times, default=None)
+
+
+def _effect(order: Order, owed: Owed) -> Effect:
+    """Return the effect that an entry of the outbox stands for: always the same for the same entry."""
+    identity = _effect_id(order.order_id, owed)
+    about: dict[str, Any] = {
+        "event_id": identity,
+        "effect_id": identity,
+        "order_id": order.order_id,
+        "occurred_at": owed.since,
+        "attempt": owed.attempt,
+    }
+    if owed.item_id is not None:
+        item = _item(order, owed.item_id)
+        return _item_effect(order, item, owed.kind, about | {"item_id": item.item_id})
+    if owed.kind is Kind.STORE:
+        keys = tuple(ItemKeys(item_id=i.item_id, title=i.title, codes=i.codes) for i in order.items)
+        return StoreKeys(**about, items=keys)
+    return SendMail(
+        **about,
+        message_id=order.message_id,
+        email=order.email,
+        object_key=order.object_key or "",
+        items=tuple(MailItem(title=i.title, quantity=i.quantity) for i in order.items),
+    )
+
+
+def _item_effect(order: Order, item: Item, kind: Kind, about: dict[str, Any]) -> Effect:
+    reservation = item.reservation_id or ReservationId("")  # never empty for the kinds that use it
+    match kind:
+        case Kind.BUY:
+            return BuyKey(
+                **about,
+                external_id=item.external_id,
+                product_id=item.product_id,
+                quantity=item.quantity,
+                unit_price=item.unit_price,
+                currency=order.currency,
+            )
+        case Kind.GIVE:
+            return GiveReservation(**about, reservation_id=reservation)
+        case Kind.LOOK_UP:
+            return LookUpPurchase(**about, external_id=item.external_id)
+        case _:
+            return FetchCodes(**about, reservation_id=reservation, external_id=item.external_id, quantity=item.quantity)
+
+
+# --- Shared small functions -----------------------------------------------------------------------
+
+
+def _effect_id(order: OrderId, owed: Owed) -> EffectId:
+    return effect_id(owed.item_id or order, owed.kind, owed.attempt)
+
+
+def _item(order: Order, item_id: ItemId) -> Item:
+    return next(item for item in order.items if item.item_id == item_id)
+
+
+def _with(order: Order, item: Item) -> Order:
+    return replace(order, items=tuple(item if i.item_id == item.item_id else i for i in order.items))
+
+
+def _find(order: Order, kind: Kind, item_id: ItemId | None) -> Owed | None:
+    return next((o for o in order.outbox if o.kind is kind and o.item_id == item_id), None)
+
+
+def _put(order: Order, owed: Owed) -> Order:
+    return replace(
+        order,
+        outbox=tuple(owed if (o.kind, o.item_id) == (owed.kind, owed.item_id) else o for o in order.outbox),
+    )
+
+
+def _drop(order: Order, item_id: ItemId, *kinds: Kind) -> Order:
+    return replace(order, outbox=tuple(o for o in order.outbox if o.item_id != item_id or o.kind not in kinds))
+
+
+def _settle(state: Order, effect: EffectId) -> tuple[Order, Owed | None]:
+    """Take an effect out of the outbox; None when it is not (or no longer) in there."""
+    owed = next((o for o in state.outbox if _effect_id(state.order_id, o) == effect), None)
+    if owed is None:
+        return state, None
+    return replace(state, outbox=tuple(o for o in state.outbox if o is not owed)), owed
+
+
+def _owe(
+    order: Order,
+    kind: Kind,
+    now: datetime,
+    item_id: ItemId | None = None,
+    *,
+    wait: timedelta = timedelta(0),
+    tries: int = 1,
+    series_since: datetime | None = None,
+) -> Order:
+    """Put the next attempt of an effect into the outbox, unless one of its kind is owed already."""
+    if _find(order, kind, item_id) is not None:
+        return order
+    counter = f"{item_id or order.order_id}/{kind}"
+    attempt = order.attempts.get(counter, 0) + 1
+    owed = Owed(kind, item_id, attempt, now, now + wait, series_since or now, tries)
+    return replace(order, outbox=(*order.outbox, owed), attempts=order.attempts | {counter: attempt})
+
+
+_RESERVATION_TIME = {
+    ReservationStatus.GIVEN: "given_at",
+    ReservationStatus.DELIVERED: "delivered_at",
+    ReservationStatus.CANCELED: "ended_at",
+    ReservationStatus.REVERSED: "ended_at",
+}
+
+
+def _record(
+    order: Order, item_id: ItemId, reservation: ReservationId, status: ReservationStatus, now: datetime
+) -> Order:
+    """Note how far a reservation came. It never goes back."""
+    known = next((r for r in order.reservations if r.reservation_id == reservation), None)
+    ranks = list(ReservationStatus)
+    if known is not None and ranks.index(known.status) >= ranks.index(status):
+        return order
+    entry = known or ReservationState(reservation_id=reservation, item_id=item_id, status=status, reserved_at=now)
+    times = {_RESERVATION_TIME[status]: now} if status in _RESERVATION_TIME else {}
+    entry = entry.model_copy(update={"status": status} | times)
+    others = tuple(r for r in order.reservations if r.reservation_id != reservation)
+    return replace(order, reservations=(*others, entry))
+
+
+def _to_review(order: Order, now: datetime, cause: str, detail: str, item_id: ItemId | None = None) -> Order:
+    """Let a human decide. A closed order stays closed, so there it is an incident."""
+    if order.closed:
+        return _incident(order, now, cause, detail)
+    if order.review is not None and order.paid_at is not None:
+        return _incident(order, now, cause, detail)  # the first reason stands; later ones are listed
+    review = Review(cause=cause, detail=detail, item_id=item_id, since=now)
+    return replace(order, status=OrderStatus.NEEDS_REVIEW, review=review)
+
+
+def _incident(order: Order, now: datetime, cause: str, detail: str) -> Order:
+    return replace(order, incidents=(*order.incidents, Incident(cause=cause, detail=detail, at=now)))
+
+
+def _close(order: Order, status: OrderStatus, now: datetime) -> Order:
+    if order.closed:
+        return order
+    return replace(order, status=status, review=None, closed_at=now, close_at=None, stuck_at=None)
+
+
+def _wait(retry: Retry, tries: int, seed: str) -> timedelta:
+    """Return the wait after the `tries`-th try: exponential, with jitter that depends on the seed alone."""
+    plain: timedelta = min(retry.base * 2 ** min(tries - 1, 30), retry.cap)
+    jitter = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big") / 2**32
+    return plain + plain / 4 * jitter
