@@ -30,8 +30,8 @@ _SECRET_WORDS = frozenset((
 # Words that are harmless in company ("status_code", "record_key") and secret alone or after one of _OWNERS.
 _ALONE = frozenset(("code", "codes", "key", "keys", "pin", "pins"))
 _OWNERS = frozenset((
-    "activation", "access", "api", "auth", "cd", "encryption", "game", "license", "plain", "private", "product",
-    "redeem", "sealing", "secret", "signing", "steam",
+    "activation", "access", "api", "auth", "cd", "encryption", "game", "license", "plain", "private",
+    "product", "redeem", "sealing", "secret", "signing", "steam",
 ))
 _ABOUT = frozenset((
     "id", "ids", "count", "at", "age", "name", "type", "index", "kind", "length", "present",

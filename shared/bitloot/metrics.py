@@ -1,0 +1,117 @@
+"""Every metric of every service, in one place.
+
+Labels take their values from closed sets (topics, routes, providers, causes), never from ids, paths or
+texts, so the number of series stays small. Durations are in seconds.
+"""
+
+from importlib.metadata import version
+
+from prometheus_client import Counter, Gauge, Histogram
+
+# A call to a provider: from a cached answer to the longest deadline.
+_CALL_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+# An answer of ours: senders of notifications give up after some seconds.
+_HTTP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+# What the buyer waits: seconds when all goes well, hours when a person has to look.
+_KEY_SECONDS = (0.5, 1, 2, 3, 5, 8, 13, 20, 30, 60, 120, 300, 900, 3600, 14400, 86400)
+
+BUILD_INFO = Gauge("bitloot_build_info", "Always 1; says what runs here.", ("service", "version"))
+
+# HTTP
+
+HTTP_REQUESTS = Counter(
+    "bitloot_http_requests",
+    "Requests answered. `route` is the template, never the path.",
+    ("method", "route", "status"),
+)
+HTTP_SECONDS = Histogram(
+    "bitloot_http_request_seconds",
+    "From the request to its answer.",
+    ("method", "route"),
+    buckets=_HTTP_SECONDS,
+)
+
+# Webhooks in
+
+WEBHOOKS_ACCEPTED = Counter(
+    "bitloot_webhooks_accepted",
+    "Notifications verified and stored. `secret` is current or previous: when it stays at previous, the "
+    "provider was not told the new one.",
+    ("provider", "secret"),
+)
+WEBHOOKS_REFUSED = Counter(
+    "bitloot_webhooks_refused",
+    "Notifications answered with 4xx. `reason` is a refusal word, such as mismatch or not_json.",
+    ("provider", "reason"),
+)
+WEBHOOKS_DUPLICATE = Counter(
+    "bitloot_webhooks_duplicate", "Notifications that the sink had seen before.", ("provider",)
+)
+WEBHOOKS_NOT_STORED = Counter(
+    "bitloot_webhooks_not_stored",
+    "Notifications answered with 503 because Kafka did not acknowledge.",
+    ("provider",),
+)
+
+# Kafka
+
+RECORDS_CONSUMED = Counter("bitloot_records_consumed", "Records handled and acknowledged.", ("topic",))
+RECORDS_PRODUCED = Counter("bitloot_records_produced", "Records acknowledged by the broker.", ("topic",))
+RECORDS_FAILED = Counter("bitloot_records_failed", "Records that the broker did not acknowledge.", ("topic",))
+DEAD_LETTERS = Counter("bitloot_dead_letters", "Records put aside. `reason` is a cause.", ("topic", "reason"))
+CONSUMER_LAG = Gauge(
+    "bitloot_consumer_lag", "Records not yet acknowledged, for each owned partition.", ("topic", "partition")
+)
+OLDEST_UNHANDLED_SECONDS = Gauge(
+    "bitloot_oldest_unhandled_seconds",
+    "Age of the oldest record taken but not acknowledged, for each owned partition; 0 when there is none. "
+    "A sum would hide one dead partition.",
+    ("topic", "partition"),
+)
+COMMIT_AGE_SECONDS = Gauge("bitloot_commit_age_seconds", "Time since offsets were last committed.", ("group",))
+TABLES_RECOVERED = Gauge("bitloot_tables_recovered", "1 when the Faust tables are complete, else 0.", ())
+
+# Effects
+
+EFFECTS = Counter(
+    "bitloot_effects",
+    "Effects ended. `outcome` is done, repeated (from the ledger), transient, refused, malformed or unknown.",
+    ("kind", "outcome"),
+)
+EFFECT_SECONDS = Histogram(
+    "bitloot_effect_seconds", "From the claim of an effect to its outcome.", ("kind",), buckets=_CALL_SECONDS
+)
+PROVIDER_CALLS = Counter(
+    "bitloot_provider_calls",
+    "Calls to a provider. `result` is ok or a cause.",
+    ("provider", "call", "result"),
+)
+PROVIDER_SECONDS = Histogram(
+    "bitloot_provider_call_seconds", "A call to a provider.", ("provider", "call"), buckets=_CALL_SECONDS
+)
+RETRIES = Counter("bitloot_retries", "Durable retries scheduled.", ("kind", "cause"))
+RETRIES_WAITING = Gauge("bitloot_retries_waiting", "Retries scheduled and not yet due, in this process.", ())
+
+# Orders
+
+ORDERS = Counter("bitloot_orders", "Orders that reached a status.", ("status",))
+TIME_TO_KEY_SECONDS = Histogram(
+    "bitloot_time_to_key_seconds", "From the final payment to the accepted mail.", buckets=_KEY_SECONDS
+)
+NOTICES_WAITING = Gauge(
+    "bitloot_notices_waiting", "Notices kept because their reservation is not known yet, in this process.", ()
+)
+
+# Read model
+
+SINK_ROWS = Counter("bitloot_sink_rows", "Rows written by the sink.", ("table",))
+SINK_LAG_SECONDS = Gauge(
+    "bitloot_sink_lag_seconds",
+    "Age of the newest record that the sink has written: how old the views are.",
+    (),
+)
+
+
+def announce(service: str) -> None:
+    """Say what runs here; call once at start-up."""
+    BUILD_INFO.labels(service, version("bitloot")).set(1)
