@@ -1,0 +1,42 @@
+"""Free TCP ports on the loopback address."""
+
+import random
+import socket
+
+# Below the ephemeral range of every system we know (Linux starts at 32768). A port from inside that range
+# can be taken by any outgoing connection while its server is down for a restart; a client that keeps
+# reconnecting to its dead server can even connect to itself there, and the server then never gets its port
+# back.
+FIRST, LAST = 15_000, 30_000
+_ATTEMPTS = 1_000
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """Return `count` distinct ports of 127.0.0.1 that nobody listens on right now.
+
+    Raises OSError if it finds too few. Between this answer and the server's own bind another program may
+    take a port: servers that notice try again with new ones.
+    """
+    held: list[socket.socket] = []
+    try:
+        for candidate in random.sample(range(FIRST, LAST), _ATTEMPTS):
+            if len(held) == count:
+                break
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            try:
+                listener.bind(("127.0.0.1", candidate))
+            except OSError:
+                listener.close()
+            else:
+                held.append(listener)
+        if len(held) < count:
+            raise OSError(f"found only {len(held)} of {count} free ports between {FIRST} and {LAST}")
+        return tuple(listener.getsockname()[1] for listener in held)
+    finally:
+        for listener in held:
+            listener.close()
+
+
+def free_port() -> int:
+    """Return one free port of 127.0.0.1."""
+    return free_ports(1)[0]

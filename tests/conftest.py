@@ -1,0 +1,3 @@
+"""What every test can use: the fixtures of the embedded stack."""
+
+pytest_plugins = ["tests.stack"]
