@@ -21,6 +21,7 @@ class Cause(StrEnum):
     # The other side, or the way to it
     PROVIDER_UNAVAILABLE = "provider_unavailable"  # connection refused, 5xx
     RATE_LIMITED = "rate_limited"  # 429
+    QUOTA_EXCEEDED = "quota_exceeded"  # a day's or a month's allowance is used up
     TIMEOUT = "timeout"  # no answer in time; for an effect this is `Unknown`, for a read `Transient`
     BAD_ANSWER = "bad_answer"  # an answer that its contract does not allow
     AUTHORIZATION = "authorization"  # our credentials were refused
@@ -38,6 +39,7 @@ class Cause(StrEnum):
     REFUNDED = "refunded"  # the provider sent the money back
     QUANTITY_MISMATCH = "quantity_mismatch"  # fewer or more keys than were bought
     DUPLICATE_KEY = "duplicate_key"  # the same code twice
+    UNSUPPORTED_MEDIA = "unsupported_media"  # a code that is no text
     AMOUNT_MISMATCH = "amount_mismatch"  # a payment of another amount or currency
     BAD_RECIPIENT = "bad_recipient"  # the mail address is refused for good
 
