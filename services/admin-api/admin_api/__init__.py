@@ -1,0 +1,1 @@
+"""Fills Postgres from Kafka, and lets admins read, reprocess and replay."""
