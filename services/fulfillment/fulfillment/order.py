@@ -431,9 +431,8 @@ def _refund(order: Order, now: datetime) -> Order:
     """Stop what has not begun: the money went back. Close the order where nothing was bought."""
     if order.closed:
         return _incident(order, now, "refunded_after_delivery", "The payment was refunded after the order had ended")
-    order = replace(order, outbox=tuple(owed for owed in order.outbox if owed.emissions))
-    bought_nothing = all(i.status in {ItemStatus.WAITING, ItemStatus.FAILED} for i in order.items)
-    if bought_nothing and not order.outbox:
+    order = replace(order, outbox=tuple(o for o in order.outbox if o.emissions or o.kind in {Kind.LOOK_UP, Kind.FETCH}))
+    if not order.outbox and all(item.reservation_id is None for item in order.items):
         return _close(order, OrderStatus.REFUNDED, now)
     return _to_review(order, now, "refunded_while_buying", "The payment was refunded while keys were being bought")
 

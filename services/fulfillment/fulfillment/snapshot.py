@@ -1,0 +1,58 @@
+"""The public state of an order: what the read model and the order page are made from. Never a code."""
+
+from bitloot.contracts.state import ItemState, OrderSnapshot
+from bitloot.ids import EventId
+from fulfillment.order import Item, Order
+
+
+def snapshot(order: Order) -> OrderSnapshot:
+    """Return the record for `orders.state.v1`; the same order always gives the same record.
+
+    The order must have been changed by at least one event (version 1 or above).
+    """
+    if order.updated_at is None:
+        raise ValueError(f"nothing was heard of order {order.order_id} yet")
+    placed = order.placed_at is not None
+    return OrderSnapshot(
+        event_id=EventId(f"{order.order_id}/state/{order.version}"),
+        occurred_at=order.updated_at,
+        order_id=order.order_id,
+        version=order.version,
+        status=order.status,
+        email=order.email if placed else None,
+        currency=order.currency if placed else None,
+        total=order.total if placed else None,
+        request_hash=order.request_hash if placed else None,
+        pay_url=order.pay_url,
+        invoice_id=order.invoice_id,
+        items=tuple(_item(item) for item in order.items),
+        payments=order.payments,
+        reservations=order.reservations,
+        keys=order.keys,
+        object_key=order.object_key,
+        message_id=order.message_id if order.mailed_at else None,
+        review=order.review,
+        incidents=order.incidents,
+        placed_at=order.placed_at,
+        paid_at=order.paid_at,
+        purchased_at=order.purchased_at,
+        received_at=order.received_at,
+        stored_at=order.stored_at,
+        mailed_at=order.mailed_at,
+        revealed_at=order.revealed_at,
+        closed_at=order.closed_at,
+        updated_at=order.updated_at,
+    )
+
+
+def _item(item: Item) -> ItemState:
+    return ItemState(
+        item_id=item.item_id,
+        position=item.position,
+        product_id=item.product_id,
+        title=item.title,
+        quantity=item.quantity,
+        unit_price=item.unit_price,
+        status=item.status,
+        reservation_id=item.reservation_id,
+    )

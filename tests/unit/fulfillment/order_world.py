@@ -1,0 +1,227 @@
+"""A small world around one order: events to hand in, and a provider that keeps its own books."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from bitloot.contracts.effects import BuyKey, Effect, FetchCodes, GiveReservation, LookUpPurchase, SendMail, StoreKeys
+from bitloot.contracts.events import (
+    CodesPending,
+    CodesReceived,
+    EffectFailed,
+    Failure,
+    FoundReservation,
+    KeysStored,
+    KinguinNotified,
+    MailSent,
+    Notice,
+    OrderEvent,
+    OrderItem,
+    OrderPlaced,
+    PaymentStatus,
+    PaymentUpdated,
+    PurchasePlaced,
+    PurchasesFound,
+    ReprocessRequested,
+    ReservationGiven,
+    TimerFired,
+)
+from bitloot.contracts.sealed import SealedCode
+from bitloot.ids import (
+    EventId,
+    OrderId,
+    PaymentId,
+    ProductId,
+    ReservationId,
+    content_id,
+    item_id,
+    order_id,
+    outcome_id,
+)
+from fulfillment.order import Order, decide, wake_at
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+ORDER = order_id("a test order")
+
+
+def placed(*quantities: int, order: OrderId = ORDER, at: datetime = START) -> OrderPlaced:
+    items = tuple(
+        OrderItem(
+            item_id=item_id(order, n),
+            product_id=ProductId(f"product-{n}"),
+            title=f"Game {n}",
+            quantity=quantity,
+            unit_price=Decimal("5.00"),
+        )
+        for n, quantity in enumerate(quantities or (1,), start=1)
+    )
+    return OrderPlaced(
+        event_id=content_id("shop", order),
+        occurred_at=at,
+        order_id=order,
+        email="buyer@example.com",
+        currency="eur",
+        items=items,
+        total=sum((i.unit_price * i.quantity for i in items), Decimal(0)),
+        request_hash="0" * 64,
+    )
+
+
+def payment(status: PaymentStatus, *, at: datetime = START, payment_id: str = "5000000001", **facts) -> PaymentUpdated:
+    facts = {
+        "price_amount": Decimal("5.00"),
+        "price_currency": "eur",
+        "pay_amount": Decimal("0.001"),
+        "pay_currency": "btc",
+        "actually_paid": Decimal("0.001") if status is PaymentStatus.FINISHED else Decimal(0),
+    } | facts
+    return PaymentUpdated(
+        event_id=content_id("nowpayments", payment_id, status, *facts.values()),
+        occurred_at=at,
+        order_id=ORDER,
+        payment_id=PaymentId(payment_id),
+        status=status,
+        provider_status=status,
+        **facts,
+    )
+
+
+def failed(effect: Effect, failure: Failure, *, at: datetime, cause: str = "timeout") -> EffectFailed:
+    return EffectFailed(
+        event_id=outcome_id(effect.effect_id, "failed"),
+        occurred_at=at,
+        order_id=effect.order_id,
+        effect_id=effect.effect_id,
+        item_id=getattr(effect, "item_id", None),
+        failure=failure,
+        cause=cause,
+    )
+
+
+def reprocess(action: str, *, at: datetime) -> ReprocessRequested:
+    return ReprocessRequested(
+        event_id=EventId(f"reprocess/{action}"), occurred_at=at, order_id=ORDER, action_id=action, actor="admin"
+    )
+
+
+def sealed(*names: str) -> tuple[SealedCode, ...]:
+    return tuple(SealedCode(key_id="test", box=name) for name in names)
+
+
+@dataclass
+class Reservation:
+    """What the provider's own books say of one reservation."""
+
+    reservation_id: ReservationId
+    external_id: str
+    quantity: int
+    given: bool = False
+    codes_ready: bool = False
+
+    def codes(self) -> tuple[SealedCode, ...]:
+        return sealed(*(f"{self.reservation_id}/{n}" for n in range(self.quantity)))
+
+
+@dataclass
+class World:
+    """One order, the provider, the worker's ledger and the clock."""
+
+    order: Order = field(default_factory=lambda: Order(order_id=ORDER))
+    now: datetime = START
+    reservations: list[Reservation] = field(default_factory=list)
+    outcomes: dict[str, OrderEvent] = field(default_factory=dict)
+    sent: dict[str, Effect] = field(default_factory=dict)
+    mails: set[str] = field(default_factory=set)
+    history: list[OrderEvent] = field(default_factory=list)
+
+    def tell(self, event: OrderEvent) -> tuple[Effect, ...]:
+        """Hand an event to the order, as the agent does."""
+        self.history.append(event)
+        self.order, effects = decide(self.order, event)
+        for effect in effects:
+            self.sent[effect.effect_id] = effect
+        return effects
+
+    def fire_timer(self, at: datetime | None = None) -> tuple[Effect, ...]:
+        """Let the order's own time come."""
+        due = at or wake_at(self.order)
+        assert due is not None
+        self.now = max(self.now, due)
+        return self.tell(
+            TimerFired(event_id=EventId(f"timer/{self.now.isoformat()}"), occurred_at=self.now, order_id=ORDER)
+        )
+
+    def outcome(self, effect: Effect, how: str = "ok") -> OrderEvent:
+        """Return what the worker reports for an effect: the first outcome is recorded and stands.
+
+        `how`: `ok`, `transient` (no effect), `refused` (no effect), `lost` (effect, answer lost),
+        `unknown` (no effect, answer lost).
+        """
+        self.now += timedelta(milliseconds=50)
+        repeatable = isinstance(effect, LookUpPurchase | FetchCodes | StoreKeys)
+        if effect.effect_id not in self.outcomes or repeatable:
+            self.outcomes[effect.effect_id] = self._perform(effect, how)
+        return self.outcomes[effect.effect_id]
+
+    def _perform(self, effect: Effect, how: str) -> OrderEvent:
+        failures = {"transient": Failure.TRANSIENT, "refused": Failure.REFUSED, "unknown": Failure.UNKNOWN}
+        if how in failures:
+            return failed(effect, failures[how], at=self.now)
+        happened = self._effect(effect)
+        return failed(effect, Failure.UNKNOWN, at=self.now) if how == "lost" else happened
+
+    def _effect(self, effect: Effect) -> OrderEvent:
+        about = {
+            "event_id": outcome_id(effect.effect_id, "outcome"),
+            "occurred_at": self.now,
+            "order_id": effect.order_id,
+            "effect_id": effect.effect_id,
+        }
+        match effect:
+            case BuyKey():
+                identity = ReservationId(f"r{len(self.reservations) + 1}")
+                self.reservations.append(Reservation(identity, effect.external_id, effect.quantity, given=True))
+                return PurchasePlaced(**about, item_id=effect.item_id, reservation_id=identity, given=True)
+            case GiveReservation():
+                self._known(effect.reservation_id).given = True
+                return ReservationGiven(**about, item_id=effect.item_id, reservation_id=effect.reservation_id)
+            case LookUpPurchase():
+                found = [r for r in self.reservations if r.external_id == effect.external_id]
+                return PurchasesFound(
+                    **about,
+                    item_id=effect.item_id,
+                    reservations=tuple(FoundReservation(reservation_id=r.reservation_id, given=r.given) for r in found),
+                )
+            case FetchCodes():
+                reservation = self._known(effect.reservation_id)
+                facts = about | {"item_id": effect.item_id, "reservation_id": effect.reservation_id}
+                if not reservation.codes_ready:
+                    return CodesPending(**facts)
+                return CodesReceived(**facts, codes=reservation.codes())
+            case StoreKeys():
+                count = sum(len(i.codes) for i in effect.items)
+                return KeysStored(**about, object_key=f"keys/{ORDER}.json", sha256="0" * 64, codes=count)
+            case SendMail():
+                self.mails.add(effect.message_id)  # the Idempotency-Key makes a repeat the same mail
+                return MailSent(**about, message_id=effect.message_id, provider_message_id="m")
+
+    def _known(self, identity: ReservationId) -> Reservation:
+        return next(r for r in self.reservations if r.reservation_id == identity)
+
+    def notice(self, reservation: Reservation, notice: Notice, *, codes: bool = False) -> KinguinNotified:
+        return KinguinNotified(
+            event_id=content_id("kinguin", reservation.reservation_id, notice, codes),
+            occurred_at=self.now,
+            order_id=ORDER,
+            notice=notice,
+            provider_status=notice,
+            reservation_id=reservation.reservation_id,
+            external_id=reservation.external_id,
+            codes=reservation.codes() if codes else (),
+        )
+
+    def settle(self, effects: tuple[Effect, ...]) -> None:
+        """Do all that was asked for, with success, until nothing more is asked for."""
+        queue = list(effects)
+        while queue:
+            queue.extend(self.tell(self.outcome(queue.pop(0))))

@@ -1,0 +1,445 @@
+"""The life of an order, row by row."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from bitloot.contracts.effects import BuyKey, FetchCodes, GiveReservation, LookUpPurchase, SendMail, StoreKeys
+from bitloot.contracts.events import (
+    CodesReceived,
+    Failure,
+    FoundReservation,
+    KeysRevealed,
+    Notice,
+    PaymentStatus,
+    PurchasePlaced,
+    PurchasesFound,
+)
+from bitloot.contracts.state import ItemStatus, OrderStatus, PaymentVerdict, ReservationStatus
+from bitloot.ids import EventId, ReservationId, order_id, outcome_id
+from fulfillment import codec
+from fulfillment.order import RETRIES, STUCK_AFTER, UNPAID_FOR, Kind, Order, decide, pending, wake_at
+from fulfillment.snapshot import snapshot
+from tests.unit.fulfillment.order_world import ORDER, START, World, failed, payment, placed, reprocess, sealed
+
+FINISHED = payment(PaymentStatus.FINISHED)
+
+
+def paid_world(*quantities: int) -> tuple[World, tuple]:
+    world = World()
+    world.tell(placed(*quantities))
+    total = Decimal(5) * sum(quantities or (1,))
+    return world, world.tell(payment(PaymentStatus.FINISHED, price_amount=total))
+
+
+def bought_world() -> tuple[World, tuple]:
+    """An order of one item whose purchase is placed; its codes are not there yet."""
+    world, (buy,) = paid_world()
+    world.tell(world.outcome(buy))
+    return world, world.fire_timer()
+
+
+def fulfilled_world(*quantities: int) -> World:
+    world, effects = paid_world(*quantities)
+    for buy in effects:
+        world.tell(world.outcome(buy))
+    effects = ()
+    for r in world.reservations:
+        effects += world.tell(world.notice(r, Notice.DELIVERED, codes=True))
+    world.settle(effects)
+    return world
+
+
+def test_a_placed_order_waits_for_its_payment():
+    order, effects = decide(Order(ORDER), placed(2, 1))
+    assert order.status is OrderStatus.AWAITING_PAYMENT
+    assert order.total == Decimal("15.00")
+    assert effects == ()
+    assert wake_at(order) == START + UNPAID_FOR
+
+
+def test_a_finished_payment_asks_for_one_purchase_per_item_at_once():
+    world, effects = paid_world(1, 2)
+    assert [type(e) for e in effects] == [BuyKey, BuyKey]
+    assert [(e.product_id, e.quantity, e.external_id) for e in effects] == [
+        ("product-1", 1, f"{ORDER}-1"),
+        ("product-2", 2, f"{ORDER}-2"),
+    ]
+    assert world.order.status is OrderStatus.PURCHASING
+
+
+def test_from_payment_to_fulfilled():
+    world = fulfilled_world(1, 2)
+    assert world.order.status is OrderStatus.FULFILLED
+    assert [(k.item_id, k.position) for k in world.order.keys] == [(f"{ORDER}-1", 1), (f"{ORDER}-2", 1), (f"{ORDER}-2", 2)]
+    assert {k.storage_ref for k in world.order.keys} == {f"keys/{ORDER}.json"}
+    assert world.order.outbox == ()
+    assert wake_at(world.order) is None
+    assert len(world.mails) == 1
+    assert [r.status for r in world.order.reservations] == [ReservationStatus.DELIVERED] * 2
+
+
+def test_codes_leave_the_state_once_they_are_stored():
+    assert all(item.codes == () for item in fulfilled_world().order.items)
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict", "cause"),
+    [
+        ({"price_amount": Decimal("4.99")}, PaymentVerdict.MISMATCH, "payment_mismatch"),
+        ({"price_amount": None}, PaymentVerdict.MISMATCH, "payment_mismatch"),
+        ({"price_currency": "usd"}, PaymentVerdict.MISMATCH, "payment_mismatch"),
+        ({"actually_paid": Decimal("0.00098")}, PaymentVerdict.UNDERPAID, "underpaid"),
+        ({"parent_payment_id": "4999999999"}, PaymentVerdict.EXTRA, "extra_payment"),
+    ],
+)
+def test_finished_alone_does_not_pay_an_order(facts, verdict, cause):
+    world = World()
+    world.tell(placed())
+    effects = world.tell(payment(PaymentStatus.FINISHED, **facts))
+    assert effects == ()
+    assert world.order.paid_at is None
+    assert world.order.payments[0].verdict is verdict
+    assert (world.order.status, world.order.review.cause) == (OrderStatus.NEEDS_REVIEW, cause)
+
+
+def test_the_right_payment_still_pays_an_order_in_review_for_a_wrong_one():
+    world = World()
+    world.tell(placed())
+    world.tell(payment(PaymentStatus.FINISHED, price_amount=Decimal("4.99")))
+    (buy,) = world.tell(payment(PaymentStatus.FINISHED, payment_id="5000000002"))
+    assert isinstance(buy, BuyKey)
+    assert world.order.review is None
+
+
+def test_a_partial_payment_that_is_made_whole_pays_the_order():
+    world = World()
+    world.tell(placed())
+    world.tell(payment(PaymentStatus.PARTIALLY_PAID, actually_paid=Decimal("0.0005")))
+    assert world.order.review.cause == "underpaid"
+    assert world.tell(payment(PaymentStatus.PARTIALLY_PAID, actually_paid=Decimal("0.0008"))) == ()
+    assert world.order.payments[0].actually_paid == Decimal("0.0008")
+    assert len(world.tell(FINISHED)) == 1
+
+
+@pytest.mark.parametrize("status", [s for s in PaymentStatus if s is not PaymentStatus.FINISHED])
+def test_no_other_status_pays(status):
+    world = World()
+    world.tell(placed())
+    assert world.tell(payment(status, actually_paid=Decimal("0.001"))) == ()
+    assert world.order.paid_at is None
+
+
+def test_a_late_status_does_not_move_a_payment_back():
+    world, _ = paid_world()
+    before = world.order
+    for late in (PaymentStatus.WAITING, PaymentStatus.CONFIRMING, PaymentStatus.EXPIRED, PaymentStatus.PARTIALLY_PAID):
+        world.tell(payment(late))
+    assert world.order is before
+
+
+def test_a_payment_that_overtakes_its_order_pays_it():
+    world = World()
+    assert world.tell(FINISHED) == ()
+    assert world.order.status is OrderStatus.UNPLACED
+    assert len(world.tell(placed())) == 1
+
+
+def test_a_second_payment_is_an_incident_and_buys_nothing():
+    world, _ = paid_world()
+    assert world.tell(payment(PaymentStatus.FINISHED, payment_id="5000000002")) == ()
+    assert [i.cause for i in world.order.incidents] == ["extra_payment"]
+
+
+def test_money_after_the_payment_had_expired_goes_to_review():
+    world = World()
+    world.tell(placed())
+    world.tell(payment(PaymentStatus.EXPIRED))
+    assert world.tell(FINISHED) == ()
+    assert world.order.review.cause == "late_payment"
+
+
+def test_an_unpaid_order_is_canceled_and_late_money_is_an_incident():
+    world = World()
+    world.tell(placed())
+    world.fire_timer()
+    assert world.order.status is OrderStatus.CANCELED
+    assert world.tell(FINISHED) == ()
+    assert world.order.status is OrderStatus.CANCELED
+    assert [i.cause for i in world.order.incidents] == ["late_payment"]
+
+
+def test_an_order_with_a_payment_on_its_way_is_not_canceled():
+    world = World()
+    world.tell(placed())
+    world.tell(payment(PaymentStatus.CONFIRMING))
+    world.fire_timer()
+    assert world.order.status is OrderStatus.AWAITING_PAYMENT
+    assert len(world.tell(FINISHED)) == 1
+
+
+def test_an_order_whose_only_payment_failed_ends_as_failed():
+    world = World()
+    world.tell(placed())
+    world.tell(payment(PaymentStatus.FAILED))
+    world.fire_timer()
+    assert world.order.status is OrderStatus.FAILED
+
+
+def test_a_duplicate_changes_nothing_and_what_is_owed_is_still_pending():
+    world, (buy,) = paid_world()
+    before = world.order
+    assert world.tell(FINISHED) == ()
+    assert world.order is before
+    assert pending(world.order) == (buy,)
+
+
+def test_a_failed_call_is_tried_again_after_a_growing_wait_and_then_a_human_decides():
+    world, effects = paid_world()
+    waits = []
+    for attempt in range(1, RETRIES[Kind.BUY].tries + 1):
+        (buy,) = effects
+        assert (buy.attempt, buy.external_id) == (attempt, f"{ORDER}-1")
+        world.tell(failed(buy, Failure.TRANSIENT, at=world.now))
+        if world.order.status is OrderStatus.NEEDS_REVIEW:
+            break
+        waits.append((wake_at(world.order) - world.now).total_seconds())
+        effects = world.fire_timer()
+    assert [base <= wait <= base * 1.25 for base, wait in zip([1, 2, 4, 8], waits, strict=True)] == [True] * 4
+    assert world.order.review.cause == "timeout"
+    assert world.order.items[0].status is ItemStatus.FAILED
+
+
+def test_retry_after_is_obeyed():
+    world, (buy,) = paid_world()
+    world.tell(failed(buy, Failure.TRANSIENT, at=world.now).model_copy(update={"retry_after": 30.0}))
+    assert wake_at(world.order) == world.now + timedelta(seconds=30)
+
+
+def test_an_unknown_outcome_asks_before_it_buys_again():
+    world, (buy,) = paid_world()
+    assert world.tell(world.outcome(buy, "unknown")) == ()
+    for _ in range(3):
+        (look_up,) = world.fire_timer()
+        assert isinstance(look_up, LookUpPurchase)
+        effects = world.tell(world.outcome(look_up))
+    (again,) = effects
+    assert (type(again), again.attempt) == (BuyKey, 2)
+
+
+def test_an_unknown_outcome_that_did_happen_is_adopted():
+    world, (buy,) = paid_world()
+    world.tell(world.outcome(buy, "lost"))
+    (look_up,) = world.fire_timer()
+    world.tell(world.outcome(look_up))
+    assert world.order.items[0].reservation_id == "r1"
+    assert world.order.items[0].status is ItemStatus.BOUGHT
+    assert len(world.reservations) == 1
+
+
+def test_a_provider_that_cannot_be_asked_leaves_the_order_to_a_human():
+    world, (buy,) = paid_world()
+    world.tell(world.outcome(buy, "lost"))
+    (look_up,) = world.fire_timer()
+    world.tell(failed(look_up, Failure.REFUSED, at=world.now, cause="cannot_be_asked"))
+    assert world.order.review.cause == "cannot_be_asked"
+    assert pending(world.order) == ()
+
+
+def test_two_purchases_found_raise_an_incident_and_one_is_delivered():
+    world, (buy,) = paid_world()
+    world.tell(world.outcome(buy, "unknown"))
+    (look_up,) = world.fire_timer()
+    found = tuple(FoundReservation(reservation_id=ReservationId(r), given=True) for r in ("r8", "r9"))
+    world.tell(
+        PurchasesFound(
+            event_id=outcome_id(look_up.effect_id, "found"),
+            occurred_at=world.now,
+            order_id=ORDER,
+            effect_id=look_up.effect_id,
+            item_id=look_up.item_id,
+            reservations=found,
+        )
+    )
+    assert world.order.items[0].reservation_id == "r8"
+    assert [i.cause for i in world.order.incidents] == ["double_purchase"]
+
+
+def test_a_reservation_that_was_not_bought_is_given():
+    world, (buy,) = paid_world()
+    (give,) = world.tell(
+        PurchasePlaced(
+            event_id=outcome_id(buy.effect_id, "placed"),
+            occurred_at=world.now,
+            order_id=ORDER,
+            effect_id=buy.effect_id,
+            item_id=buy.item_id,
+            reservation_id=ReservationId("r7"),
+            given=False,
+        )
+    )
+    assert isinstance(give, GiveReservation)
+    assert give.reservation_id == "r7"
+
+
+def test_codes_are_asked_for_when_no_webhook_comes():
+    world, (fetch,) = bought_world()
+    assert isinstance(fetch, FetchCodes)
+    world.tell(world.outcome(fetch))
+    (fetch,) = world.fire_timer()
+    world.reservations[0].codes_ready = True
+    (store,) = world.tell(world.outcome(fetch))
+    assert isinstance(store, StoreKeys)
+
+
+def test_a_delivered_webhook_without_codes_fetches_them_now():
+    world, (buy,) = paid_world()
+    world.tell(world.outcome(buy))
+    (fetch,) = world.tell(world.notice(world.reservations[0], Notice.DELIVERED))
+    assert isinstance(fetch, FetchCodes)
+
+
+def test_a_delivered_webhook_may_come_before_the_answer_to_the_purchase():
+    world, (buy,) = paid_world()
+    answer = world.outcome(buy)
+    (store,) = world.tell(world.notice(world.reservations[0], Notice.DELIVERED, codes=True))
+    assert isinstance(store, StoreKeys)
+    world.tell(answer)
+    world.settle((store,))
+    assert world.order.status is OrderStatus.FULFILLED
+    assert world.order.outbox == ()
+
+
+def test_fewer_codes_than_bought_are_never_delivered():
+    world, (fetch,) = bought_world()
+    event = CodesReceived(
+        event_id=outcome_id(fetch.effect_id, "codes"),
+        occurred_at=world.now,
+        order_id=ORDER,
+        effect_id=fetch.effect_id,
+        item_id=fetch.item_id,
+        reservation_id=fetch.reservation_id,
+        codes=sealed("a", "b"),
+    )
+    assert world.tell(event) == ()
+    assert world.order.review.cause == "bad_codes"
+
+
+def test_a_canceled_reservation_goes_to_review_and_reprocess_buys_under_a_new_number():
+    world, _ = bought_world()
+    world.tell(world.notice(world.reservations[0], Notice.CANCEL))
+    assert world.order.review.cause == "supplier_canceled"
+    assert pending(world.order) == ()
+    (buy,) = world.tell(reprocess("one", at=world.now))
+    assert (buy.external_id, buy.attempt) == (f"{ORDER}-1-p2", 2)
+    assert world.tell(reprocess("one", at=world.now)) == ()
+
+
+def test_a_reversal_after_delivery_is_an_incident():
+    world = fulfilled_world()
+    world.tell(world.notice(world.reservations[0], Notice.REVERSED))
+    assert world.order.status is OrderStatus.FULFILLED
+    assert [i.cause for i in world.order.incidents] == ["supplier_reversed"]
+
+
+def test_a_notice_for_an_unpaid_order_changes_nothing():
+    world, (buy,) = paid_world()
+    world.outcome(buy)
+    fresh, _ = decide(Order(ORDER), placed())
+    assert decide(fresh, world.notice(world.reservations[0], Notice.DELIVERED, codes=True)) == (fresh, ())
+
+
+def test_a_refund_before_anything_was_bought_stops_the_purchase():
+    world, (buy,) = paid_world()
+    world.tell(failed(buy, Failure.TRANSIENT, at=world.now))
+    world.tell(payment(PaymentStatus.REFUNDED))
+    assert wake_at(world.order) is None
+    assert world.order.status is OrderStatus.REFUNDED
+
+
+def test_a_refund_while_the_outcome_of_a_purchase_is_unknown_still_finds_out():
+    world, (buy,) = paid_world()
+    world.tell(world.outcome(buy, "unknown"))
+    world.tell(payment(PaymentStatus.REFUNDED))
+    for _ in range(3):
+        (look_up,) = world.fire_timer()
+        assert world.tell(world.outcome(look_up)) == ()
+    assert world.order.status is OrderStatus.REFUNDED
+    assert world.reservations == []
+
+
+def test_a_refund_after_delivery_is_an_incident():
+    world = fulfilled_world()
+    world.tell(payment(PaymentStatus.REFUNDED))
+    assert world.order.status is OrderStatus.FULFILLED
+    assert [i.cause for i in world.order.incidents] == ["refunded_after_delivery"]
+
+
+def test_nothing_is_delivered_once_the_money_went_back():
+    world, (fetch,) = bought_world()
+    world.tell(payment(PaymentStatus.REFUNDED))
+    assert world.order.review.cause == "refunded_while_buying"
+    world.reservations[0].codes_ready = True
+    assert world.tell(world.outcome(fetch)) == ()
+    assert world.tell(reprocess("go", at=world.now)) == ()
+
+
+def test_a_mail_that_cannot_be_sent_yet_keeps_the_order_delivering():
+    world, (buy,) = paid_world()
+    world.tell(world.outcome(buy))
+    (store,) = world.tell(world.notice(world.reservations[0], Notice.DELIVERED, codes=True))
+    (mail,) = world.tell(world.outcome(store))
+    for _ in range(20):
+        assert isinstance(mail, SendMail)
+        assert mail.message_id == f"{ORDER}/mail/1"
+        world.tell(failed(mail, Failure.TRANSIENT, at=world.now))
+        assert world.order.status is OrderStatus.DELIVERING
+        (mail,) = world.fire_timer()
+    world.tell(world.outcome(mail))
+    assert world.order.status is OrderStatus.FULFILLED
+
+
+def test_an_effect_without_outcome_is_sent_again():
+    world, (buy,) = paid_world()
+    assert wake_at(world.order) > world.now
+    assert world.fire_timer() == (buy,)
+
+
+def test_an_order_that_is_stuck_goes_to_review_and_recovers_when_the_codes_come():
+    world, _ = bought_world()
+    world.fire_timer(START + STUCK_AFTER)
+    assert world.order.review.cause == "stuck"
+    effects = world.tell(world.notice(world.reservations[0], Notice.DELIVERED, codes=True))
+    world.settle(effects)
+    assert world.order.status is OrderStatus.FULFILLED
+
+
+def test_a_reveal_is_noted_once():
+    world = fulfilled_world()
+    first = KeysRevealed(event_id=EventId("reveal/1"), occurred_at=world.now, order_id=ORDER)
+    world.tell(first)
+    later = first.model_copy(update={"occurred_at": world.now + timedelta(hours=1)})
+    world.tell(later)
+    assert {k.viewed_at for k in world.order.keys} == {world.now}
+
+
+def test_an_event_of_another_order_is_ignored():
+    world, _ = paid_world()
+    other = placed(order=order_id("another"))
+    assert decide(world.order, other) == (world.order, ())
+
+
+def test_state_survives_its_bytes():
+    for world in (fulfilled_world(1, 2), paid_world()[0], bought_world()[0]):
+        assert codec.from_bytes(codec.to_bytes(world.order)) == world.order
+
+
+def test_the_snapshot_holds_no_codes():
+    world, (buy,) = paid_world()
+    world.tell(world.outcome(buy))
+    world.tell(world.notice(world.reservations[0], Notice.DELIVERED, codes=True))
+    assert world.order.items[0].codes
+    text = snapshot(world.order).model_dump_json()
+    assert '"box"' not in text
+    assert "r1/0" not in text

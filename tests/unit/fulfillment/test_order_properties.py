@@ -1,0 +1,134 @@
+"""Whatever happens, in whatever order and however often: what must hold of every order."""
+
+from datetime import timedelta
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bitloot.contracts.effects import BuyKey
+from bitloot.contracts.events import Notice, PaymentStatus
+from bitloot.contracts.state import ItemStatus, OrderStatus
+from fulfillment.order import Order, decide, pending, wake_at
+from tests.unit.fulfillment.order_world import START, Reservation, World, payment, placed, reprocess
+
+HOW = ["ok", "ok", "ok", "transient", "refused", "lost", "unknown"]
+STEPS = st.lists(st.tuples(st.sampled_from(["event", "effect", "effect", "again", "timer", "ready", "notice", "reprocess"]), st.integers(0, 999)), max_size=60)
+
+
+def opening(world: World, quantities: list[int]) -> list:
+    total = sum(quantities) * 5
+    price = {"price_amount": f"{total}.00"}
+    return [
+        placed(*quantities),
+        *(payment(status, **price) for status in (PaymentStatus.WAITING, PaymentStatus.CONFIRMING, PaymentStatus.FINISHED)),
+        payment(PaymentStatus.FINISHED, payment_id="5000000002", **price),
+        payment(PaymentStatus.EXPIRED, payment_id="5000000003", **price),
+        payment(PaymentStatus.FINISHED, payment_id="5000000004", price_amount="1.00"),
+    ]
+
+
+def check(before: Order, after: Order, effects: tuple, event) -> None:
+    owed = {e.effect_id: e for e in pending(after)}
+    assert all(owed.get(e.effect_id) == e for e in effects), "an effect outside the outbox"
+    buys = [e for e in pending(after) if isinstance(e, BuyKey)]
+    assert len({b.item_id for b in buys}) == len(buys), "two purchases of one item under way"
+    if before.closed:
+        assert after.status is before.status, "a closed order changed its status"
+        assert not any(isinstance(e, BuyKey) and e.effect_id not in {p.effect_id for p in pending(before)} for e in effects)
+    again, more = decide(after, event)
+    assert again is after, "a replay changed the state"
+    assert more == ()
+
+
+class Run:
+    def __init__(self, quantities: list[int]) -> None:
+        self.world = World()
+        self.inbox = opening(self.world, quantities)
+
+    def tell(self, event) -> None:
+        before = self.world.order
+        effects = self.world.tell(event)
+        check(before, self.world.order, effects, event)
+
+    def step(self, action: str, n: int) -> None:
+        world = self.world
+        world.now += timedelta(milliseconds=10)
+        if action == "event" and self.inbox:
+            event = self.inbox.pop(n % len(self.inbox))
+            self.tell(event.model_copy(update={"occurred_at": world.now}))
+        elif action == "again" and world.history:
+            self.tell(world.history[n % len(world.history)])
+        elif action == "effect" and world.sent:
+            effect = list(world.sent.values())[n % len(world.sent)]
+            self.tell(world.outcome(effect, HOW[n % len(HOW)]))
+        elif action == "timer" and wake_at(world.order) is not None:
+            before = world.order
+            effects = world.fire_timer()
+            check(before, world.order, effects, world.history[-1])
+        elif action == "reprocess":
+            self.tell(reprocess(f"click {n}", at=world.now))
+        elif action in {"ready", "notice"} and world.reservations:
+            reservation = world.reservations[n % len(world.reservations)]
+            reservation.codes_ready |= action == "ready"
+            if action == "notice":
+                self.tell(self.some_notice(reservation, n))
+
+    def some_notice(self, reservation: Reservation, n: int):
+        notice = [Notice.RESERVE, Notice.GIVE, Notice.DELIVERED][n % 3]
+        return self.world.notice(reservation, notice, codes=reservation.codes_ready and n % 2 == 0)
+
+    def heal(self) -> None:
+        """Let all that is still to come arrive, with every provider well."""
+        for event in self.inbox:
+            self.tell(event.model_copy(update={"occurred_at": self.world.now}))
+        for _ in range(400):
+            for reservation in self.world.reservations:
+                reservation.codes_ready = True
+            owed = pending(self.world.order)
+            if owed:
+                self.tell(self.world.outcome(owed[0]))
+            elif wake_at(self.world.order) is not None and not self.world.order.closed:
+                self.world.fire_timer()
+            else:
+                return
+        raise AssertionError(f"the order never comes to rest: {self.world.order}")
+
+
+def given_purchases(world: World) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for r in world.reservations:
+        if r.given:
+            counts[r.external_id] = counts.get(r.external_id, 0) + 1
+    return counts
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(quantities=st.lists(st.integers(1, 3), min_size=1, max_size=3), steps=STEPS)
+def test_any_order_of_events_buys_each_item_at_most_once_and_comes_to_rest(quantities, steps):
+    run = Run(quantities)
+    for action, n in steps:
+        run.step(action, n)
+    run.heal()
+    order, world = run.world.order, run.world
+    assert all(count == 1 for count in given_purchases(world).values()), world.reservations
+    assert len(world.mails) <= 1
+    assert order.status in {OrderStatus.FULFILLED, OrderStatus.NEEDS_REVIEW, OrderStatus.CANCELED, OrderStatus.FAILED}
+    if order.status is OrderStatus.FULFILLED:
+        assert all(item.status is ItemStatus.STORED and not item.codes for item in order.items)
+        assert len(order.keys) == sum(quantities)
+        assert len(world.mails) == 1
+    if order.status is OrderStatus.NEEDS_REVIEW:
+        assert order.review is not None
+
+
+@settings(max_examples=100, deadline=None)
+@given(quantities=st.lists(st.integers(1, 3), min_size=1, max_size=3), seed=st.permutations(range(7)))
+def test_a_paid_order_is_fulfilled_whatever_order_its_notifications_come_in(quantities, seed):
+    run = Run(quantities)
+    # The mismatched payment sends an unpaid order to review until the right one comes: it always does here.
+    for n in seed:
+        run.tell(run.inbox[n].model_copy(update={"occurred_at": START + timedelta(seconds=n)}))
+    run.inbox = []
+    run.heal()
+    assert run.world.order.status is OrderStatus.FULFILLED
+    assert sorted(given_purchases(run.world).values()) == [1] * len(quantities)
