@@ -77,9 +77,7 @@ def order_of(external: object) -> OrderId | None:
     """Return the order whose id an external id starts with, or None where it is none of ours."""
     if not isinstance(external, str) or not is_order_id(external[:_UUID_LENGTH]):
         return None
-    return (
-        OrderId(external[:_UUID_LENGTH]) if external[_UUID_LENGTH : _UUID_LENGTH + 1] in {"", "-"} else None
-    )
+    return OrderId(external[:_UUID_LENGTH]) if external[_UUID_LENGTH : _UUID_LENGTH + 1] in {"", "-"} else None
 
 
 def effect_id(owner: OrderId | ItemId, kind: str, attempt: int) -> EffectId:
@@ -102,8 +100,6 @@ def content_id(*facts: object) -> EventId:
 
     Two notifications with the same facts have the same id however their bytes differ.
     """
-    digest = hashlib.sha256(
-        "\x1f".join(str(fact) for fact in facts).encode(errors="backslashreplace")
-    ).hexdigest()
+    digest = hashlib.sha256("\x1f".join(str(fact) for fact in facts).encode(errors="backslashreplace")).hexdigest()
     readable = "/".join(re.sub(r"[^\w.-]", "_", str(fact))[:64] for fact in facts[:3])
     return EventId(f"{readable}/{digest[:16]}")

@@ -72,7 +72,11 @@ def test_a_finished_payment_asks_for_one_purchase_per_item_at_once():
 def test_from_payment_to_fulfilled():
     world = fulfilled_world(1, 2)
     assert world.order.status is OrderStatus.FULFILLED
-    assert [(k.item_id, k.position) for k in world.order.keys] == [(f"{ORDER}-1", 1), (f"{ORDER}-2", 1), (f"{ORDER}-2", 2)]
+    assert [(k.item_id, k.position) for k in world.order.keys] == [
+        (f"{ORDER}-1", 1),
+        (f"{ORDER}-2", 1),
+        (f"{ORDER}-2", 2),
+    ]
     assert {k.storage_ref for k in world.order.keys} == {f"keys/{ORDER}.json"}
     assert world.order.outbox == ()
     assert wake_at(world.order) is None

@@ -12,7 +12,13 @@ from fulfillment.order import Order, decide, pending, wake_at
 from tests.unit.fulfillment.order_world import START, Reservation, World, payment, placed, reprocess
 
 HOW = ["ok", "ok", "ok", "transient", "refused", "lost", "unknown"]
-STEPS = st.lists(st.tuples(st.sampled_from(["event", "effect", "effect", "again", "timer", "ready", "notice", "reprocess"]), st.integers(0, 999)), max_size=60)
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["event", "effect", "effect", "again", "timer", "ready", "notice", "reprocess"]),
+        st.integers(0, 999),
+    ),
+    max_size=60,
+)
 
 
 def opening(world: World, quantities: list[int]) -> list:
@@ -20,7 +26,10 @@ def opening(world: World, quantities: list[int]) -> list:
     price = {"price_amount": f"{total}.00"}
     return [
         placed(*quantities),
-        *(payment(status, **price) for status in (PaymentStatus.WAITING, PaymentStatus.CONFIRMING, PaymentStatus.FINISHED)),
+        *(
+            payment(status, **price)
+            for status in (PaymentStatus.WAITING, PaymentStatus.CONFIRMING, PaymentStatus.FINISHED)
+        ),
         payment(PaymentStatus.FINISHED, payment_id="5000000002", **price),
         payment(PaymentStatus.EXPIRED, payment_id="5000000003", **price),
         payment(PaymentStatus.FINISHED, payment_id="5000000004", price_amount="1.00"),
@@ -34,7 +43,9 @@ def check(before: Order, after: Order, effects: tuple, event) -> None:
     assert len({b.item_id for b in buys}) == len(buys), "two purchases of one item under way"
     if before.closed:
         assert after.status is before.status, "a closed order changed its status"
-        assert not any(isinstance(e, BuyKey) and e.effect_id not in {p.effect_id for p in pending(before)} for e in effects)
+        assert not any(
+            isinstance(e, BuyKey) and e.effect_id not in {p.effect_id for p in pending(before)} for e in effects
+        )
     again, more = decide(after, event)
     assert again is after, "a replay changed the state"
     assert more == ()
