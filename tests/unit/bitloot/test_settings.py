@@ -149,9 +149,7 @@ def test_a_validator_that_quotes_its_input_is_not_repeated(
 
     environment.setenv("SHOP_TOKEN", "hunter2-token")
 
-    assert complaints(capsys, Quoting) == [
-        "SHOP_TOKEN cannot be used: its value is malformed. Set it to a token."
-    ]
+    assert complaints(capsys, Quoting) == ["SHOP_TOKEN cannot be used: its value is malformed. Set it to a token."]
 
 
 def test_settings_that_contradict_each_other_are_a_sentence_too(capsys: pytest.CaptureFixture[str]):
