@@ -1,0 +1,129 @@
+"""The producer against a real broker, and against one that goes away."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import OutOfOrderSequenceNumber
+
+from bitloot import topics, trace
+from bitloot.contracts.codec import MAX_RECORD_BYTES, decode
+from bitloot.contracts.topics import ORDER_EVENTS
+from bitloot.errors import Cause, Malformed, Transient
+from bitloot.health import Health
+from bitloot.kafka import Producer, ProducerFailed
+from bitloot.settings import KafkaSettings
+from embedded.kafka import Kafka
+from tests.integration.plumbing.broker import Broker, revealed
+
+
+async def test_a_sent_record_is_on_the_topic_with_its_key_and_trace(broker: Broker):
+    topic = await broker.topic()
+    event = revealed(1)
+    async with Producer(broker.settings, client_id="test") as producer:
+        with trace.use(None) as span:
+            await producer.send(topic, event.order_id, event)
+
+    (record,) = await broker.read(topic)
+    assert record.key == event.order_id.encode()
+    assert decode(topic, record.value) == event
+    assert trace.from_headers(record.headers).trace_id == span.trace_id
+
+
+async def test_posted_records_keep_their_order(broker: Broker):
+    topic = await broker.topic()
+    events = [revealed(n, order=revealed(0).order_id) for n in range(200)]
+    async with Producer(broker.settings, client_id="test") as producer:
+        await asyncio.gather(*(producer.post(topic, event.order_id, event) for event in events))
+
+    assert [decode(topic, record.value) for record in await broker.read(topic)] == events
+
+
+async def test_flush_waits_for_posts_that_nobody_awaits(broker: Broker):
+    topic = await broker.topic()
+    async with Producer(broker.settings, client_id="test", linger_ms=50) as producer:
+        for number in range(10):
+            producer.post(topic, "key", revealed(number))
+        await producer.flush()
+        assert len(await broker.read(topic)) == 10
+
+
+async def test_a_record_too_large_is_refused_before_it_is_sent(broker: Broker):
+    topic = await broker.topic()
+    event = revealed(1).model_copy(update={"event_id": "x" * MAX_RECORD_BYTES})
+    async with Producer(broker.settings, client_id="test") as producer:
+        with pytest.raises(Malformed) as refused:
+            await producer.send(topic, "key", event)
+    assert refused.value.cause is Cause.TOO_LARGE
+    assert await broker.read(topic) == []
+
+
+async def test_an_unknown_topic_is_transient(broker: Broker):
+    missing = replace(ORDER_EVENTS, name=broker.prefix + "missing")
+    async with Producer(broker.settings, client_id="test", timeout_seconds=0.5) as producer:
+        with pytest.raises(Transient):
+            await producer.send(missing, "key", revealed(1))
+        assert producer.failed is None
+
+
+async def test_a_refused_batch_ends_the_producer(broker: Broker):
+    topic = await broker.topic()
+    health = Health()
+    async with Producer(broker.settings, client_id="test") as producer:
+        producer.register(health)
+        await producer.send(topic, "key", revealed(1))
+        assert await health.failures() == {}
+
+        # What the broker thinks is next and what we send next now differ, as after a batch that was lost.
+        inner: AIOKafkaProducer = producer._connected.result()
+        for partition in inner._txn_manager._sequence_numbers:
+            inner._txn_manager._sequence_numbers[partition] += 7
+        with pytest.raises(ProducerFailed) as failed:
+            await producer.send(topic, "key", revealed(2))
+
+        assert isinstance(failed.value.__cause__, OutOfOrderSequenceNumber)
+        assert set(await health.failures(vital_only=True)) == {"producer"}
+        for attempt in (producer.send(topic, "key", revealed(3)), producer.flush(), producer.watch()):
+            with pytest.raises(ProducerFailed):
+                await attempt
+
+
+async def test_without_a_broker_sends_end_in_time_and_work_again_when_it_is_back(tmp_path):
+    """One broker for the whole story: a start costs seconds."""
+    kafka = Kafka(tmp_path)
+    settings = KafkaSettings(kafka_bootstrap_servers=kafka.bootstrap)
+    async with Producer(settings, client_id="test", timeout_seconds=0.3) as early:
+        with pytest.raises(Transient):  # it was never there
+            await early.send(ORDER_EVENTS, "key", revealed(0))
+        await kafka.start()
+        try:
+            assert await topics.ensure(kafka.bootstrap, [ORDER_EVENTS], partitions=1, replication=1) == []
+            await _until_sent(early, revealed(1))
+
+            await kafka.kill()
+            with pytest.raises(Transient):
+                await early.send(ORDER_EVENTS, "key", revealed(2))
+            early.post(ORDER_EVENTS, "key", revealed(3))
+            await kafka.start()
+            await _until_sent(early, revealed(4))
+
+            with pytest.raises(Transient):  # the post that nobody awaited timed out
+                await early.flush()
+            assert early.failed is None
+
+            records = await Broker(settings, "").read(ORDER_EVENTS)
+            sent = [decode(ORDER_EVENTS, record.value).event_id for record in records]
+            # What timed out was written nevertheless, once, and in order: the promise of an idempotent producer.
+            assert [event for event in dict.fromkeys(sent) if event != "event-4"] == ["event-1", "event-2", "event-3"]
+            assert sent.count("event-2") == 1
+        finally:
+            await kafka.stop()
+
+
+async def _until_sent(producer: Producer, event) -> None:
+    while True:
+        try:
+            return await producer.send(ORDER_EVENTS, "key", event)
+        except Transient:
+            await asyncio.sleep(0.05)
