@@ -170,7 +170,7 @@ class World:
         happened = self._effect(effect)
         return failed(effect, Failure.UNKNOWN, at=self.now) if how == "lost" else happened
 
-    def _effect(self, effect: Effect) -> OrderEvent:
+    def _effect(self, effect: Effect) -> OrderEvent:  # noqa: PLR0911 - one return per kind
         about = {
             "event_id": outcome_id(effect.effect_id, "outcome"),
             "occurred_at": self.now,

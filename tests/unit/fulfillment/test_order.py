@@ -18,7 +18,7 @@ from bitloot.contracts.events import (
 )
 from bitloot.contracts.state import ItemStatus, OrderStatus, PaymentVerdict, ReservationStatus
 from bitloot.ids import EventId, ReservationId, order_id, outcome_id
-from fulfillment import codec
+from fulfillment.codec import order_from_bytes, order_to_bytes
 from fulfillment.order import RETRIES, STUCK_AFTER, UNPAID_FOR, Kind, Order, decide, pending, wake_at
 from fulfillment.snapshot import snapshot
 from tests.unit.fulfillment.order_world import ORDER, START, World, failed, payment, placed, reprocess, sealed
@@ -436,7 +436,7 @@ def test_an_event_of_another_order_is_ignored():
 
 def test_state_survives_its_bytes():
     for world in (fulfilled_world(1, 2), paid_world()[0], bought_world()[0]):
-        assert codec.from_bytes(codec.to_bytes(world.order)) == world.order
+        assert order_from_bytes(order_to_bytes(world.order)) == world.order
 
 
 def test_the_snapshot_holds_no_codes():
