@@ -100,6 +100,12 @@ def test_size_is_bounded():
     assert refused(fits + b" ").cause is Cause.TOO_LARGE
 
 
+@pytest.mark.parametrize("part", ["1", "[]", '{"a":[]}'])
+def test_the_number_of_values_is_bounded(part: str):
+    assert parse(f"[{','.join([part] * 2000)}]".encode()).hazards == frozenset()
+    assert refused(f"[{','.join([part] * 20_000)}]".encode()).cause is Cause.TOO_LARGE
+
+
 def test_long_numbers():
     assert parse(b"1" * 310).hazards == {Hazard.NUMBER_OUT_OF_RANGE}
     assert parse(b"1" * 300).hazards == {Hazard.INEXACT_NUMBER}
