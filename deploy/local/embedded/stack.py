@@ -1,0 +1,201 @@
+"""The whole system on this machine: servers, simulators, services, supervised; described in stack.json."""
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+
+import httpx
+
+from embedded.child import Child
+from embedded.environment import Addresses, Settings, environment, settings
+from embedded.errors import EmbeddedError
+from embedded.files import write_whole
+from embedded.kafka import Kafka
+from embedded.postgres import Postgres
+from embedded.report import Report, step
+from embedded.rundir import RunDir
+from embedded.runner import ServiceProcess, Supervisor, Unit
+from embedded.s3 import S3
+from embedded.server import Server
+from embedded.services import MIGRATIONS, TOPICS, Command, Instance, Stage, first, instances, tables_dir
+
+_BUCKET = "bitloot-keys"
+# Several times what two busy cores were seen to need.
+_READY_SECONDS = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def stack(
+    run: RunDir, *, workers: Mapping[str, int], given: Mapping[str, str], report: Report
+) -> AsyncIterator[None]:
+    """Start everything, publish stack.json once all is ready, keep it running; stop it all on the way out.
+
+    `workers` says how many of a kind to run, `given` is the person's environment. Raises EmbeddedError when
+    something does not come up; what had come up is stopped again.
+    """
+    whole = _Stack(run, workers, given)
+    try:
+        await whole.start(report)
+        yield
+    finally:
+        run.clear()
+        await whole.stop()
+        _log.info("everything is stopped")
+
+
+class _Stack:
+    def __init__(self, run: RunDir, workers: Mapping[str, int], given: Mapping[str, str]) -> None:
+        self._run = run
+        self._given = given
+        self._plan = instances(workers)
+        self._kafka = Kafka(run.data_dir, log_dir=run.log_dir)
+        self._postgres = Postgres(run.data_dir, log_dir=run.log_dir)
+        self._s3 = S3(run.data_dir, log_dir=run.log_dir)
+        self._servers: tuple[Server, ...] = (self._kafka, self._postgres, self._s3)
+        self._running: dict[Instance, ServiceProcess] = {}
+        self._settings: Settings = {}
+        self._ready = False
+        self._supervisor = Supervisor(self._changed)
+
+    async def start(self, report: Report) -> None:
+        """Start each server and prepare it for the services, side by side; then all services at once."""
+        await _together(self._start_kafka(report), self._start_postgres(report), self._start_s3(report))
+        self._settings = settings(self._addresses(), self._given)
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+            await _together(*(self._start_service(instance, client, report) for instance in self._plan))
+        write_whole(self._run.environment_file, json.dumps(self._settings, indent=2) + "\n")
+        self._ready = True
+        self._changed()
+
+    async def stop(self) -> None:
+        """Stop the doors first, so that nothing new comes in, and the servers last."""
+        units: tuple[Unit, ...] = (*self._running.values(), *self._servers)
+        for unit in units:
+            await self._supervisor.release(unit)
+        for stage in sorted(Stage, reverse=True):
+            group = [process for instance, process in self._running.items() if instance.service.stage == stage]
+            await asyncio.gather(*(process.stop() for process in group))
+        await asyncio.gather(*(server.stop() for server in self._servers))
+
+    async def _start_kafka(self, report: Report) -> None:
+        await self._start_server(self._kafka, "Kafka", report)
+        await self._run_command(TOPICS, {"KAFKA_BOOTSTRAP_SERVERS": self._kafka.bootstrap}, report)
+
+    async def _start_postgres(self, report: Report) -> None:
+        await self._start_server(self._postgres, "PostgreSQL", report)
+        await self._run_command(MIGRATIONS, {"DATABASE_URL": self._postgres.dsn}, report)
+
+    async def _start_s3(self, report: Report) -> None:
+        await self._start_server(self._s3, "S3", report)
+        with step(report, "bucket"):
+            await self._s3.create_bucket(_BUCKET)
+
+    async def _start_server(self, server: Server, title: str, report: Report) -> None:
+        with step(report, title):
+            await server.start(_READY_SECONDS)
+        self._changed()
+        self._supervisor.watch(server)
+
+    async def _run_command(self, command: Command, needed: Settings, report: Report) -> None:
+        with step(report, command.name):
+            child = Child(
+                command.name,
+                [sys.executable, "-m", command.module],
+                log_file=self._run.log_dir / f"{command.name}.log",
+                env=environment(needed, needed, self._given),
+            )
+            try:
+                code = await child.wait()
+            except asyncio.CancelledError:
+                await child.kill()
+                raise
+            if code != 0:
+                raise child.failure(f"failed with exit code {code}")
+
+    async def _start_service(self, instance: Instance, client: httpx.AsyncClient, report: Report) -> None:
+        own = {
+            "HTTP_HOST": "127.0.0.1",
+            "HTTP_PORT": str(instance.port),
+            "SERVICE_INSTANCE": instance.name,
+            "FAUST_DATADIR": str(tables_dir(self._run.data_dir, instance)),
+        }
+        needs = instance.service.needs | (own.keys() - {"FAUST_DATADIR"})
+        process = ServiceProcess(
+            instance.name,
+            instance.service.module,
+            instance.url,
+            env=environment(self._settings | own, needs, self._given),
+            log_dir=self._run.log_dir,
+        )
+        with step(report, instance.name):
+            process.respawn()
+            self._running[instance] = process
+            self._changed()
+            await process.until_ready(client, _READY_SECONDS)
+        self._supervisor.watch(process)
+
+    def _addresses(self) -> Addresses:
+        return Addresses(
+            kafka=self._kafka.bootstrap,
+            postgres=self._postgres.dsn,
+            s3_endpoint=self._s3.endpoint,
+            s3_bucket=_BUCKET,
+            s3_access_key=self._s3.access_key,
+            s3_secret_key=self._s3.secret_key,
+            ingress=first(self._plan, "ingress").url,
+            admin=first(self._plan, "admin-api").url,
+            order_page=first(self._plan, "order-page").url,
+            sandbox=first(self._plan, "sandbox").url,
+        )
+
+    def _changed(self) -> None:
+        """Follow the process ids."""
+        self._run.record([pid for pids in self._pids().values() for pid in pids])
+        if self._ready:
+            self._run.publish(self._facts())
+
+    def _pids(self) -> dict[str, list[int]]:
+        pids = {server.name: [server.pid] for server in self._servers if server.running}
+        for instance in self._plan:
+            if instance in self._running:
+                pids.setdefault(instance.service.name, []).append(self._running[instance].pid)
+        return pids
+
+    def _facts(self) -> dict[str, object]:
+        """Return stack.json: scripts outside the repository rely on these names."""
+        addresses = self._addresses()
+        return {
+            "ingress_url": addresses.ingress,
+            "admin_url": addresses.admin,
+            "delivery_url": addresses.order_page,
+            "sandbox_url": addresses.sandbox,
+            "kafka": addresses.kafka,
+            "postgres": addresses.postgres,
+            "s3_endpoint": self._settings["R2_ENDPOINT_URL"],
+            "s3_bucket": self._settings["R2_BUCKET"],
+            "pids": self._pids(),
+            "admin_token": self._settings["ADMIN_TOKEN"],
+            "shop_token": self._settings["SHOP_TOKEN"],
+            "data_dirs": {
+                "kafka": str(self._kafka.data_dir),
+                "tables": str(self._run.data_dir / "tables"),
+                "postgres": str(self._postgres.data_dir),
+                "s3": str(self._s3.data_dir),
+            },
+            "log_dir": str(self._run.log_dir),
+        }
+
+
+async def _together(*starts: Coroutine[None, None, None]) -> None:
+    """Run them side by side; the first that fails ends the others and is raised by itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for start in starts:
+                group.create_task(start)
+    except* EmbeddedError as failures:
+        raise failures.exceptions[0] from None
