@@ -1,0 +1,174 @@
+"""The ground that every HTTP service of ours stands on.
+
+    app = create_app(health)
+    app.router.add_post("/orders", place_order)
+    run(app, settings.http_host, settings.http_port)
+
+gives health, readiness and metrics, problem documents for all errors, a request id, a trace, one log line for each
+request, safe headers, and an end that lets requests at hand finish.
+"""
+
+import asyncio
+import contextlib
+import re
+import signal
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from bitloot import log, trace
+from bitloot.canonical_json import MAX_SIZE
+from bitloot.health import Health, add_routes
+from bitloot.metrics import HTTP_REQUESTS, HTTP_SECONDS
+from bitloot.problem import problem_middleware
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
+
+HEALTH: web.AppKey[Health] = web.AppKey("health", Health)
+REQUEST_ID_HEADER = "X-Request-Id"
+
+SECURITY_HEADERS: Mapping[str, str] = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""What an answer has unless its handler says otherwise; pages with styles need a policy of their own."""
+
+_REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
+_FIELDS: web.RequestKey[dict[str, object]] = web.RequestKey("log_fields", dict)
+
+_SHUTDOWN_SECONDS = 10.0  # below the 30 s that an orchestrator waits before it kills
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+_GOOD_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_PROBES = frozenset(("/healthz", "/readyz", "/metrics"))
+
+_log = log.get(__name__)
+
+
+def create_app(health: Health, *, client_max_size: int = MAX_SIZE) -> web.Application:
+    """Return an application with everything but its own routes; bodies larger than the limit get 413 (bytes)."""
+    app = web.Application(middlewares=[_observe, problem_middleware], client_max_size=client_max_size)
+    app[HEALTH] = health
+    app.on_response_prepare.append(_add_headers)
+    add_routes(app, health)
+    return app
+
+
+def request_id(request: web.Request) -> str:
+    """Return the id of a request: the caller's own, if it is a plausible one, else a new one."""
+    return request[_REQUEST_ID]
+
+
+def note(request: web.Request, **fields: object) -> None:
+    """Add fields, such as `order_id` or `reason`, to the request's log line."""
+    request[_FIELDS].update(fields)
+
+
+@web.middleware
+async def _observe(request: web.Request, handler: "Handler") -> web.StreamResponse:
+    """Give the request an id and a trace; count it and log it when it is over."""
+    given = request.headers.get(REQUEST_ID_HEADER, "")
+    request[_REQUEST_ID] = given if _GOOD_ID.fullmatch(given) else uuid.uuid4().hex
+    request[_FIELDS] = {}
+    started = time.perf_counter()
+    status = 499  # the client went away, as nginx has it
+    with trace.use(trace.parse(request.headers.get(trace.HEADER))):
+        try:
+            response = await handler(request)
+            status = response.status
+        except web.HTTPException as redirect:
+            status = redirect.status
+            raise
+        else:
+            return response
+        finally:
+            _record(request, status, time.perf_counter() - started)
+
+
+def _record(request: web.Request, status: int, seconds: float) -> None:
+    route = _route(request)
+    method = request.method if request.method in _METHODS else "OTHER"
+    HTTP_REQUESTS.labels(method, route, str(status)).inc()
+    HTTP_SECONDS.labels(method, route).observe(seconds)
+    write = _log.debug if route in _PROBES else _log.info
+    fields: dict[str, object] = {
+        "method": method,
+        "route": route,
+        "status": status,
+        "duration_ms": round(seconds * 1000, 2),
+        "request_id": request[_REQUEST_ID],
+        "remote": request.remote,
+    }
+    write("http.request", **(fields | request[_FIELDS]))
+
+
+def _route(request: web.Request) -> str:
+    """Return the template: paths hold tokens, and would make a metric series for each order."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "unmatched"
+
+
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    if identity := request.get(_REQUEST_ID):
+        response.headers[REQUEST_ID_HEADER] = identity
+    response.headers.pop("Server", None)  # its version is nobody's business
+
+
+async def serve_until(
+    stop: asyncio.Event,
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    reuse_port: bool = False,
+    on_listening: Callable[[int], None] = lambda _port: None,
+) -> None:
+    """Serve until `stop` is set, then let requests at hand finish; `port` 0 takes a free one.
+
+    `on_listening` gets the port. With `reuse_port` several processes share one.
+    """
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, reuse_port=reuse_port or None).start()
+        bound = int(runner.addresses[0][1])
+        _log.info("http.listening", host=host, port=bound)
+        on_listening(bound)
+        await stop.wait()
+        _log.info("http.stopping")
+    finally:
+        if HEALTH in app:
+            app[HEALTH].begin_shutdown()
+        await runner.cleanup()
+
+
+def run(app: web.Application, host: str, port: int, *, reuse_port: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT, on uvloop where it is installed. Call once, from `__main__`."""
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(each, stop.set)
+        await serve_until(stop, app, host, port, reuse_port=reuse_port)
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(serve())
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's, or None for the standard one."""
+    with contextlib.suppress(ImportError):
+        import uvloop  # noqa: PLC0415 - optional: not built for every platform
+
+        return uvloop.new_event_loop
+    return None

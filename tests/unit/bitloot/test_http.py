@@ -1,0 +1,192 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+
+from bitloot import http, trace
+from bitloot.health import Health
+
+Client = TestClient[web.Request, web.Application]
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def page(request: web.Request) -> web.Response:
+    span = trace.current.get()
+    http.note(request, order_id="o-1", trace_seen=span.trace_id if span else None)
+    return web.Response(text=http.request_id(request), headers={"Cache-Control": "private"})
+
+
+async def crash(_request: web.Request) -> web.Response:
+    raise RuntimeError("broken")
+
+
+async def echo(request: web.Request) -> web.Response:
+    return web.Response(body=await request.read())
+
+
+async def redirect(_request: web.Request) -> web.Response:
+    raise web.HTTPFound("/elsewhere")
+
+
+@pytest.fixture
+def app() -> web.Application:
+    app = http.create_app(Health(), client_max_size=1000)
+    app.router.add_get("/o/{token}", page)
+    app.router.add_get("/crash", crash)
+    app.router.add_get("/redirect", redirect)
+    app.router.add_post("/echo", echo)
+    return app
+
+
+@pytest.fixture
+async def client(app: web.Application) -> AsyncIterator[Client]:
+    async with TestClient(TestServer(app)) as each:
+        yield each
+
+
+async def test_one_line_for_each_request_without_path_or_query(client: Client):
+    with capture_logs() as logs:
+        answer = await client.get("/o/secret-token?code=secret-code", headers={"traceparent": PARENT})
+
+    (line,) = logs
+    assert answer.status == 200
+    assert "secret" not in repr(line)
+    assert line.pop("duration_ms") >= 0
+    assert line == {
+        "event": "http.request",
+        "log_level": "info",
+        "method": "GET",
+        "route": "/o/{token}",
+        "status": 200,
+        "request_id": answer.headers["X-Request-Id"],
+        "remote": "127.0.0.1",
+        "order_id": "o-1",
+        "trace_seen": "0af7651916cd43dd8448eb211c80319c",
+    }
+
+
+async def test_the_callers_request_id_is_kept_if_it_is_plausible(client: Client):
+    kept = await client.get("/o/x", headers={"X-Request-Id": "caller-id-1"})
+    replaced = await client.get("/o/x", headers={"X-Request-Id": "<script>"})
+
+    assert kept.headers["X-Request-Id"] == await kept.text() == "caller-id-1"
+    assert len(replaced.headers["X-Request-Id"]) == 32
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "route"),
+    [
+        ("GET", "/crash", 500, "/crash"),
+        ("GET", "/nowhere/secret", 404, "unmatched"),
+        ("GET", "/echo", 405, "unmatched"),
+        ("GET", "/redirect", 302, "/redirect"),
+        ("PROPFIND", "/nowhere", 404, "unmatched"),
+    ],
+)
+async def test_errors_are_counted_and_logged_with_their_status(
+    client: Client, method: str, path: str, status: int, route: str
+):
+    labels = {"method": method if method == "GET" else "OTHER", "route": route, "status": str(status)}
+    before = REGISTRY.get_sample_value("bitloot_http_requests_total", labels) or 0
+    with capture_logs() as logs:
+        answer = await client.request(method, path, allow_redirects=False)
+
+    assert answer.status == status
+    assert REGISTRY.get_sample_value("bitloot_http_requests_total", labels) == before + 1
+    line = logs[-1]
+    assert (line["event"], line["status"], line["route"]) == ("http.request", status, route)
+    assert answer.headers["X-Request-Id"] == line["request_id"]
+
+
+async def test_answers_have_safe_headers_unless_the_handler_knows_better(client: Client):
+    own = await client.get("/o/x")
+    missing = await client.get("/nowhere")
+
+    assert own.headers["Cache-Control"] == "private"
+    assert missing.headers["Cache-Control"] == "no-store"
+    for answer in (own, missing):
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+        assert "Server" not in answer.headers
+
+
+async def test_bodies_are_limited(client: Client):
+    assert (await client.post("/echo", data=b"x" * 1000)).status == 200
+    assert (await client.post("/echo", data=b"x" * 1001)).status == 413
+
+
+async def test_probes_are_served_and_not_logged_as_traffic(client: Client):
+    with capture_logs() as logs:
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert (await client.get(path)).status == 200
+
+    assert {line["log_level"] for line in logs} == {"debug"}
+
+
+async def test_stopping_lets_the_request_at_hand_finish():
+    started, release, ending = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def slow(_request: web.Request) -> web.Response:
+        started.set()
+        await release.wait()
+        return web.Response(text="done")
+
+    health = Health()
+    app = http.create_app(health)
+    app.router.add_get("/slow", slow)
+
+    async def on_shutdown(_app: web.Application) -> None:
+        ending.set()
+
+    app.on_shutdown.append(on_shutdown)
+    stop = asyncio.Event()
+    listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    server = asyncio.create_task(http.serve_until(stop, app, "127.0.0.1", 0, on_listening=listening.set_result))
+    async with aiohttp.ClientSession() as session:
+        request = asyncio.create_task(session.get(f"http://127.0.0.1:{await listening}/slow"))
+        await started.wait()
+        stop.set()
+        await ending.wait()
+        assert await health.failures() == {"process": "shutting down"}
+        assert not server.done()
+        release.set()
+        assert await (await request).text() == "done"
+    await server
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_run_ends_cleanly_on_a_signal(stop: signal.Signals):
+    program = (
+        "from bitloot import http, log\n"
+        "from bitloot.health import Health\n"
+        "log.configure('t', 't-1')\n"
+        "http.run(http.create_app(Health()), '127.0.0.1', 0)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdout is not None
+        assert "http.listening" in process.stdout.readline()
+        os.kill(process.pid, stop)
+        rest = process.stdout.read()
+        assert process.wait(20) == 0
+    assert "http.stopping" in rest
+
+
+def test_uvloop_is_used_where_it_is_installed():
+    factory = http.loop_factory()
+    assert factory is not None
+    loop = factory()
+    try:
+        assert type(loop).__module__.startswith("uvloop")
+    finally:
+        loop.close()
