@@ -105,9 +105,7 @@ def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> Mapping
     return {name: event[name] for name in _FIRST if name in event} | {**event}
 
 
-def _route_standard_logging(
-    shared: list[Processor], final: list[Processor], threshold: int, stream: TextIO
-) -> None:
+def _route_standard_logging(shared: list[Processor], final: list[Processor], threshold: int, stream: TextIO) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         ProcessorFormatter(

@@ -131,9 +131,7 @@ class KafkaSettings(Settings):
 class PostgresSettings(Settings):
     """For processes that talk to PostgreSQL."""
 
-    database_url: Secret = Field(
-        description="the database's address, as postgresql://user:password@host:port/name"
-    )
+    database_url: Secret = Field(description="the database's address, as postgresql://user:password@host:port/name")
 
 
 class HttpSettings(Settings):
