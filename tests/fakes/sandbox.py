@@ -1,7 +1,7 @@
 """The provider sandbox in this process on a free port, and a receiver for what it sends.
 
-    async with running_sandbox(ingress_url=receiver.url) as sandbox:
-        answer = await sandbox.reserve(order_id)
+async with running_sandbox(ingress_url=receiver.url) as sandbox:
+    answer = await sandbox.reserve(order_id)
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+
 from sandbox.app import build
 from sandbox.settings import Settings
 
@@ -82,9 +83,7 @@ class RunningSandbox:
 
     async def kinguin(self, method: str, path: str, **options: Any) -> Reply:
         self._token = self._token or await self.fetch_token()
-        return await self.call(
-            method, "/kinguin" + path, headers={"Authorization": f"Bearer {self._token}"}, **options
-        )
+        return await self.call(method, "/kinguin" + path, headers={"Authorization": f"Bearer {self._token}"}, **options)
 
     async def reserve(self, order_id: str, product_id: str = "game-1", quantity: int = 1) -> dict[str, Any]:
         wanted = {"orderId": order_id, "productId": product_id, "quantity": quantity}

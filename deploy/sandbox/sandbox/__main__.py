@@ -1,6 +1,7 @@
 """`python -m sandbox`."""
 
 import sys
+from functools import partial
 
 import uvloop
 from aiohttp import web
@@ -20,6 +21,8 @@ web.run_app(
     host=settings.http_host,
     port=settings.http_port,
     access_log=None,
+    # At once, also into a pipe: the line names the port that HTTP_PORT=0 got.
+    print=partial(print, flush=True),
     shutdown_timeout=0.5,
     loop=uvloop.new_event_loop(),
 )

@@ -97,7 +97,7 @@ def svix_key(secret: SecretStr) -> bytes:
         raise ValueError("the Resend webhook secret must be whsec_ followed by base64") from error
 
 
-_NAMES = {to_camel(name): name for name in Dials.model_fields}
+_ALIASES = {name: to_camel(name) for name in Dials.model_fields}
 
 
 class Panel:
@@ -115,8 +115,9 @@ class Panel:
 
     def change(self, wanted: dict[str, object]) -> None:
         """Set the named dials and leave the others; a pydantic ValidationError changes nothing."""
-        by_name = {_NAMES.get(name, name): value for name, value in wanted.items()}
-        self.dials = Dials.model_validate({**self.dials.model_dump(), **by_name})
+        # By alias, so that a complaint names the member as the control plane spells it.
+        named = {_ALIASES.get(name, name): value for name, value in wanted.items()}
+        self.dials = Dials.model_validate({**self.dials.model_dump(by_alias=True), **named})
         self.chance = random.Random(self.dials.seed)  # noqa: S311 - repeatable on purpose
 
     def shown(self) -> dict[str, object]:

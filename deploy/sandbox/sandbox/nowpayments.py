@@ -216,7 +216,7 @@ class NowPayments:
             amount = Decimal(query.get("amount", ""))
         except ArithmeticError as fault:
             raise Refusal(error(400, message="amount must be a number")) from fault
-        if not 0 <= amount <= _MOST:
+        if not (amount.is_finite() and 0 <= amount <= _MOST):
             raise Refusal(error(400, message="amount is out of range"))
         return answer(
             200,
