@@ -33,12 +33,14 @@ class Cause(StrEnum):
 
     # Buying and selling
     OUT_OF_STOCK = "out_of_stock"  # no offer for the product
+    NOT_VISIBLE = "not_visible"  # there is an offer, but it is not on sale
     PRICE_CHANGED = "price_changed"  # the offer costs more than the order allows
     INSUFFICIENT_BALANCE = "insufficient_balance"  # our account at the market is empty
     CANCELED = "canceled"  # the provider ended the purchase
     REFUNDED = "refunded"  # the provider sent the money back
     QUANTITY_MISMATCH = "quantity_mismatch"  # fewer or more keys than were bought
     DUPLICATE_KEY = "duplicate_key"  # the same code twice
+    BAD_CODES = "bad_codes"  # codes that came, but must not be handed on: too many, twice, empty, unprintable
     UNSUPPORTED_MEDIA = "unsupported_media"  # a code that is no text
     AMOUNT_MISMATCH = "amount_mismatch"  # a payment of another amount or currency
     BAD_RECIPIENT = "bad_recipient"  # the mail address is refused for good
@@ -58,6 +60,7 @@ class Cause(StrEnum):
     BROKER_UNAVAILABLE = "broker_unavailable"  # Kafka did not acknowledge
     DATABASE_UNAVAILABLE = "database_unavailable"  # PostgreSQL cannot be reached
     STORAGE_UNAVAILABLE = "storage_unavailable"  # object storage cannot be reached
+    ABANDONED = "abandoned"  # a worker claimed it and died before it could tell what happened
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"  # the last allowed attempt failed
     DEFECT = "defect"  # a bug: an exception that nobody translated
 

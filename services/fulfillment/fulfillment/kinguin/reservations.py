@@ -1,0 +1,203 @@
+"""The `reservations` dialect: reserve, give, ask for what was delivered."""
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from bitloot import log
+from bitloot.contracts.effects import BuyKey, FetchCodes, GiveReservation, LookUpPurchase
+from bitloot.contracts.events import FoundReservation
+from bitloot.contracts.sealed import SealedCode
+from bitloot.errors import Cause, Refused, Transient, Unknown
+from bitloot.ids import ReservationId
+from bitloot.sealing import Sealer
+from fulfillment.kinguin.answers import (
+    Standing,
+    bad,
+    check_echo,
+    document,
+    refusal,
+    reservation_id,
+    shown_status,
+    standing_of,
+)
+from fulfillment.kinguin.codes import read_codes
+from fulfillment.kinguin.gateway import Gateway, describe, kind_of
+from fulfillment.kinguin.ports import Placed, Undelivered
+from fulfillment.kinguin.telemetry import measured
+from fulfillment.kinguin.wire import Answer, Json, Unreadable
+
+_BOUGHT: Final = frozenset({Standing.GIVEN, Standing.DELIVERED})
+_CANNOT_BE_ASKED: Final = frozenset({404, 405})
+# 404 and 409 are how Kinguin says "not delivered yet" of a purchase that it has.
+_NOT_YET: Final = frozenset({202, 204, 404, 409, 425})
+
+_log = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reserved:
+    id: ReservationId
+    standing: Standing
+    provider_status: str
+
+
+class Reservations:
+    """A `KeyMarket` over Kinguin's reservations API."""
+
+    def __init__(self, gateway: Gateway, sealer: Sealer) -> None:
+        self._gateway = gateway
+        self._sealer = sealer
+
+    async def buy(self, call: BuyKey) -> Placed:
+        """See `KeyMarket.buy`."""
+        reserved = await self._reserve(call)
+        if reserved.standing in _BOUGHT:
+            return Placed(reserved.id, given=True, provider_status=reserved.provider_status)
+        try:
+            await self._give(reserved.id)
+        except (Transient, Refused, Unknown) as error:
+            # Whatever went wrong, the reservation stands, and the order asks to give it as an effect of its own.
+            _log.warning("kinguin.not_given", reservation_id=reserved.id, cause=error.cause, detail=error.detail)
+            return Placed(reserved.id, given=False, provider_status=reserved.provider_status)
+        return Placed(reserved.id, given=True, provider_status=reserved.provider_status)
+
+    async def give(self, call: GiveReservation) -> None:
+        """See `KeyMarket.give`."""
+        await self._give(call.reservation_id)
+
+    async def look_up(self, call: LookUpPurchase) -> tuple[FoundReservation, ...]:
+        """See `KeyMarket.look_up`."""
+        with measured("lookup"):
+            answer = await self._gateway.call("GET", "/reservations", params={"orderId": call.external_id})
+            if answer.status in _CANNOT_BE_ASKED:
+                raise Refused(Cause.CANNOT_ASK, describe(answer))
+            if answer.status >= 400:
+                raise refusal(answer)
+            return _found(answer, call.external_id)
+
+    async def fetch(self, call: FetchCodes) -> tuple[SealedCode, ...] | Undelivered:
+        """See `KeyMarket.fetch`."""
+        with measured("delivered"):
+            answer = await self._gateway.call("GET", f"{_path(call.reservation_id)}/delivered")
+            if _is_not_yet(answer):
+                return Undelivered(shown_status(_member(answer, "status")) or kind_of(answer))
+            if answer.status >= 400:
+                raise refusal(answer)
+            members = document(answer)
+            check_echo(answer, members, {"reservationId": call.reservation_id, "orderId": call.external_id})
+            _refuse_ended(answer, members)
+            codes = read_codes(members, call.quantity)
+            if codes is None:
+                return Undelivered(shown_status(members.get("status")))
+            return tuple(self._sealer.seal(code.content, code.media_type) for code in codes)
+
+    async def _reserve(self, call: BuyKey) -> _Reserved:
+        with measured("reserve"):
+            wanted: dict[str, str | int] = {
+                "orderId": call.external_id,
+                "productId": call.product_id,
+                "quantity": call.quantity,
+            }
+            answer = await self._gateway.call("POST", "/reservations", body=wanted)
+            if answer.status >= 400:
+                # The product was on sale in the shop: where the market does not find it, no offer is left.
+                raise refusal(answer, not_found=Cause.OUT_OF_STOCK)
+            members = document(answer)
+            told = members.get("reservationId")
+            reservation = reservation_id(members.get("id") if told is None else told)
+            if reservation is None:
+                raise bad(answer, "it names no reservation")
+            check_echo(answer, members, {name: str(value) for name, value in wanted.items()})
+            status = members.get("status")
+            return _Reserved(reservation, standing_of(status), shown_status(status))
+
+    async def _give(self, reservation: ReservationId) -> None:
+        with measured("give"):
+            answer = await self._gateway.call("POST", f"{_path(reservation)}/give")
+            if _is_given_already(answer):
+                return
+            if answer.status >= 400:
+                raise refusal(answer)
+            if answer.document is None:
+                return  # a success that has nothing to tell
+            members = document(answer)
+            check_echo(answer, members, {"reservationId": reservation})
+            _refuse_ended(answer, members)
+            if members.get("status") is not None and standing_of(members["status"]) not in _BOUGHT:
+                raise bad(answer, "its status is not one of a purchase")
+
+
+def _path(reservation: ReservationId) -> str:
+    return f"/reservations/{quote(reservation, safe='')}"
+
+
+def _member(answer: Answer, name: str) -> Json:
+    return answer.document.get(name) if isinstance(answer.document, dict) else None
+
+
+def _is_given_already(answer: Answer) -> bool:
+    """Tell whether a refusal to give says that it was given before."""
+    if answer.status < 400:
+        return False
+    if "already" in kind_of(answer).lower() or standing_of(_member(answer, "status")) in _BOUGHT:
+        return True
+    return answer.status == 409 and not kind_of(answer) and standing_of(_member(answer, "status")) is Standing.UNKNOWN
+
+
+def _is_not_yet(answer: Answer) -> bool:
+    if answer.status not in _NOT_YET or answer.document is Unreadable.BODY:
+        return False
+    if answer.status < 300:
+        return answer.document is None
+    _refuse_ended(answer, {"status": _member(answer, "status")})
+    error = refusal(answer)
+    return not (isinstance(error, Refused) and error.cause in {Cause.CANCELED, Cause.REFUNDED})
+
+
+def _refuse_ended(answer: Answer, members: dict[str, Json]) -> None:
+    match standing_of(members.get("status")):
+        case Standing.CANCELED:
+            raise Refused(Cause.CANCELED, f"{describe(answer)}: the purchase was canceled")
+        case Standing.REFUNDED:
+            raise Refused(Cause.REFUNDED, f"{describe(answer)}: the purchase was refunded or reversed")
+        case _:
+            return
+
+
+def _found(answer: Answer, external_id: str) -> tuple[FoundReservation, ...]:
+    members = document(answer)
+    items = members.get("items")
+    if not isinstance(items, list):
+        raise bad(answer, "it has no list of items")
+    total = members.get("total")
+    if isinstance(total, int) and total > len(items):
+        raise bad(answer, "it shows only a part of what there is")
+    found: dict[ReservationId, FoundReservation] = {}
+    for item in items:
+        if not isinstance(item, dict) or not isinstance(item.get("orderId"), str):
+            # It might be ours: to leave it out could buy a second time.
+            raise bad(answer, "an item does not tell its order")
+        if item["orderId"] != external_id:
+            continue
+        reservation = _found_one(answer, item)
+        if found.setdefault(reservation.reservation_id, reservation) != reservation:
+            raise bad(answer, "a reservation is there twice and differs")
+    return tuple(found.values())
+
+
+def _found_one(answer: Answer, item: dict[str, Json]) -> FoundReservation:
+    told = item.get("reservationId")
+    reservation = reservation_id(item.get("id") if told is None else told)
+    standing = standing_of(item.get("status"))
+    if reservation is None:
+        raise bad(answer, "an item names no reservation")
+    if standing is Standing.UNKNOWN:
+        raise bad(answer, "an item's status is none that we know")
+    return FoundReservation(
+        reservation_id=reservation,
+        # A refunded one has been bought: it is no reason to buy again, a human must decide.
+        given=standing in _BOUGHT | {Standing.REFUNDED},
+        canceled=standing is Standing.CANCELED,
+        provider_status=shown_status(item.get("status")),
+    )

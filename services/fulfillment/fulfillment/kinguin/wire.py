@@ -1,0 +1,134 @@
+"""One bounded HTTP exchange: so many bytes and no more, strict JSON, nothing followed, nothing quoted."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import Final, Literal, TypeAlias
+
+import httpx
+
+from fulfillment.kinguin.clock import Clock
+
+Json: TypeAlias = "bool | int | Decimal | str | list[Json] | dict[str, Json] | None"
+
+MAX_BODY_BYTES: Final = 2 << 20
+"""Ten keys of the largest size that Kinguin takes (200 KiB, as base64 if they are images) fit into 2 MiB."""
+
+MAX_RETRY_AFTER_SECONDS: Final = 86_400.0
+
+_HEADERS: Final = {
+    "Accept": "application/json",
+    # What is not compressed cannot grow beyond its bound while it is unpacked.
+    "Accept-Encoding": "identity",
+    "User-Agent": "bitloot-kinguin",
+}
+
+
+class Unreadable(Enum):
+    """Stands for a body that is not the JSON we asked for."""
+
+    BODY = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for `method` and `path`. `document` may hold codes: it is never shown.
+
+    `document` is None for an empty body, `retry_after` is in seconds.
+    """
+
+    method: str
+    path: str
+    status: int
+    document: Json | Literal[Unreadable.BODY] = field(repr=False)
+    retry_after: float | None = None
+
+    @property
+    def is_read(self) -> bool:
+        """Tell whether the request cannot have changed anything."""
+        return self.method == "GET"
+
+
+async def exchange(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    path: str,
+    clock: Clock,
+    bearer: str | None = None,
+    params: Mapping[str, str] | None = None,
+    body: Mapping[str, str | int] | None = None,
+    form: Mapping[str, str] | None = None,
+) -> Answer:
+    """Send one request and read its answer, whatever its status.
+
+    `path` names the request in error messages. Raises httpx's `RequestError` when there is no whole answer.
+    """
+    headers = _HEADERS | ({} if bearer is None else {"Authorization": f"Bearer {bearer}"})
+    async with client.stream(method, url, headers=headers, params=params, json=body, data=form) as response:
+        raw = await _read(response)
+    return Answer(
+        method,
+        path,
+        response.status_code,
+        Unreadable.BODY if raw is None else parse(raw),
+        retry_after(response.headers.get("Retry-After"), clock()),
+    )
+
+
+async def _read(response: httpx.Response) -> bytes | None:
+    """Return the body, or None when it is too large or packed in a way that we did not ask for."""
+    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        return None
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            return None
+    return bytes(body)
+
+
+def parse(raw: bytes) -> Json | Literal[Unreadable.BODY]:
+    """Read JSON as one honest sender writes it: UTF-8, no duplicate names, no NaN, numbers as exact decimals."""
+    if not raw.strip():
+        return None
+    try:
+        document: Json = json.loads(
+            raw.decode(), parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_no_duplicates
+        )
+    except (ValueError, ArithmeticError, RecursionError):
+        # The error holds the text that it failed on, so it ends here, unseen.
+        return Unreadable.BODY
+    return document
+
+
+def _no_constant(_name: str) -> Json:
+    raise ValueError("a number that JSON does not have")
+
+
+def _no_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name that is there twice")
+    return members
+
+
+def retry_after(header: str | None, now: datetime) -> float | None:
+    """Return a `Retry-After` (seconds or a date) in seconds from now, between 0 and a day; None without one."""
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:9]), MAX_RETRY_AFTER_SECONDS)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return min(max((moment - now).total_seconds(), 0.0), MAX_RETRY_AFTER_SECONDS)

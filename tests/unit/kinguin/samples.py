@@ -1,0 +1,74 @@
+"""Calls as the orders agent makes them."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from bitloot import ids
+from bitloot.contracts.effects import BuyKey, FetchCodes, GiveReservation, LookUpPurchase
+from bitloot.ids import EventId, ItemId, OrderId, ProductId, ReservationId
+
+NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+ORDER = ids.order_id("kinguin-tests")
+ITEM = ids.item_id(ORDER, 1)
+EXTERNAL = ids.external_id(ITEM, 1)
+PRODUCT = ProductId("5c9b5f6b2539a4e8f1727916")
+RESERVATION = ReservationId("res-7")
+
+
+def buy(quantity: int = 2, *, attempt: int = 1, order: OrderId = ORDER, product: str = PRODUCT) -> BuyKey:
+    item = ids.item_id(order, 1)
+    effect = ids.effect_id(item, "buy", attempt)
+    return BuyKey(
+        event_id=EventId(effect),
+        occurred_at=NOW,
+        order_id=order,
+        effect_id=effect,
+        attempt=attempt,
+        item_id=item,
+        external_id=ids.external_id(item, 1),
+        product_id=ProductId(product),
+        quantity=quantity,
+        unit_price=Decimal("9.99"),
+        currency="eur",
+    )
+
+
+def give(reservation: str = RESERVATION, *, attempt: int = 1, item: ItemId = ITEM) -> GiveReservation:
+    effect = ids.effect_id(item, "give", attempt)
+    return GiveReservation(
+        event_id=EventId(effect),
+        occurred_at=NOW,
+        order_id=ORDER,
+        effect_id=effect,
+        attempt=attempt,
+        item_id=item,
+        reservation_id=ReservationId(reservation),
+    )
+
+
+def look_up(external: str = EXTERNAL, *, attempt: int = 1) -> LookUpPurchase:
+    effect = ids.effect_id(ITEM, "look_up", attempt)
+    return LookUpPurchase(
+        event_id=EventId(effect),
+        occurred_at=NOW,
+        order_id=ORDER,
+        effect_id=effect,
+        attempt=attempt,
+        item_id=ITEM,
+        external_id=external,
+    )
+
+
+def fetch(quantity: int = 2, *, reservation: str = RESERVATION, attempt: int = 1) -> FetchCodes:
+    effect = ids.effect_id(ITEM, "fetch", attempt)
+    return FetchCodes(
+        event_id=EventId(effect),
+        occurred_at=NOW,
+        order_id=ORDER,
+        effect_id=effect,
+        attempt=attempt,
+        item_id=ITEM,
+        reservation_id=ReservationId(reservation),
+        external_id=EXTERNAL,
+        quantity=quantity,
+    )
