@@ -447,3 +447,72 @@ def test_the_snapshot_holds_no_codes():
     text = snapshot(world.order).model_dump_json()
     assert '"box"' not in text
     assert "r1/0" not in text
+
+
+def test_a_notice_with_fewer_codes_than_bought_fetches_instead():
+    world, (buy,) = paid_world(2)
+    world.tell(world.outcome(buy))
+    notice = world.notice(world.reservations[0], Notice.DELIVERED, codes=True)
+    (fetch,) = world.tell(notice.model_copy(update={"codes": notice.codes[:1]}))
+    assert isinstance(fetch, FetchCodes)
+    assert world.order.items[0].codes == ()
+
+
+def test_a_purchase_whose_answer_was_lost_needs_no_look_up_when_the_webhook_was_faster():
+    world, (buy,) = paid_world()
+    lost = world.outcome(buy, "lost")
+    effects = world.tell(world.notice(world.reservations[0], Notice.DELIVERED, codes=True))
+    assert world.tell(lost) == ()
+    world.settle(effects)
+    assert world.order.status is OrderStatus.FULFILLED
+    assert world.order.outbox == ()
+
+
+def test_an_answer_with_another_reservation_than_the_webhook_is_an_incident():
+    world, (buy,) = paid_world()
+    answer = world.outcome(buy)
+    other = world.notice(world.reservations[0], Notice.GIVE).model_copy(update={"reservation_id": ReservationId("r9")})
+    world.tell(other)
+    world.tell(answer)
+    assert world.order.items[0].reservation_id == "r9"
+    assert [i.cause for i in world.order.incidents] == ["double_purchase"]
+
+
+def test_reprocessing_an_unknown_purchase_asks_before_it_buys():
+    world, (buy,) = paid_world()
+    world.tell(world.outcome(buy, "lost"))
+    (look_up,) = world.fire_timer()
+    world.tell(failed(look_up, Failure.REFUSED, at=world.now, cause="cannot_be_asked"))
+    (again,) = world.tell(reprocess("one", at=world.now))
+    assert isinstance(again, LookUpPurchase)
+    world.tell(world.outcome(again))
+    assert world.order.items[0].status is ItemStatus.BOUGHT
+
+
+def test_reprocessing_does_not_touch_a_purchase_that_is_under_way():
+    world, (buy,) = paid_world()
+    world.outcome(buy)
+    world.tell(world.notice(world.reservations[0], Notice.CANCEL))
+    assert world.order.items[0].status is ItemStatus.CANCELED
+    assert world.tell(reprocess("one", at=world.now)) == ()
+    assert pending(world.order) == (buy,)
+
+
+def test_reprocessing_an_order_that_needs_no_review_does_nothing():
+    world, (buy,) = paid_world()
+    assert world.tell(reprocess("one", at=world.now)) == ()
+    assert pending(world.order) == (buy,)
+    done = fulfilled_world()
+    done.tell(reprocess("two", at=done.now))
+    assert done.order.status is OrderStatus.FULFILLED
+
+
+def test_an_admin_can_let_a_refused_purchase_be_tried_again():
+    world, (buy,) = paid_world()
+    world.tell(world.outcome(buy, "refused"))
+    assert (world.order.review.cause, world.order.items[0].status) == ("timeout", ItemStatus.FAILED)
+    (again,) = world.tell(reprocess("one", at=world.now))
+    assert (again.attempt, again.external_id) == (2, buy.external_id)
+    world.tell(world.outcome(again))
+    world.settle(world.tell(world.notice(world.reservations[0], Notice.DELIVERED, codes=True)))
+    assert world.order.status is OrderStatus.FULFILLED
