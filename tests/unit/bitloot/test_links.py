@@ -110,6 +110,14 @@ def test_without_a_secret_nothing_is_minted_or_accepted(secrets: list[SecretStr]
         links.verify(links.mint(ORDER, 0, EXPIRY, [CURRENT]), secrets, EARLIER)
 
 
+def test_an_empty_secret_beside_a_real_one_accepts_nothing():
+    payload = base64.urlsafe_b64decode(links.mint(ORDER, 0, EXPIRY, [CURRENT]))[:26]
+    forged = base64.urlsafe_b64encode(payload + links._mac(b"", payload)).decode()
+
+    with pytest.raises(BadLink):
+        links.verify(forged, [CURRENT, SecretStr("")], EARLIER)
+
+
 @pytest.mark.parametrize(("order", "generation"), [("o-1", 0), (ORDER, -1), (ORDER, 2**32)])
 def test_mint_refuses_what_does_not_fit(order: str, generation: int):
     with pytest.raises(ValueError):

@@ -186,6 +186,7 @@ async def test_redirects_pass(client: Client):
     answer = await client.get("/redirect", allow_redirects=False)
 
     assert (answer.status, answer.headers["Location"]) == (302, "/elsewhere")
+    assert answer.content_type == "text/plain"
 
 
 async def test_a_body_that_is_not_encoded_as_announced(client: Client):

@@ -154,6 +154,13 @@ def test_svix_without_a_usable_secret_refuses_all(secrets: list[SecretStr]):
     assert svix_verify(BODY, headers, secrets, NOW).refusal is Refusal.NO_SECRET
 
 
+@pytest.mark.parametrize("signature", ["v1,", "v1,=", "v1,====", "v1,A==="])
+def test_svix_an_empty_signature_never_meets_an_empty_secret(signature: str):
+    headers = {"svix-id": "m", "svix-timestamp": str(int(NOW.timestamp())), "svix-signature": signature}
+
+    assert not svix_verify(BODY, headers, [WHSEC, SecretStr("")], NOW).accepted
+
+
 def test_tokens():
     secrets = [CURRENT, PREVIOUS]
 
