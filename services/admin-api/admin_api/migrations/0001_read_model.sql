@@ -69,7 +69,7 @@ create table order_items (
 );
 comment on table order_items is 'The lines of an order: quantity keys of one product. Written by the sink only.';
 comment on column order_items.order_version is 'The version of the order that this row is from.';
-create unique index order_items_by_order on order_items (order_id, position);
+create index order_items_by_order on order_items (order_id, position);
 comment on index order_items_by_order is 'The items of one order, in order.';
 create index order_items_by_product on order_items (product_id, order_id);
 comment on index order_items_by_product is 'The orders that hold one product (productId).';
@@ -175,7 +175,6 @@ create table webhook_logs (
     event_topic       text,
     event_key         text,
     event             jsonb,
-    sealed_codes      integer not null default 0,
     repeats           integer not null default 0,
     first_received_at timestamptz not null,
     last_received_at  timestamptz not null,
@@ -187,8 +186,7 @@ comment on table webhook_logs is 'One row for each distinct notification (webhoo
 comment on column webhook_logs.id is 'Made of offset and partition of the first one received, so that a rebuild gives the same ids.';
 comment on column webhook_logs.body is 'As the last one received had it, codes replaced.';
 comment on column webhook_logs.matched is 'Which secret and which form of the body verified it.';
-comment on column webhook_logs.event is 'The event that was published for it, without sealed codes; null when there was nothing to do.';
-comment on column webhook_logs.sealed_codes is 'How many sealed codes its event carries. They are in Kafka only.';
+comment on column webhook_logs.event is 'The event that was published for it, sealed codes replaced by their number; null when there was nothing to do.';
 comment on column webhook_logs.kafka_offset is 'Where the last one received is in webhooks.log.v1.';
 create index webhook_logs_by_time on webhook_logs (last_received_at desc, id desc);
 comment on index webhook_logs_by_time is 'The list of notifications, newest first.';

@@ -1,0 +1,17 @@
+"""What the sink and the admin API read from the environment."""
+
+from pydantic import Field
+
+from bitloot.settings import HttpSettings, KafkaSettings, PostgresSettings, Secrets
+
+
+class SinkSettings(KafkaSettings, PostgresSettings, HttpSettings):
+    """The sink; its HTTP port serves health and metrics only."""
+
+
+class ApiSettings(KafkaSettings, PostgresSettings, HttpSettings):
+    """The admin API."""
+
+    admin_token: Secrets = Field(
+        description="the bearer token of admins; to rotate, the current and the previous one, separated by a comma"
+    )

@@ -1,0 +1,1 @@
+"""The sink: fills the read model from Kafka, each record exactly once."""

@@ -1,0 +1,163 @@
+"""The sink's loop: poll, write, go on; from the stored offsets after every doubt."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from aiokafka.errors import KafkaError
+
+from admin_api.sink.progress import Progress
+from admin_api.sink.reader import Reader
+from admin_api.sink.source import RawRecord, Topics
+from admin_api.sink.store import Move, Overtaken, Partition
+from admin_api.sink.writer import Writer
+from bitloot import log
+from bitloot.backoff import delay
+from bitloot.errors import Cause, Transient
+from bitloot.health import Gate, Health
+from bitloot.settings import KafkaSettings
+
+GROUP = "sink"
+
+_BASE = timedelta(seconds=0.25)
+_CAP = timedelta(seconds=5)
+_WATCH_SECONDS = 2.0
+_SILENCE_SECONDS = 30.0  # then the consumer is made anew: aiokafka has been seen not to come back by itself
+_STALL_SECONDS = 120.0  # every wait in the loop is shorter
+
+_log = log.get(__name__)
+
+
+class LogLost(Exception):  # noqa: N818 - it names what happened
+    """A topic ends before the offset that was read from it: it is not the topic that the read model is from."""
+
+
+class Sink:
+    """Follows the topics until it is canceled. Outages of Kafka and Postgres are waited for."""
+
+    def __init__(
+        self, settings: KafkaSettings, writer: Writer, health: Health, *, topics: Topics, group: str = GROUP
+    ) -> None:
+        self.progress = Progress()
+        self._settings = settings
+        self._writer = writer
+        self._topics = topics
+        self._group = group
+        self._failures = 0
+        self._turned_at = time.monotonic()
+        self._following: Gate = health.gate("sink", "not following yet")
+        health.register("sink loop", self._check_loop, vital=True)
+
+    async def run(self) -> None:
+        """Read and write, for ever."""
+        while True:
+            try:
+                async with self._reader() as reader:
+                    watch = asyncio.create_task(self._watch(reader))
+                    try:
+                        await self._follow(reader)
+                    finally:
+                        watch.cancel()
+                        await asyncio.wait({watch})
+            except (KafkaError, Transient, LogLost) as error:
+                await self._wait(error)
+
+    def _reader(self) -> Reader:
+        return Reader(
+            self._settings.kafka_bootstrap_servers,
+            self._topics.names,
+            group=self._group,
+            client_id=self._settings.service_instance,
+        )
+
+    async def _follow(self, reader: Reader) -> None:
+        """Place and read, anew for each era and after each failure of the database."""
+        while True:
+            self._turned_at = time.monotonic()
+            if reader.silence() > _SILENCE_SECONDS:
+                raise Transient(Cause.BROKER_UNAVAILABLE, "Kafka has not answered for a while")
+            try:
+                await self._read(reader, reader.era)
+            except Overtaken as error:
+                _log.info("sink.overtaken", detail=str(error))
+            except Transient as error:
+                await self._wait(error)
+
+    async def _read(self, reader: Reader, era: int) -> None:
+        """Read from the stored offsets until the era ends or Kafka falls silent."""
+        cursors = await self._place(reader, era)
+        while era == reader.era and reader.silence() <= _SILENCE_SECONDS:
+            self._turned_at = time.monotonic()
+            records = await reader.poll(cursors)
+            if era != reader.era:
+                return
+            if records:
+                await self._write(cursors, records)
+            self._failures = 0
+            self._following.open()
+
+    async def _place(self, reader: Reader, era: int) -> dict[Partition, int]:
+        """Return the stored offset of each partition that is ours, and read on from there."""
+        bounds = await reader.bounds()
+        cursors = await self._writer.offsets({each: first for each, (first, _) in bounds.items()}) if bounds else {}
+        if era != reader.era:
+            return {}
+        for partition, (first, end) in bounds.items():
+            _check_bounds(partition, cursors[partition], first, end)
+        reader.seek({each: max(cursor, bounds[each][0]) for each, cursor in cursors.items()})
+        self.progress.place(cursors)
+        self.progress.found_ends({each: end for each, (_, end) in bounds.items()})
+        _log.info("sink.placed", partitions=len(cursors), lag=sum(self.progress.lags().values()))
+        return cursors
+
+    async def _write(self, cursors: dict[Partition, int], records: Mapping[Partition, Sequence[RawRecord]]) -> None:
+        """Write one poll's records and move the cursors."""
+        # A fetch may begin earlier than asked for, as batches are stored whole.
+        new = {
+            each: fresh
+            for each, found in records.items()
+            if (fresh := [raw for raw in found if raw.origin.offset >= cursors[each]])
+        }
+        if not new:
+            return
+        moves = {each: Move(cursors[each], found[-1].origin.offset + 1) for each, found in new.items()}
+        for each, found in new.items():
+            self.progress.took(each, found[0].origin.recorded_at)
+        started = time.perf_counter()
+        flat = [raw for found in new.values() for raw in found]
+        await self._writer.write(flat, moves)
+        cursors.update({each: move.new for each, move in moves.items()})
+        self.progress.wrote(moves, max(raw.origin.recorded_at for raw in flat))
+        duration = round((time.perf_counter() - started) * 1000, 2)
+        _log.debug("sink.wrote", records=len(flat), partitions=len(moves), duration_ms=duration)
+
+    async def _watch(self, reader: Reader) -> None:
+        """Ask Kafka now and then where the partitions end: the lag, and a sign of life."""
+        while True:
+            with contextlib.suppress(KafkaError):
+                self.progress.found_ends(await reader.ends())
+            await asyncio.sleep(_WATCH_SECONDS)
+
+    async def _wait(self, error: Exception) -> None:
+        self._turned_at = time.monotonic()
+        self._failures += 1
+        detail = str(error) if isinstance(error, Transient | LogLost) else type(error).__name__
+        self._following.close(detail)
+        wait = delay(self._failures, _BASE, seed=self._settings.service_instance, cap=_CAP)
+        _log.warning("sink.waiting", error=detail, seconds=round(wait.total_seconds(), 2))
+        await asyncio.sleep(wait.total_seconds())
+
+    async def _check_loop(self) -> str | None:
+        stalled = time.monotonic() - self._turned_at
+        return f"no turn for {stalled:.0f} s" if stalled > _STALL_SECONDS else None
+
+
+def _check_bounds(partition: Partition, cursor: int, first: int, end: int) -> None:
+    """Complain about records that are gone. Raises `LogLost` when there is no telling what the topic now holds."""
+    name = f"{partition[0]}/{partition[1]}"
+    if cursor > end:
+        raise LogLost(f"{name} ends at {end}, but was read up to {cursor}: is it another broker, or a new topic?")
+    if cursor < first:
+        _log.error("sink.expired_unread", partition=name, records=first - cursor)

@@ -1,0 +1,223 @@
+-- name: known_offsets
+-- How far each partition has been read. Parameters: topics, partitions (pairwise).
+select topic, partition, next_offset
+from sink_offsets
+join unnest($1::text[], $2::integer[]) as wanted (topic, partition) using (topic, partition)
+
+-- name: begin_partition
+-- Begin a partition that was never read. Parameters: topic, partition, first offset.
+insert into sink_offsets (topic, partition, next_offset)
+values ($1, $2, $3)
+on conflict (topic, partition) do nothing
+
+-- name: move
+-- Move on, unless another sink has. The rows are locked in one order for all sinks, so that none waits in a circle.
+-- Parameters: topics, partitions, expected and new offsets (pairwise). Returns one row for each that moved.
+with expected as materialized (
+    select stored.topic, stored.partition, moved.new_offset
+    from sink_offsets as stored
+    join unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[])
+        as moved (topic, partition, expected_offset, new_offset) using (topic, partition)
+    where stored.next_offset = moved.expected_offset
+    order by stored.topic, stored.partition
+    for update of stored
+)
+update sink_offsets as stored
+set next_offset = expected.new_offset, updated_at = now()
+from expected
+where stored.topic = expected.topic and stored.partition = expected.partition
+returning stored.topic, stored.partition
+
+-- name: write_orders
+-- Write the orders that are newer than what is stored; returns the ids of those. An order's version only grows.
+insert into orders as stored (
+    id, status, email, currency, total, request_hash, pay_url, invoice_id, kinguin_reservation_id, object_key,
+    message_id, review, incidents, version, placed_at, paid_at, purchased_at, received_at, stored_at, mailed_at,
+    revealed_at, closed_at, updated_at
+)
+select
+    id, status, email, currency, total, request_hash, pay_url, invoice_id, kinguin_reservation_id, object_key,
+    message_id, review, incidents, version, placed_at, paid_at, purchased_at, received_at, stored_at, mailed_at,
+    revealed_at, closed_at, updated_at
+from json_populate_recordset(null::orders, $1::text::json)
+on conflict (id) do update set
+    status = excluded.status,
+    email = excluded.email,
+    currency = excluded.currency,
+    total = excluded.total,
+    request_hash = excluded.request_hash,
+    pay_url = excluded.pay_url,
+    invoice_id = excluded.invoice_id,
+    kinguin_reservation_id = excluded.kinguin_reservation_id,
+    object_key = excluded.object_key,
+    message_id = excluded.message_id,
+    review = excluded.review,
+    incidents = excluded.incidents,
+    version = excluded.version,
+    placed_at = excluded.placed_at,
+    paid_at = excluded.paid_at,
+    purchased_at = excluded.purchased_at,
+    received_at = excluded.received_at,
+    stored_at = excluded.stored_at,
+    mailed_at = excluded.mailed_at,
+    revealed_at = excluded.revealed_at,
+    closed_at = excluded.closed_at,
+    updated_at = excluded.updated_at
+where stored.version < excluded.version
+returning id::text
+
+-- name: write_items
+-- Write the items of orders that were written.
+insert into order_items (
+    id, order_id, position, product_id, title, quantity, unit_price, status, reservation_id, order_version
+)
+select id, order_id, position, product_id, title, quantity, unit_price, status, reservation_id, order_version
+from json_populate_recordset(null::order_items, $1::text::json)
+on conflict (id) do update set
+    order_id = excluded.order_id,
+    position = excluded.position,
+    product_id = excluded.product_id,
+    title = excluded.title,
+    quantity = excluded.quantity,
+    unit_price = excluded.unit_price,
+    status = excluded.status,
+    reservation_id = excluded.reservation_id,
+    order_version = excluded.order_version
+
+-- name: write_keys
+-- Write the keys of orders that were written.
+insert into keys (order_item_id, position, order_id, storage_ref, viewed_at, created_at, order_version)
+select order_item_id, position, order_id, storage_ref, viewed_at, created_at, order_version
+from json_populate_recordset(null::keys, $1::text::json)
+on conflict (order_item_id, position) do update set
+    order_id = excluded.order_id,
+    storage_ref = excluded.storage_ref,
+    viewed_at = excluded.viewed_at,
+    created_at = excluded.created_at,
+    order_version = excluded.order_version
+
+-- name: write_payments
+-- Write the payments of orders that were written.
+insert into payments (
+    id, order_id, parent_payment_id, invoice_id, status, provider_status, verdict, price_amount, price_currency,
+    pay_amount, pay_currency, actually_paid, outcome_amount, outcome_currency, first_seen_at, updated_at,
+    order_version
+)
+select
+    id, order_id, parent_payment_id, invoice_id, status, provider_status, verdict, price_amount, price_currency,
+    pay_amount, pay_currency, actually_paid, outcome_amount, outcome_currency, first_seen_at, updated_at,
+    order_version
+from json_populate_recordset(null::payments, $1::text::json)
+on conflict (id) do update set
+    order_id = excluded.order_id,
+    parent_payment_id = excluded.parent_payment_id,
+    invoice_id = excluded.invoice_id,
+    status = excluded.status,
+    provider_status = excluded.provider_status,
+    verdict = excluded.verdict,
+    price_amount = excluded.price_amount,
+    price_currency = excluded.price_currency,
+    pay_amount = excluded.pay_amount,
+    pay_currency = excluded.pay_currency,
+    actually_paid = excluded.actually_paid,
+    outcome_amount = excluded.outcome_amount,
+    outcome_currency = excluded.outcome_currency,
+    first_seen_at = excluded.first_seen_at,
+    updated_at = excluded.updated_at,
+    order_version = excluded.order_version
+
+-- name: write_reservations
+-- Write the reservations of orders that were written.
+insert into reservations (
+    id, order_id, order_item_id, status, reserved_at, given_at, delivered_at, ended_at, order_version
+)
+select id, order_id, order_item_id, status, reserved_at, given_at, delivered_at, ended_at, order_version
+from json_populate_recordset(null::reservations, $1::text::json)
+on conflict (id) do update set
+    order_id = excluded.order_id,
+    order_item_id = excluded.order_item_id,
+    status = excluded.status,
+    reserved_at = excluded.reserved_at,
+    given_at = excluded.given_at,
+    delivered_at = excluded.delivered_at,
+    ended_at = excluded.ended_at,
+    order_version = excluded.order_version
+
+-- name: drop_superseded
+-- A snapshot is whole: what an older version had and the new one has not is gone. Parameter: the orders written.
+with newest as materialized (select id, version from json_populate_recordset(null::orders, $1::text::json)),
+items as (
+    delete from order_items as stored using newest
+    where stored.order_id = newest.id and stored.order_version < newest.version
+),
+codes as (
+    delete from keys as stored using newest
+    where stored.order_id = newest.id and stored.order_version < newest.version
+),
+paid as (
+    delete from payments as stored using newest
+    where stored.order_id = newest.id and stored.order_version < newest.version
+)
+delete from reservations as stored using newest
+where stored.order_id = newest.id and stored.order_version < newest.version
+
+-- name: write_events
+-- Add events to timelines; one that is known already is counted.
+insert into order_events as stored (
+    order_id, event_id, type, occurred_at, recorded_at, payload, kafka_partition, kafka_offset, repeats,
+    last_recorded_at
+)
+select
+    order_id, event_id, type, occurred_at, recorded_at, payload, kafka_partition, kafka_offset, repeats,
+    last_recorded_at
+from json_populate_recordset(null::order_events, $1::text::json)
+on conflict (order_id, event_id) do update set
+    repeats = stored.repeats + excluded.repeats + 1,
+    last_recorded_at = excluded.last_recorded_at
+
+-- name: write_webhooks
+-- Add notifications to the log; of one that is known already the count and the content of the last one are kept.
+-- Those without an order's id have another key, so partition, than those with it: the id is not forgotten again.
+insert into webhook_logs as stored (
+    id, provider, external_id, event_type, order_id, headers, body, body_sha256, matched, remote_address, note,
+    event_topic, event_key, event, repeats, first_received_at, last_received_at, kafka_partition, kafka_offset
+)
+select
+    id, provider, external_id, event_type, order_id, headers, body, body_sha256, matched, remote_address, note,
+    event_topic, event_key, event, repeats, first_received_at, last_received_at, kafka_partition, kafka_offset
+from json_populate_recordset(null::webhook_logs, $1::text::json)
+on conflict (provider, external_id, event_type) do update set
+    order_id = coalesce(excluded.order_id, stored.order_id),
+    headers = excluded.headers,
+    body = excluded.body,
+    body_sha256 = excluded.body_sha256,
+    matched = excluded.matched,
+    remote_address = excluded.remote_address,
+    note = excluded.note,
+    event_topic = excluded.event_topic,
+    event_key = excluded.event_key,
+    event = excluded.event,
+    repeats = stored.repeats + excluded.repeats + 1,
+    first_received_at = least(stored.first_received_at, excluded.first_received_at),
+    last_received_at = greatest(stored.last_received_at, excluded.last_received_at),
+    kafka_partition = excluded.kafka_partition,
+    kafka_offset = excluded.kafka_offset
+
+-- name: write_dead_letters
+-- Add dead letters; one that was reported before is counted.
+insert into dead_letters as stored (
+    id, event_id, consumer, topic, partition, record_offset, key, value, value_length, value_sha256, value_cut,
+    headers, reason, error, stack, repeats, occurred_at, last_recorded_at, kafka_partition, kafka_offset
+)
+select
+    id, event_id, consumer, topic, partition, record_offset, key, value, value_length, value_sha256, value_cut,
+    headers, reason, error, stack, repeats, occurred_at, last_recorded_at, kafka_partition, kafka_offset
+from json_populate_recordset(null::dead_letters, $1::text::json)
+on conflict (event_id) do update set
+    reason = excluded.reason,
+    error = excluded.error,
+    stack = excluded.stack,
+    repeats = stored.repeats + excluded.repeats + 1,
+    last_recorded_at = excluded.last_recorded_at,
+    kafka_partition = excluded.kafka_partition,
+    kafka_offset = excluded.kafka_offset

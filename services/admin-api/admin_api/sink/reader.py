@@ -1,0 +1,126 @@
+"""Kafka, as the sink reads it. The group only shares out partitions: the offsets are the database's."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord, TopicPartition
+
+from admin_api.sink.source import Origin, RawRecord
+from admin_api.sink.store import Partition
+from bitloot.errors import Cause, Transient
+
+_POLL_MS = 500
+_MAX_RECORDS = 1000  # about a second's work for Postgres, far below its time limit
+_REQUEST_TIMEOUT_MS = 10_000
+_STOP_SECONDS = 5.0
+_METADATA_MS = 30_000  # new partitions are found within this
+
+
+class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
+    """A member of the group. `era` changes whenever the assignment may have; what was read before is void then.
+
+    Entering it joins, without waiting for an assignment, and raises KafkaError or `Transient`.
+    """
+
+    def __init__(self, bootstrap_servers: str, topics: Iterable[str], *, group: str, client_id: str) -> None:
+        self.era = 0
+        self._topics = frozenset(topics)
+        self._assigned: frozenset[TopicPartition] = frozenset()
+        self._heard_at = time.monotonic()
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap_servers,
+            group_id=group,
+            client_id=client_id,
+            enable_auto_commit=False,
+            # Whoever asks for an offset that does not exist shall hear of it: never start anywhere silently.
+            auto_offset_reset="none",
+            request_timeout_ms=_REQUEST_TIMEOUT_MS,
+            metadata_max_age_ms=_METADATA_MS,
+        )
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._join()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def _join(self) -> None:
+        await self._consumer.start()
+        if missing := self._topics - await self._consumer.topics():
+            raise Transient(Cause.BROKER_UNAVAILABLE, f"topics are missing: {', '.join(sorted(missing))}")
+        # Only now: starting with a subscription waits for its first assignment, however long that takes.
+        self._consumer.subscribe(self._topics, listener=self)
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        await self._stop()
+
+    async def _stop(self) -> None:
+        with contextlib.suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._consumer.stop()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - aiokafka's
+        """Give all partitions up: a rebalance takes all and then gives some."""
+        self.era += 1
+        self._assigned = frozenset()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Begin a new era with these partitions."""
+        self.era += 1
+        self._assigned = frozenset(assigned)
+
+    async def bounds(self) -> dict[Partition, tuple[int, int]]:
+        """Return the first offset and the one after the last of each assigned partition."""
+        assigned = self._assigned
+        if not assigned:
+            return {}
+        first = await self._consumer.beginning_offsets(assigned)
+        end = await self._consumer.end_offsets(assigned)
+        self._heard_at = time.monotonic()
+        return {(each.topic, each.partition): (first[each], end[each]) for each in assigned}
+
+    async def ends(self) -> dict[Partition, int]:
+        """Return the offset after the last of each assigned partition."""
+        assigned = self._assigned
+        ends = await self._consumer.end_offsets(assigned) if assigned else {}
+        self._heard_at = time.monotonic()
+        return {(each.topic, each.partition): end for each, end in ends.items()}
+
+    def silence(self) -> float:
+        """Return for how many seconds the broker has said nothing, though it was asked."""
+        return time.monotonic() - self._heard_at
+
+    def seek(self, positions: Mapping[Partition, int]) -> None:
+        """Read on from these offsets. Raises KafkaError when a partition is ours no more."""
+        for partition, offset in positions.items():
+            self._consumer.seek(TopicPartition(*partition), offset)
+
+    async def poll(self, partitions: Iterable[Partition]) -> dict[Partition, list[RawRecord]]:
+        """Wait a moment for records of these partitions. Raises KafkaError."""
+        chosen = [TopicPartition(*each) for each in partitions]
+        if not chosen:  # more sinks than partitions, or between two assignments
+            await asyncio.sleep(_POLL_MS / 1000)
+            return {}
+        found = await self._consumer.getmany(*chosen, timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
+        return {(each.topic, each.partition): [_raw(record) for record in records] for each, records in found.items()}
+
+
+def _raw(record: "ConsumerRecord[bytes | None, bytes | None]") -> RawRecord:
+    recorded_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    return RawRecord(
+        Origin(record.topic, record.partition, record.offset, recorded_at),
+        record.key,
+        record.value,
+        tuple(record.headers),
+    )

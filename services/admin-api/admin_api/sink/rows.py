@@ -1,0 +1,163 @@
+"""Records as rows. Pure.
+
+A row is a JSON object whose names are columns of its table: Postgres itself turns the texts of amounts, times
+and ids into its types. Names that the table does not have are ignored there.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from typing import TypeAlias
+from uuid import UUID
+
+from pydantic import BaseModel, JsonValue
+
+from admin_api.sink.sealed import counted, masked
+from admin_api.sink.source import Origin, RawRecord
+from bitloot import ids
+from bitloot.contracts.dead_letters import DeadLetter
+from bitloot.contracts.events import OrderRecord, TimerFired
+from bitloot.contracts.state import OrderSnapshot
+from bitloot.contracts.webhooks import WebhookLogged
+from bitloot.errors import Cause, Malformed
+
+Row: TypeAlias = dict[str, JsonValue]
+
+CONSUMER = "sink"
+
+_COLUMNS_OF_EVENTS = {"schema_version", "event_id", "order_id", "type", "occurred_at"}
+_MAX_LETTER_BYTES = 512 * 1024  # as the contract says: with base64 and all else it stays under Kafka's limit
+_MAX_STACK = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRows:
+    """All rows of one order, all of one version."""
+
+    order: Row
+    items: list[Row]
+    keys: list[Row]
+    payments: list[Row]
+    reservations: list[Row]
+
+
+def order_rows(snapshot: OrderSnapshot) -> OrderRows:
+    """Return the rows that a snapshot stands for."""
+    parts = {"items", "keys", "payments", "reservations"}
+    order = snapshot.model_dump(mode="json", exclude=parts)
+    order["id"] = snapshot.order_id
+    order["kinguin_reservation_id"] = _first_reservation(snapshot)
+    of_order: Row = {"order_id": snapshot.order_id, "order_version": snapshot.version}
+    return OrderRows(
+        order=order,
+        items=[_row(item, item_id="id") | of_order for item in snapshot.items],
+        keys=[_row(key, item_id="order_item_id") | of_order for key in snapshot.keys],
+        payments=[_row(payment, payment_id="id") | of_order for payment in snapshot.payments],
+        reservations=[
+            _row(reservation, reservation_id="id", item_id="order_item_id") | of_order
+            for reservation in snapshot.reservations
+        ],
+    )
+
+
+def _row(part: BaseModel, **columns: str) -> Row:
+    """Return a part of a snapshot with some of its names changed to the table's."""
+    return {columns.get(name, name): value for name, value in part.model_dump(mode="json").items()}
+
+
+def _first_reservation(snapshot: OrderSnapshot) -> str | None:
+    in_order = sorted(snapshot.items, key=lambda item: item.position)
+    return next((item.reservation_id for item in in_order if item.reservation_id), None)
+
+
+def event_row(event: OrderRecord, origin: Origin) -> Row | None:
+    """Return an event as a line of its order's timeline, or None for timers, which say nothing to people."""
+    if isinstance(event, TimerFired):
+        return None
+    recorded_at = origin.recorded_at.isoformat()
+    head = event.model_dump(mode="json", include=_COLUMNS_OF_EVENTS)
+    payload = event.model_dump(mode="json", exclude=_COLUMNS_OF_EVENTS, exclude_none=True)
+    return head | {
+        "payload": counted(payload),
+        "recorded_at": recorded_at,
+        "last_recorded_at": recorded_at,
+        "kafka_partition": origin.partition,
+        "kafka_offset": origin.offset,
+        "repeats": 0,
+    }
+
+
+def webhook_row(logged: WebhookLogged, origin: Origin) -> Row:
+    """Return a notification as a row of the log."""
+    received_at = logged.occurred_at.isoformat()
+    return logged.model_dump(mode="json") | {
+        "id": origin.number,
+        "body": masked(logged.body),
+        "event": counted(logged.event),
+        "first_received_at": received_at,
+        "last_received_at": received_at,
+        "kafka_partition": origin.partition,
+        "kafka_offset": origin.offset,
+        "repeats": 0,
+    }
+
+
+def dead_letter_row(letter: DeadLetter, origin: Origin) -> Row:
+    """Return a dead letter as a row for people; what is needed to replay it stays in Kafka."""
+    return letter.model_dump(mode="json") | {
+        "id": origin.number,
+        "record_offset": letter.offset,
+        "key": _readable(letter.key),
+        # Within a letter about a letter the original is base64, in which a box would not be found.
+        "value": None if letter.topic == origin.topic else _readable(letter.value),
+        "last_recorded_at": origin.recorded_at.isoformat(),
+        "kafka_partition": origin.partition,
+        "kafka_offset": origin.offset,
+        "repeats": 0,
+    }
+
+
+def _readable(encoded: str | None) -> str | None:
+    if encoded is None:
+        return None
+    try:
+        return masked(base64.b64decode(encoded, validate=True).decode())
+    except ValueError:
+        return None
+
+
+def dead_letter(raw: RawRecord, error: Exception, stack: str = "") -> DeadLetter:
+    """Return a dead letter about a record that the sink could not use; the same record gives the same id."""
+    origin, value = raw.origin, raw.value or b""
+    return DeadLetter(
+        event_id=ids.content_id("dead-letter", CONSUMER, origin.topic, origin.partition, origin.offset),
+        occurred_at=origin.recorded_at,
+        consumer=CONSUMER,
+        topic=origin.topic,
+        partition=origin.partition,
+        offset=origin.offset,
+        key=None if raw.key is None else base64.b64encode(raw.key).decode(),
+        value=None if raw.value is None else base64.b64encode(value[:_MAX_LETTER_BYTES]).decode(),
+        value_length=len(value),
+        value_sha256=hashlib.sha256(value).hexdigest(),
+        value_cut=len(value) > _MAX_LETTER_BYTES,
+        headers={name: text.decode(errors="replace") for name, text in raw.headers},
+        reason=error.cause if isinstance(error, Malformed) else Cause.DEFECT,
+        error=error.detail if isinstance(error, Malformed) else type(error).__name__,
+        stack=stack[-_MAX_STACK:],
+    )
+
+
+def checked_order(record: OrderRecord, key: bytes | None) -> None:
+    """Raise `Malformed` unless the record is keyed by its order, and that is a UUID."""
+    if key != record.order_id.encode():
+        raise Malformed(Cause.BAD_RECORD, "the key is not the order's id")
+    as_uuid(record.order_id)
+
+
+def as_uuid(text: str) -> UUID:
+    """Parse an id. Raises `Malformed`."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise Malformed(Cause.BAD_RECORD, "order_id: not a UUID") from None

@@ -1,0 +1,148 @@
+"""Postgres, as the sink writes to it: rows and offsets in one transaction."""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import asyncpg
+from pydantic import JsonValue
+from pydantic_core import to_json
+
+from admin_api.database import Connection, Pool
+from admin_api.sink.batch import Batch, Unique
+from admin_api.sink.rows import OrderRows, Row
+from admin_api.sql import named_queries
+from bitloot import metrics
+
+_SQL = named_queries("admin_api.sink")
+# Postgres has no character zero, but JSON can spell it: u0000 behind an odd number of backslashes.
+_ZERO = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+REFUSALS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.CardinalityViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+"""What Postgres raises because of the rows and not of its own state: trying again changes nothing."""
+
+Partition: TypeAlias = tuple[str, int]
+"""A topic and a number."""
+
+
+class Overtaken(Exception):  # noqa: N818 - it names what happened
+    """The stored offsets are not those that were read from: another sink moved them. Nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The offset of a partition before and after a batch."""
+
+    expected: int
+    new: int
+
+
+class Store:
+    """Writes batches. All methods raise what asyncpg raises."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def offsets(self, beginnings: Mapping[Partition, int]) -> dict[Partition, int]:
+        """Return where to read on; a partition that was never read starts where `beginnings` says."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            known = await _known(connection, beginnings.keys())
+            new = beginnings.keys() - known.keys()
+            if not new:
+                return known
+            await connection.executemany(_SQL["begin_partition"], [(*each, beginnings[each]) for each in sorted(new)])
+            return await _known(connection, beginnings.keys())
+
+    async def write(self, batch: Batch, moves: Mapping[Partition, Move]) -> None:
+        """Write a batch and move the offsets: all or nothing. Raises `Overtaken`."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await _move(connection, moves)
+            await _write(connection, batch)
+
+    async def write_each(
+        self,
+        batches: Iterable[Batch],
+        moves: Mapping[Partition, Move],
+        refuse: Callable[[int, Exception], Awaitable[None]],
+    ) -> None:
+        """Write batches that Postgres refused as one, leaving out those that it refuses by themselves.
+
+        `refuse` is told the index and the error of each that is left out, before anything is committed.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            await _move(connection, moves)
+            for index, batch in enumerate(batches):
+                try:
+                    async with connection.transaction():  # a savepoint
+                        await _write(connection, batch)
+                except REFUSALS as error:
+                    await refuse(index, error)
+
+
+async def _known(connection: Connection, partitions: Iterable[Partition]) -> dict[Partition, int]:
+    pairs = list(partitions)
+    rows = await connection.fetch(
+        _SQL["known_offsets"], [topic for topic, _ in pairs], [partition for _, partition in pairs]
+    )
+    return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+
+async def _move(connection: Connection, moves: Mapping[Partition, Move]) -> None:
+    moved = await connection.fetch(
+        _SQL["move"],
+        [topic for topic, _ in moves],
+        [partition for _, partition in moves],
+        [move.expected for move in moves.values()],
+        [move.new for move in moves.values()],
+    )
+    if len(moved) != len(moves):
+        raise Overtaken(f"{len(moves) - len(moved)} of {len(moves)} partitions were moved by another sink")
+
+
+async def _write(connection: Connection, batch: Batch) -> None:
+    if batch.orders:
+        await _write_orders(connection, batch.orders)
+    await _insert(connection, "order_events", "write_events", _sorted(batch.events))
+    await _insert(connection, "webhook_logs", "write_webhooks", _sorted(batch.webhooks))
+    await _insert(connection, "dead_letters", "write_dead_letters", _sorted(batch.dead_letters))
+
+
+async def _write_orders(connection: Connection, orders: Mapping[str, OrderRows]) -> None:
+    rows = [orders[each].order for each in sorted(orders)]
+    newer = {row["id"] for row in await connection.fetch(_SQL["write_orders"], _json(rows))}
+    metrics.SINK_ROWS.labels("orders").inc(len(newer))
+    written = [each for order_id, each in orders.items() if order_id in newer]
+    # By key: a payment that two orders claim must not be in one statement twice.
+    items: dict[Unique, Row] = {(str(row["id"]),): row for each in written for row in each.items}
+    keys: dict[Unique, Row] = {
+        (str(row["order_item_id"]), str(row["position"])): row for each in written for row in each.keys
+    }
+    payments: dict[Unique, Row] = {(str(row["id"]),): row for each in written for row in each.payments}
+    reservations: dict[Unique, Row] = {(str(row["id"]),): row for each in written for row in each.reservations}
+    await _insert(connection, "order_items", "write_items", _sorted(items))
+    await _insert(connection, "keys", "write_keys", _sorted(keys))
+    await _insert(connection, "payments", "write_payments", _sorted(payments))
+    await _insert(connection, "reservations", "write_reservations", _sorted(reservations))
+    versions = [{"id": each.order["id"], "version": each.order["version"]} for each in written]
+    await connection.execute(_SQL["drop_superseded"], _json(versions))
+
+
+async def _insert(connection: Connection, table: str, query: str, rows: Sequence[Row]) -> None:
+    if rows:
+        await connection.execute(_SQL[query], _json(rows))
+        metrics.SINK_ROWS.labels(table).inc(len(rows))
+
+
+def _sorted(rows: Mapping[Unique, Row]) -> list[Row]:
+    """Return rows in the order of their keys: two sinks that lock the same rows never wait in a circle."""
+    return [rows[key] for key in sorted(rows)]
+
+
+def _json(rows: Sequence[Mapping[str, JsonValue]]) -> str:
+    return _ZERO.sub(r"\1\\ufffd", to_json(rows).decode())
