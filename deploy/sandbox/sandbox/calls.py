@@ -39,12 +39,16 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, and no error of ours
         self.answer = answer
 
 
+_UNREAD = object()
+
+
 class Call:
     """One request, as an endpoint sees it."""
 
     def __init__(self, request: web.Request, raw: bytes) -> None:
         self.request = request
         self.raw = raw
+        self._parsed: object = _UNREAD
         # The order ids that the request names, set before the endpoint is asked.
         self.order_ids: tuple[str, ...] = ()
         # Seconds that the provider takes before its effect.
@@ -52,11 +56,12 @@ class Call:
 
     def json(self) -> object:
         """Parse the body, fractions as `Decimal` from their text; ValueError when it is not JSON."""
-        try:
-            parsed: object = json.loads(self.raw, parse_float=Decimal)
-        except RecursionError as error:
-            raise ValueError("nested too deep") from error
-        return parsed
+        if self._parsed is _UNREAD:
+            try:
+                self._parsed = json.loads(self.raw, parse_float=Decimal)
+            except RecursionError as error:
+                raise ValueError("nested too deep") from error
+        return self._parsed
 
     def member(self, name: str) -> str | None:
         """Return a text member of the body if there is one. Never raises."""

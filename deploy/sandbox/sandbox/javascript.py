@@ -4,10 +4,10 @@ Written from section 5 of the NOWPayments contract for bodies that the sandbox i
 never look like array indexes, so sorting needs no rule for those.
 """
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from json.encoder import encode_basestring
 from typing import TypeAlias
 
 Number: TypeAlias = int | float | Decimal
@@ -61,7 +61,7 @@ def stringify(
                 return spell(part)
             case str():
                 # Escapes exactly what JSON.stringify escapes: quote, backslash and the controls below U+0020.
-                return json.dumps(part, ensure_ascii=False)
+                return encode_basestring(part)
             case Mapping():
                 keys = sorted(part) if sort else list(part)
                 return "{" + comma.join(f"{write(key)}{colon}{write(part[key])}" for key in keys) + "}"

@@ -1,13 +1,22 @@
 """What the providers were asked, what they sold and mailed, and which webhooks they sent: the proof of every claim."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sandbox.clock import iso
 from sandbox.journal import Journal
 
 PARTS = ("calls", "purchases", "mails", "webhooks")
+
+
+class Entry(Protocol):
+    """A record of any kind."""
+
+    def shown(self) -> dict[str, object]:
+        """Return the record as JSON."""
+        ...
 
 
 def readable(raw: bytes | None) -> object:
@@ -102,15 +111,13 @@ class Mail:
     last_event: str = "sent"
 
     def shown(self) -> dict[str, object]:
-        """Return the whole message as JSON."""
+        """Return the message as JSON without what it says; the ledger has that in the call."""
         body = self.message
         return {
             "id": self.id,
             "to": self.to,
             "from": body["from"],
             "subject": body["subject"],
-            "html": body.get("html"),
-            "text": body.get("text"),
             "cc": body.get("cc"),
             "bcc": body.get("bcc"),
             "replyTo": body.get("reply_to"),
@@ -122,9 +129,9 @@ class Mail:
             "lastEvent": self.last_event,
         }
 
-    def summary(self) -> dict[str, object]:
-        """Return the message without its bodies, for the ledger."""
-        return {name: value for name, value in self.shown().items() if name not in ("html", "text")}
+    def full(self) -> dict[str, object]:
+        """Return the whole message as JSON."""
+        return {**self.shown(), "html": self.message.get("html"), "text": self.message.get("text")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,21 +179,21 @@ class Ledger:
         for journal in (self.calls, self.purchases, self.mails, self.webhooks):
             journal.clear()
 
-    def shown(self, order_id: str | None, parts: Iterable[str] = PARTS) -> dict[str, object]:
-        """Return the wanted parts of one order, or of all, as JSON, oldest first."""
-        listings: dict[str, Callable[[], object]] = {
-            "calls": lambda: [each.shown() for each in self.calls.find(order_id)],
-            "purchases": lambda: [each.shown() for each in self.purchases.find(order_id)],
-            "mails": lambda: [each.summary() for each in self.mails.find(order_id)],
-            "webhooks": lambda: [each.shown() for each in self.webhooks.find(order_id)],
+    def find(self, order_id: str | None, parts: Iterable[str] = PARTS) -> dict[str, Sequence[Entry]]:
+        """Return the records of the wanted parts of one order, or of all, oldest first."""
+        finders: dict[str, Callable[[str | None], Sequence[Entry]]] = {
+            "calls": self.calls.find,
+            "purchases": self.purchases.find,
+            "mails": self.mails.find,
+            "webhooks": self.webhooks.find,
         }
-        shown: dict[str, object] = {"orderId": order_id}
-        shown.update((part, listings[part]()) for part in parts)
-        # An oracle must know whether it saw everything.
-        shown["totals"] = {
+        return {part: finders[part](order_id) for part in parts}
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        """Return what is kept and what was dropped: an oracle must know whether it saw everything."""
+        return {
             "calls": self.calls.totals(),
             "purchases": self.purchases.totals(),
             "mails": self.mails.totals(),
             "webhooks": self.webhooks.totals(),
         }
-        return shown

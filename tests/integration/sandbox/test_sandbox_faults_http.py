@@ -1,8 +1,6 @@
 import aiohttp
 import pytest
 
-LOOK_UP = "/reservations"
-
 
 async def purchases(sandbox, order_id):
     return (await sandbox.ledger(order_id))["purchases"]
@@ -60,7 +58,7 @@ async def test_a_slow_call_still_happens(sandbox, order_id):
     _, reply = await give(sandbox, order_id)
     assert reply.status == 200
     (call,) = [each for each in (await sandbox.ledger(order_id))["calls"] if each["call"] == "give"]
-    assert call["durationMs"] >= 20
+    assert call["durationMs"] >= 15
 
 
 async def test_latency_slows_every_call(sandbox, order_id):
@@ -68,7 +66,7 @@ async def test_latency_slows_every_call(sandbox, order_id):
     await sandbox.buy(order_id)
     calls = (await sandbox.ledger())["calls"]
     assert {each["call"] for each in calls} == {"token", "reserve", "give"}
-    assert all(each["durationMs"] >= 20 for each in calls)
+    assert all(each["durationMs"] >= 15 for each in calls)
 
 
 async def test_a_rule_can_be_meant_for_one_order(sandbox, order_id):

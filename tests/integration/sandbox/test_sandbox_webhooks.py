@@ -61,7 +61,7 @@ async def test_a_shuffled_payment_is_told_in_another_order_every_time_the_same(s
 async def test_dropped_webhooks_never_arrive_and_are_recorded(sandbox, receiver, order_id):
     await sandbox.fail({"provider": "kinguin", "call": "reserve", "kind": "drop_webhook"})
     await sandbox.buy(order_id)
-    assert await receiver.events(2) == ["give", "delivered"]
+    assert sorted(await receiver.events(2)) == ["delivered", "give"]
     dropped = [each for each in (await sandbox.ledger(order_id))["webhooks"] if each["error"] == "dropped"]
     assert [(each["event"], each["attempt"]) for each in dropped] == [("reserve", 0)]
 
