@@ -1,0 +1,1 @@
+"""Stores keys, mails the link to them, and serves the buyer's order page."""

@@ -1,0 +1,114 @@
+"""Puts the delivery worker together: the only place that constructs its parts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+import asyncpg
+
+from bitloot import links, metrics
+from bitloot.consumer import OrderedConsumer
+from bitloot.contracts.topics import DELIVERIES
+from bitloot.health import Check, Health
+from bitloot.health import serve as serve_health
+from bitloot.ids import OrderId
+from bitloot.incarnation import incarnation
+from bitloot.kafka import Producer
+from bitloot.ledger import EffectLedger, open_pool, translated
+from bitloot.sealing import Opener
+from delivery import r2, resend
+from delivery.clock import Clock, now
+from delivery.emails import PostgresEmails
+from delivery.pace import Pace
+from delivery.sending import MailPorts, PageLinks
+from delivery.settings import WorkerSettings
+from delivery.worker import DeliveryWorker, WorkerPorts
+
+SERVICE = "delivery"
+GROUP = "delivery"
+FIRST_GENERATION = 0
+"""Nobody can revoke the links of an order yet; raising it will."""
+
+
+@asynccontextmanager
+async def open_ports(settings: WorkerSettings, producer: Producer, pool: asyncpg.Pool) -> AsyncIterator[WorkerPorts]:
+    """Open the real parts; closed in reverse."""
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(
+            r2.open_client(settings.r2_endpoint_url, settings.r2_access_key_id, settings.r2_secret_access_key)
+        )
+        mail_client = await stack.enter_async_context(
+            resend.open_client(settings.resend_base_url, settings.resend_api_key)
+        )
+        storage = r2.R2(client, settings.r2_bucket, link_age=settings.link_age, clock=now)
+        pace = Pace(settings.resend_per_second)
+        yield WorkerPorts(
+            opener=Opener(settings.sealing_private_keys),
+            store=storage,
+            mail=MailPorts(
+                emails=PostgresEmails(pool),
+                mailer=resend.Resend(mail_client, sender=settings.email_from, pace=pace),
+                links=storage,
+                page_of=page_links(settings, now),
+                clock=now,
+            ),
+            pace=pace,
+            ledger=EffectLedger(pool, incarnation(settings.service_instance)),
+            producer=producer,
+            clock=now,
+        )
+
+
+def page_links(settings: WorkerSettings, clock: Clock) -> PageLinks:
+    """Return what makes links to order pages."""
+
+    def page_of(order: OrderId) -> str:
+        expires_at = clock() + timedelta(days=settings.order_link_days)
+        token = links.mint(order, FIRST_GENERATION, expires_at, settings.order_link_secrets)
+        return f"{settings.public_url}/o/{token}"
+
+    return page_of
+
+
+async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
+    """Work until `stop` is set. Raises when the process has to end, so that it is started anew."""
+    metrics.announce(SERVICE)
+    health = Health()
+    async with AsyncExitStack() as stack:
+        producer = await stack.enter_async_context(Producer(settings, client_id=SERVICE))
+        producer.register(health)
+        pool = await stack.enter_async_context(open_pool(settings.database_url.get_secret_value()))
+        health.register("postgres", _answers(pool))
+        ports = await stack.enter_async_context(open_ports(settings, producer, pool))
+        consumer = OrderedConsumer(
+            settings,
+            group=GROUP,
+            topics=[DELIVERIES],
+            handle=DeliveryWorker(ports).handle,
+            dead_letters=producer,
+            name=SERVICE,
+            health=health,
+            concurrency=settings.delivery_concurrency,
+        )
+        await stack.enter_async_context(serve_health(health, settings.http_host, settings.http_port))
+        await _until(stop, consumer, producer)
+
+
+async def _until(stop: asyncio.Event, consumer: OrderedConsumer, producer: Producer) -> None:
+    """Run the consumer until `stop` is set, or until it or the producer has failed for good."""
+    async with asyncio.TaskGroup() as tasks:
+        working = tasks.create_task(consumer.run())
+        watching = tasks.create_task(producer.watch())
+        stopping = tasks.create_task(stop.wait())
+        await asyncio.wait({working, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (working, watching, stopping):
+            task.cancel()
+
+
+def _answers(pool: asyncpg.Pool) -> Check:
+    async def check() -> None:
+        with translated():
+            await pool.fetchval("select 1")
+
+    return check

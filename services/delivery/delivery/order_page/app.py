@@ -1,0 +1,84 @@
+"""Puts the order page together: the only place that constructs its parts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from aiohttp import web
+
+from bitloot import links, metrics
+from bitloot.health import Health
+from bitloot.http import create_app, serve_until
+from bitloot.ids import OrderId
+from bitloot.kafka import Producer
+from bitloot.ledger import open_pool
+from bitloot.settings import Secrets
+from delivery import r2
+from delivery.clock import Clock, now
+from delivery.order_page.headers import security_headers
+from delivery.order_page.html import Pages, error_pages
+from delivery.order_page.orders import PostgresOrders
+from delivery.order_page.rate import RevealRate
+from delivery.order_page.views import OrderPage, PagePorts, wants_html
+from delivery.settings import OrderPageSettings
+
+SERVICE = "order-page"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The ports on real parts, and what watches over them."""
+
+    ports: PagePorts
+    health: Health
+    producer: Producer
+
+
+@asynccontextmanager
+async def open_ports(settings: OrderPageSettings) -> AsyncIterator[Opened]:
+    """Open the real parts; closed in reverse."""
+    health = Health()
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(settings.database_url.get_secret_value()))
+        client = await stack.enter_async_context(
+            r2.open_client(settings.r2_endpoint_url, settings.r2_access_key_id, settings.r2_secret_access_key)
+        )
+        producer = await stack.enter_async_context(Producer(settings, client_id=SERVICE))
+        orders = PostgresOrders(pool)
+        producer.register(health)
+        health.register("postgres", orders.check)
+        ports = PagePorts(
+            orders=orders,
+            links=r2.R2(client, settings.r2_bucket, link_age=settings.link_age, clock=now),
+            events=producer,
+            order_of=partial(order_of, secrets=settings.order_link_secrets, clock=now),
+            clock=now,
+        )
+        yield Opened(ports, health, producer)
+
+
+def order_of(token: str, *, secrets: Secrets, clock: Clock) -> OrderId:
+    """Return the order that a token opens. Raises `BadLink` or `ExpiredLink`."""
+    return links.verify(token, secrets, clock()).order_id
+
+
+def build(settings: OrderPageSettings, ports: PagePorts, health: Health) -> web.Application:
+    """Return the application on whatever ports it is given."""
+    pages = Pages()
+    app = create_app(health)
+    app.middlewares.append(error_pages(pages, wants_html))
+    app.on_response_prepare.append(security_headers(settings.r2_endpoint_url))
+    OrderPage(ports, pages, RevealRate(settings.reveals_per_minute)).add_routes(app)
+    return app
+
+
+async def serve(settings: OrderPageSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set; raises when the producer has failed for good, to be started again."""
+    metrics.announce(SERVICE)
+    async with open_ports(settings) as opened, asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(opened.producer.watch())
+        app = build(settings, opened.ports, opened.health)
+        await serve_until(stop, app, settings.http_host, settings.http_port)
+        watching.cancel()

@@ -1,0 +1,126 @@
+"""Renders the page and its error pages, and serves its script, style and icon."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from importlib.resources import files
+from typing import Final
+
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from bitloot.errors import Transient
+from bitloot.problem import Problem
+from delivery.order_page.status import PublicStatus
+
+_FILES: Final = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
+_YEAR = 31_536_000  # seconds
+
+_ERRORS: Final = {
+    404: (
+        "We cannot find this order",
+        "The address is not complete, or not one of ours. Open the link in your mail once more, or copy all of it.",
+    ),
+    409: ("Not ready yet", "Your keys are not here yet. Go back to your order: the page tells when they are."),
+    410: (
+        "This link has expired",
+        "For your safety, links to orders do not work for ever. Write to us with your order number for a new one.",
+    ),
+    429: ("One moment, please", "That was often in a short time. Wait a minute, then try again."),
+    503: (
+        "We will be right back",
+        "Something of ours does not answer. Your order is safe. Try again in a moment.",
+    ),
+}
+_OTHER_ERROR = ("Something went wrong", "That did not work. Your order is safe. Try again in a moment.")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Pages:
+    """Templates and files of the page, read once."""
+
+    def __init__(self) -> None:
+        folder = files("delivery").joinpath("order_page", "static")
+        self._bodies = {name: folder.joinpath(name).read_bytes() for name in _FILES}
+        versions = {name: hashlib.sha256(body).hexdigest()[:12] for name, body in self._bodies.items()}
+        environment = Environment(
+            loader=PackageLoader("delivery", "order_page/templates"),
+            autoescape=select_autoescape(("html",)),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters |= {"iso": datetime.isoformat, "clock": _clock}
+        environment.globals["asset"] = lambda root, name: f"{root}static/{name}?v={versions[name]}"
+        self._order = environment.get_template("order.html")
+        self._error = environment.get_template("error.html")
+
+    def order(self, status: PublicStatus, token: str) -> web.Response:
+        """Return the page of an order."""
+        return _html(self._order.render(root="", token=token, order=status))
+
+    def error(self, problem: Problem, *, root: str, back: str | None) -> web.Response:
+        """Return a page that says what went wrong; `back` leads to the order, where there is one."""
+        headline, message = _ERRORS.get(problem.status, _OTHER_ERROR)
+        response = _html(self._error.render(root=root, back=back, headline=headline, message=message))
+        response.set_status(problem.status)
+        response.headers.update(problem.headers)
+        return response
+
+    async def file(self, request: web.Request) -> web.Response:
+        """Answer with a file. Its address changes with its content, so it may be kept for ever."""
+        name = request.match_info["name"]
+        if name not in _FILES:
+            raise web.HTTPNotFound
+        return web.Response(
+            body=self._bodies[name],
+            content_type=_FILES[name],
+            charset="utf-8",
+            headers={"Cache-Control": f"public, max-age={_YEAR}, immutable"},
+        )
+
+
+def _html(body: str) -> web.Response:
+    return web.Response(text=body, content_type="text/html", charset="utf-8")
+
+
+def _clock(at: datetime) -> str:
+    """Return a time for those without the script, which shows it in the buyer's own time zone."""
+    return f"{at:%-d %b %Y, %H:%M} UTC"
+
+
+def error_pages(
+    pages: Pages, wants_html: Callable[[web.Request], bool]
+) -> Callable[..., Awaitable[web.StreamResponse]]:
+    """Return a middleware that shows errors as pages to those who look at pages; others get problem documents."""
+
+    @web.middleware
+    async def show(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except Problem as problem:
+            if not _is_page(request, wants_html):
+                raise
+            return _page(request, problem)
+        except Transient as error:
+            if not _is_page(request, wants_html):
+                raise
+            return _page(request, Problem(503, headers={"Retry-After": str(round(error.retry_after or 5))}))
+
+    def _page(request: web.Request, problem: Problem) -> web.Response:
+        # Addresses in the page are relative, so that it works under any path prefix.
+        below = request.path.endswith(("/reveal", "/status"))
+        token = request.match_info.get("token")
+        back = f"../{token}" if below and problem.status not in {404, 410} else None
+        return pages.error(problem, root="../" if below else "", back=back)
+
+    return show
+
+
+def _is_page(request: web.Request, wants_html: Callable[[web.Request], bool]) -> bool:
+    return "token" in request.match_info and wants_html(request)

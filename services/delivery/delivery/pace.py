@@ -1,0 +1,70 @@
+"""Keeps calls to a provider under its rate, as its own answers tell it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from bitloot.errors import Cause, Transient
+
+MAX_WAIT_SECONDS: Final = 10.0
+"""Longest wait for a turn: whoever waits here occupies the worker, which has keys to store as well. What
+comes later waits in the order's own durable retry."""
+
+
+class Pace:
+    """Spaces calls evenly and stops them for as long as the provider asks.
+
+    Starts at `per_second` and takes over whatever `ratelimit-limit` says, because the limit is per team and
+    has changed before. Each process paces itself only; what several processes send too much is answered
+    with 429, which holds them all.
+    """
+
+    def __init__(
+        self,
+        per_second: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._interval = 1 / per_second
+        self._next = 0.0
+        self._waiting = 0
+        self._queue = asyncio.Lock()  # first come, first served
+
+    async def turn(self) -> None:
+        """Wait for this caller's turn; raises `Transient` at once when that would take too long."""
+        ahead = max(self._next - self._clock(), 0.0) + self._waiting * self._interval
+        if ahead > MAX_WAIT_SECONDS:
+            raise Transient(Cause.RATE_LIMITED, f"{self._waiting} calls wait here already")
+        self._waiting += 1
+        try:
+            async with self._queue:
+                while (wait := self._next - self._clock()) > 0:  # again: a hold may come meanwhile
+                    await self._sleep(wait)
+                self._next = self._clock() + self._interval
+        finally:
+            self._waiting -= 1
+
+    def learn(self, headers: Mapping[str, str]) -> None:
+        """Take over the limit that an answer states, and wait out a window that is used up."""
+        limit = seconds(headers.get("ratelimit-limit"))
+        if limit:
+            self._interval = 1 / limit
+        if seconds(headers.get("ratelimit-remaining")) == 0:
+            self.hold(seconds(headers.get("ratelimit-reset")) or 0.0)
+
+    def hold(self, duration: float) -> None:
+        """Let nobody call for `duration` seconds."""
+        self._next = max(self._next, self._clock() + duration)
+
+
+def seconds(header: str | None) -> float | None:
+    """Return a header's plain number of at least 0, or None where there is none."""
+    try:
+        number = float(header) if header else -1.0
+    except ValueError:
+        return None
+    return number if 0 <= number < float("inf") else None

@@ -1,0 +1,175 @@
+"""Sends an order's mail: renders once, keeps the rendering, repeats that same message until it is accepted.
+
+The mail provider remembers an Idempotency-Key for 24 hours, so within that time a message may be sent again
+whatever became of the try before: it arrives once. So the state of a message is only about two questions,
+whether it was accepted, and whether every try so far is *known* to have come to nothing:
+
+    RENDERED ──begin──► SENDING ──accepted──────────► ACCEPTED
+       ▲                │  │  └──said no for good───► REFUSED
+       └──said not now──┘  └─no answer, or a crash──► UNKNOWN (stays until ACCEPTED)
+"""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from bitloot.contracts.effects import SendMail
+from bitloot.contracts.events import MailSent
+from bitloot.errors import Cause, Refused, Transient, Unknown
+from bitloot.ids import MessageId, OrderId, outcome_id
+from delivery.clock import Clock
+from delivery.mail import Message, SignedLink, next_id, render
+
+REPEATABLE_FOR = timedelta(hours=23)
+"""How long after its rendering a message of unknown outcome may be sent again: an hour less than the
+provider remembers, and counted from before the first try."""
+
+
+class MailStatus(StrEnum):
+    """What is known of a message. Stored."""
+
+    RENDERED = "rendered"  # never tried, or every try is known to have come to nothing
+    SENDING = "sending"  # a try is under way, or its process died
+    UNKNOWN = "unknown"  # some try may have been accepted
+    ACCEPTED = "accepted"  # the provider has it
+    REFUSED = "refused"  # the provider said no for good
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """A message and what is known of it. `provider_id` is set once it is accepted."""
+
+    message: Message
+    status: MailStatus = MailStatus.RENDERED
+    provider_id: str | None = None
+
+
+class Emails(Protocol):
+    """The kept messages. Every method raises `Transient` when they cannot be reached."""
+
+    async def newest(self, order: OrderId, base: MessageId) -> Email | None:
+        """Return the newest rendering of the mail `base`."""
+        ...
+
+    async def add(self, message: Message) -> Email:
+        """Keep a message; return the kept one, which is an earlier one of the same id if there is any."""
+        ...
+
+    async def begin(self, message: MessageId) -> Email:
+        """Note that a try begins: SENDING, but UNKNOWN where an earlier try was left without an end."""
+        ...
+
+    async def accepted(self, message: MessageId, provider_id: str) -> None:
+        """Note that the provider has it. Nothing undoes that."""
+        ...
+
+    async def failed(self, message: MessageId, status: MailStatus, error: str) -> None:
+        """Note how a try failed. UNKNOWN and ACCEPTED stay as they are."""
+        ...
+
+
+class Mailer(Protocol):
+    """The mail provider."""
+
+    async def send(self, message: Message) -> str:
+        """Hand over a message under its id and return the provider's own id.
+
+        Raises `Transient` (it did not take it, not now), `Refused` (it never will) or `Unknown` (no usable
+        answer came).
+        """
+        ...
+
+
+class LinkSigner(Protocol):
+    """Makes links to stored objects."""
+
+    async def sign(self, object_key: str) -> SignedLink:
+        """Return a fresh link to an object. Raises `Transient` or `Refused`."""
+        ...
+
+
+class PageLinks(Protocol):
+    """Makes links to order pages."""
+
+    def __call__(self, order: OrderId) -> str:
+        """Return the address of an order's page."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MailPorts:
+    """What sending a mail needs from outside."""
+
+    emails: Emails
+    mailer: Mailer
+    links: LinkSigner
+    page_of: PageLinks
+    clock: Clock
+
+
+async def send_mail(effect: SendMail, ports: MailPorts) -> MailSent:
+    """See to it that the provider has accepted the mail, and return that outcome.
+
+    A mail that was accepted by an earlier try is not sent again. Raises `Transient` when a later try may go
+    on, also after an unknown outcome: under its Idempotency-Key the same message may be repeated, which is
+    all that "transient" promises. Raises `Refused` when only a human can go on.
+    """
+    email = await _message(effect, ports)
+    if email.status is not MailStatus.ACCEPTED:
+        email = await _try(email, ports)
+    if email.provider_id is None:
+        raise Refused(Cause.DEFECT, "an accepted mail has no provider id")
+    return MailSent(
+        event_id=outcome_id(effect.effect_id, "sent"),
+        occurred_at=ports.clock(),
+        order_id=effect.order_id,
+        effect_id=effect.effect_id,
+        message_id=effect.message_id,
+        provider_message_id=email.provider_id,
+    )
+
+
+async def _message(effect: SendMail, ports: MailPorts) -> Email:
+    """Return the message to send: the kept one, or a new rendering where that cannot double the mail."""
+    newest = await ports.emails.newest(effect.order_id, effect.message_id)
+    if newest is None:
+        return await _render(effect, effect.message_id, ports)
+    age = ports.clock() - newest.message.rendered_at
+    match newest.status:
+        case MailStatus.ACCEPTED:
+            return newest
+        case MailStatus.SENDING | MailStatus.UNKNOWN if age >= REPEATABLE_FOR:
+            raise Refused(Cause.CANNOT_ASK, "the mail may have been sent, and too long ago to be repeated safely")
+        case MailStatus.SENDING | MailStatus.UNKNOWN:
+            return newest  # its signed link may have run out; the order page's link in it still works
+        case MailStatus.RENDERED if ports.clock() < newest.message.link_expires_at:
+            return newest
+        case MailStatus.RENDERED | MailStatus.REFUSED:
+            return await _render(effect, next_id(effect.message_id, newest.message.id), ports)
+
+
+async def _render(effect: SendMail, message_id: MessageId, ports: MailPorts) -> Email:
+    now = ports.clock()
+    link = await ports.links.sign(effect.object_key)
+    return await ports.emails.add(render(effect, message_id, link, ports.page_of(effect.order_id), now))
+
+
+async def _try(email: Email, ports: MailPorts) -> Email:
+    email = await ports.emails.begin(email.message.id)
+    if email.status is MailStatus.ACCEPTED:
+        return email  # by a try that had been given up for lost
+    message = email.message
+    try:
+        provider_id = await ports.mailer.send(message)
+    except Transient as error:
+        await ports.emails.failed(message.id, MailStatus.RENDERED, str(error))
+        raise
+    except Refused as error:
+        await ports.emails.failed(message.id, MailStatus.REFUSED, str(error))
+        raise
+    except Unknown as error:
+        await ports.emails.failed(message.id, MailStatus.UNKNOWN, str(error))
+        raise Transient(error.cause, error.detail) from error
+    await ports.emails.accepted(message.id, provider_id)
+    return replace(email, status=MailStatus.ACCEPTED, provider_id=provider_id)

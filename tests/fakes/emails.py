@@ -1,0 +1,54 @@
+"""The kept messages in memory: `Emails`."""
+
+from dataclasses import replace
+
+from bitloot.errors import BitLootError
+from bitloot.ids import MessageId, OrderId
+from delivery.mail import Message
+from delivery.sending import Email, MailStatus
+
+
+class FakeEmails:
+    """Keeps messages in `kept`, in the order they came; `failures` maps a method's name to what its next call raises."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Email] = {}
+        self.errors: list[str] = []
+        self.failures: dict[str, BitLootError] = {}
+
+    async def newest(self, order: OrderId, base: MessageId) -> Email | None:
+        self._fail("newest")
+        renderings = [
+            email
+            for key, email in self.kept.items()
+            if email.message.order_id == order and (key == base or key.startswith(f"{base}."))
+        ]
+        return renderings[-1] if renderings else None
+
+    async def add(self, message: Message) -> Email:
+        self._fail("add")
+        return self.kept.setdefault(message.id, Email(message))
+
+    async def begin(self, message: MessageId) -> Email:
+        self._fail("begin")
+        after = {MailStatus.RENDERED: MailStatus.SENDING, MailStatus.SENDING: MailStatus.UNKNOWN}
+        return self._set(message, after.get(self.kept[message].status, self.kept[message].status))
+
+    async def accepted(self, message: MessageId, provider_id: str) -> None:
+        self._fail("accepted")
+        if self.kept[message].status is not MailStatus.ACCEPTED:
+            self.kept[message] = replace(self._set(message, MailStatus.ACCEPTED), provider_id=provider_id)
+
+    async def failed(self, message: MessageId, status: MailStatus, error: str) -> None:
+        self._fail("failed")
+        self.errors.append(error)
+        if self.kept[message].status is MailStatus.SENDING:
+            self._set(message, status)
+
+    def _set(self, message: MessageId, status: MailStatus) -> Email:
+        self.kept[message] = replace(self.kept[message], status=status)
+        return self.kept[message]
+
+    def _fail(self, method: str) -> None:
+        if error := self.failures.pop(method, None):
+            raise error
