@@ -1,0 +1,26 @@
+"""The effect ledger: every try of an effect is claimed in Postgres before it touches the world.
+
+    async with open_pool(settings.database_url.get_secret_value()) as pool:
+        ledger = EffectLedger(pool, incarnation(settings.service_instance))
+        await perform(ledger, producer, effect, act, within=timedelta(seconds=30))
+
+`act` is awaited at most once for one effect id, in all processes and for all time. Whatever becomes of it is
+published as an event of the order, again and again if need be, always the same one.
+"""
+
+from bitloot.ledger.pool import open_pool, translated
+from bitloot.ledger.run import Act, perform, perform_read
+from bitloot.ledger.store import Claimed, EffectLedger, Expired, Finished, Running
+
+__all__ = [
+    "Act",
+    "Claimed",
+    "EffectLedger",
+    "Expired",
+    "Finished",
+    "Running",
+    "open_pool",
+    "perform",
+    "perform_read",
+    "translated",
+]

@@ -1,0 +1,143 @@
+"""The table `effect_ledger`: who claimed an effect, until when, and what became of it.
+
+All times are the database's: the clocks of workers never meet.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from bitloot.contracts.effects import EffectRecord
+from bitloot.contracts.events import Outcome
+from bitloot.contracts.topics import ORDER_EVENTS
+from bitloot.ids import EffectId
+from bitloot.ledger.pool import translated
+
+MARGIN = timedelta(seconds=5)
+"""What a deadline has beyond the time of the act: a live process ends the act and records it well before."""
+
+# Take the effect unless somebody has; else tell how far its owner came. Only a claim that was committed while
+# this statement ran is seen by neither branch.
+_CLAIM = """
+with claimed as (
+    insert into effect_ledger (effect_id, order_id, kind, attempt, claimed_by, claimed_at, deadline)
+    values ($1, $2, $3, $4, $5, now(), now() + $6)
+    on conflict (effect_id) do nothing
+    returning effect_id
+)
+select true as claimed, null as claimed_by, null as outcome, null as deadline, false as expired from claimed
+union all
+select false, claimed_by, outcome, deadline, finished_at is null and deadline <= now()
+from effect_ledger where effect_id = $1
+"""
+
+# Renew a claim of our own that was never acted upon, because its confirmation was lost on the way here.
+_RECLAIM = """
+update effect_ledger set claimed_at = now(), deadline = now() + $3
+where effect_id = $1 and claimed_by = $2 and finished_at is null and deadline > now()
+returning effect_id
+"""
+
+# How far the owner of an effect came.
+_LOOK = """
+select claimed_by, outcome, deadline, finished_at is null and deadline <= now() as expired
+from effect_ledger where effect_id = $1
+"""
+
+# Record the outcome unless there is one.
+_FINISH = """
+update effect_ledger set finished_at = now(), outcome = $2
+where effect_id = $1 and finished_at is null
+returning effect_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The effect is ours: act, then `finish`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Somebody acted, and this is what became of it."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Somebody acts, until then at the latest."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Somebody claimed it and never came back: it may have happened."""
+
+
+class EffectLedger:
+    """Claims effects for one start of a process, which `incarnation` names.
+
+    Every method raises `Transient` while Postgres is away.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, incarnation: str) -> None:
+        self._pool = pool
+        self._incarnation = incarnation
+        self._begun: set[EffectId] = set()
+
+    async def claim(self, effect: EffectRecord, kind: str, within: timedelta) -> Claimed | Finished | Running | Expired:
+        """Claim an effect whose act will take at most `within`; tells what happened if it is taken."""
+        while True:
+            allowed = within + MARGIN
+            values = (effect.effect_id, effect.order_id, kind, effect.attempt, self._incarnation, allowed)
+            with translated():
+                row = await self._pool.fetchrow(_CLAIM, *values)
+            if row is None:
+                continue
+            if row["claimed"] or await self._reclaim(effect.effect_id, row, allowed):
+                self._begun.add(effect.effect_id)
+                return Claimed()
+            return _progress(row)
+
+    async def look(self, effect_id: EffectId) -> Finished | Running | Expired:
+        """Tell how far the owner of a claimed effect came."""
+        with translated():
+            row = await self._pool.fetchrow(_LOOK, effect_id)
+        if row is None:
+            raise LookupError(f"{effect_id} was never claimed")
+        return _progress(row)
+
+    async def finish(self, effect_id: EffectId, outcome: Outcome) -> Outcome:
+        """Record an outcome; returns the one that stands, which is an earlier one if there is one."""
+        with translated():
+            recorded = await self._pool.fetchval(_FINISH, effect_id, outcome.model_dump(mode="json", exclude_none=True))
+        if recorded is not None:
+            self._begun.discard(effect_id)
+            return outcome
+        progress = await self.look(effect_id)
+        if not isinstance(progress, Finished):
+            raise TypeError(f"{effect_id} is neither finished nor can it be")
+        self._begun.discard(effect_id)
+        return progress.outcome
+
+    async def _reclaim(self, effect_id: EffectId, row: asyncpg.Record, allowed: timedelta) -> bool:
+        ours = row["claimed_by"] == self._incarnation and row["outcome"] is None
+        if not ours or row["expired"] or effect_id in self._begun:
+            return False
+        with translated():
+            return await self._pool.fetchval(_RECLAIM, effect_id, self._incarnation, allowed) is not None
+
+
+def _progress(row: asyncpg.Record) -> Finished | Running | Expired:
+    if row["outcome"] is not None:
+        return Finished(_outcome(row["outcome"]))
+    return Expired() if row["expired"] else Running(row["deadline"])
+
+
+def _outcome(stored: dict[str, Any]) -> Outcome:
+    outcome: Outcome = ORDER_EVENTS.records.validate_python(stored)
+    return outcome
