@@ -34,6 +34,7 @@ _REFUSED: Final = {
     "SignatureDoesNotMatch": Cause.AUTHORIZATION,
     "NoSuchBucket": Cause.NOT_FOUND,
     "NoSuchKey": Cause.NOT_FOUND,
+    "NotImplemented": Cause.REJECTED,  # 501, but not for a while
 }
 _DAMAGED: Final = frozenset(
     {"BadDigest", "InvalidDigest", "IncompleteBody", "RequestTimeout"}
@@ -54,8 +55,8 @@ async def open_client(endpoint_url: str, access_key: str, secret_key: SecretStr)
         response_checksum_validation="when_required",
         connect_timeout=3,
         read_timeout=10,
-        # The durable retry of the order does the waiting; this one only bridges a dropped connection.
-        retries={"mode": "standard", "total_max_attempts": 2},
+        # The order's own durable retry does it; a connection that was idle too long is renewed by aiohttp.
+        retries={"total_max_attempts": 1},
     )
     async with get_session().create_client(
         "s3",

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-_MAX_ORDERS: Final = 10_000  # bounds memory; only orders with a valid link get here
+MAX_ORDERS: Final = 10_000  # bounds memory; only orders with a valid link get here
 
 
 class RevealRate:
@@ -33,6 +33,6 @@ class RevealRate:
         if len(times) == self._limit:
             return math.ceil(times[0] + self._window - now)
         times.append(now)
-        if len(self._taken) > _MAX_ORDERS:
+        if len(self._taken) > MAX_ORDERS:
             del self._taken[next(iter(self._taken))]
         return 0
