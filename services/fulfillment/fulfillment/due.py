@@ -22,6 +22,9 @@ class DueIndex:
     def __len__(self) -> int:
         return len(self._wake)
 
+    def __contains__(self, order_id: OrderId) -> bool:
+        return order_id in self._wake
+
     def set(self, order_id: OrderId, wake_at: datetime | None) -> None:
         """Note when an order wants to be woken; None for never."""
         if wake_at is None:

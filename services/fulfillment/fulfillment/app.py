@@ -1,0 +1,95 @@
+"""The composition root of the fulfillment process: the only place that constructs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from bitloot import faust_app, health, http, log, metrics
+from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS
+from bitloot.dead_letters import DeadLetters
+from bitloot.errors import Cause, Transient
+from bitloot.kafka import Producer
+from fulfillment.agents import OrdersAgent, ReservationRouter, Timers
+from fulfillment.due import DueIndex
+from fulfillment.settings import Settings
+
+APP_ID = "fulfillment"
+_LINGER_MS = 5  # the effects of one poll go out in few requests
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the agents need of the world."""
+
+    outputs: Producer
+    partitions: int
+
+
+@asynccontextmanager
+async def open_ports(settings: Settings) -> AsyncIterator[Ports]:
+    """Connect; close last in, first out. Raises `Transient` when Kafka cannot be reached."""
+    partitions = await _partitions(settings)
+    async with Producer(settings, client_id=APP_ID, linger_ms=_LINGER_MS) as outputs:
+        yield Ports(outputs, partitions)
+
+
+def build(settings: Settings, ports: Ports) -> tuple[faust_app.App, Timers]:
+    """Return the app with its agents and tables, and the timers that belong to it."""
+    app = faust_app.create_app(
+        settings,
+        app_id=APP_ID,
+        datadir=settings.faust_datadir,
+        partitions=ports.partitions,
+        outputs=ports.outputs,
+        replication=settings.topic_replication,
+        standbys=settings.faust_standbys,
+    )
+    orders, routes = faust_app.bytes_table(app, "orders"), faust_app.bytes_table(app, "routes")
+    due, dead_letters = DueIndex(), DeadLetters(ports.outputs, consumer=APP_ID)
+    agents = {
+        ORDER_EVENTS: ("orders", OrdersAgent(orders, ports.outputs, dead_letters, due)),
+        KINGUIN_NOTICES: ("reservation-router", ReservationRouter(routes, ports.outputs, dead_letters)),
+    }
+    for topic, (name, agent) in agents.items():
+        app.agent(faust_app.bytes_topic(app, topic), name=name)(agent.__call__)
+    return app, Timers(app, orders, ports.outputs, due)
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT; end the process when anything in it has failed for good."""
+    log.configure(APP_ID, settings.service_instance, settings.log_level)
+    metrics.announce(APP_ID)
+    checks = health.Health()
+    async with (
+        faust_app.stop_on_signals() as stop,
+        health.serve(checks, settings.http_host, settings.http_port),
+        open_ports(settings) as ports,
+    ):
+        app, timers = build(settings, ports)
+        faust_app.register(app, checks)
+        ports.outputs.register(checks)
+        checks.register("timers", timers.check, vital=True)
+        await faust_app.run(app, stop, background=[timers.run, ports.outputs.watch])
+
+
+async def _partitions(settings: Settings) -> int:
+    """Return how many partitions the orders' topics have: tables must have as many."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    await admin.start()
+    try:
+        described = await admin.describe_topics([ORDER_EVENTS.name, KINGUIN_NOTICES.name])
+    finally:
+        await admin.close()
+    counts = {len(topic["partitions"]) for topic in described if not topic["error_code"]}
+    if len(described) != 2 or len(counts) != 1:
+        raise Transient(Cause.BROKER_UNAVAILABLE, "the topics are missing or differ: run `python -m bitloot.topics`")
+    return counts.pop()
+
+
+def main(settings: Settings) -> None:
+    """Run the process."""
+    with asyncio.Runner(loop_factory=http.loop_factory()) as runner:
+        runner.run(serve(settings))
