@@ -32,7 +32,7 @@ BAD_ANSWERS = {
     "a number without end": Says(200, b'{"reservationId": "res-7", "quantity": NaN}'),
     "an error under status 200": ERROR_IN_DISGUISE,
     "invalid utf-8": Says(200, b'{"reservationId": "\xff"}'),
-    "compressed unasked": Says(200, b"\x1f\x8b", {"Content-Encoding": "gzip"}),
+    "compressed unasked": Says(200, b'{"reservationId": "res-7"}', {"Content-Encoding": "br"}),
     "a redirect to another host": Says(307, b"", {"Location": "http://127.0.0.1:9/elsewhere"}),
 }
 
