@@ -34,6 +34,11 @@ class Pace:
         self._waiting = 0
         self._queue = asyncio.Lock()  # first come, first served
 
+    @property
+    def per_second(self) -> float:
+        """Calls per second, as far as is known."""
+        return round(1 / self._interval, 6)
+
     async def turn(self) -> None:
         """Wait for this caller's turn; raises `Transient` at once when that would take too long."""
         ahead = max(self._next - self._clock(), 0.0) + self._waiting * self._interval

@@ -1,0 +1,132 @@
+"""What every store of messages does: the one in memory and PostgreSQL's."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from bitloot.errors import Cause, Transient
+from bitloot.ids import MessageId, order_id
+from bitloot.ledger import open_pool
+from delivery.emails import PostgresEmails
+from delivery.mail import Message
+from delivery.sending import Email, MailStatus
+from tests.fakes.emails import FakeEmails
+
+ORDER = order_id("emails-suite")
+BASE = MessageId(f"{ORDER}/mail/1")
+MESSAGE = Message(
+    id=BASE,
+    order_id=ORDER,
+    recipient="buyer@bitloot.test",
+    subject="Your BitLoot Order",
+    html="<p>“Hi”</p>",
+    text="“Hi”\n",
+    link_expires_at=datetime(2026, 3, 1, 12, 15, tzinfo=UTC),
+    rendered_at=datetime(2026, 3, 1, 12, 0, tzinfo=UTC),
+)
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.stack)])
+def emails(request):
+    return FakeEmails() if request.param == "memory" else PostgresEmails(request.getfixturevalue("pool"))
+
+
+async def status(emails):
+    return (await emails.newest(ORDER, BASE)).status
+
+
+async def test_a_message_comes_back_as_it_was(emails):
+    assert await emails.newest(ORDER, BASE) is None
+    assert await emails.add(MESSAGE) == Email(MESSAGE)
+    assert await emails.newest(ORDER, BASE) == Email(MESSAGE, MailStatus.RENDERED, None)
+
+
+async def test_the_first_rendering_under_an_id_stands(emails):
+    await emails.add(MESSAGE)
+    other = replace(MESSAGE, text="another link")
+
+    assert (await emails.add(other)).message == MESSAGE
+    assert (await emails.newest(ORDER, BASE)).message == MESSAGE
+
+
+async def test_the_newest_rendering_has_the_highest_number(emails):
+    for number in range(1, 12):
+        suffix = f".{number}" if number > 1 else ""
+        await emails.add(replace(MESSAGE, id=MessageId(f"{BASE}{suffix}")))
+    await emails.add(replace(MESSAGE, id=MessageId(f"{ORDER}/mail/12")))
+
+    assert (await emails.newest(ORDER, BASE)).message.id == f"{BASE}.11"
+    assert (await emails.newest(order_id("another"), BASE)) is None
+
+
+async def test_a_try_that_ends_well(emails):
+    await emails.add(MESSAGE)
+
+    assert (await emails.begin(BASE)).status is MailStatus.SENDING
+    await emails.accepted(BASE, "provider-1")
+    assert await emails.newest(ORDER, BASE) == Email(MESSAGE, MailStatus.ACCEPTED, "provider-1")
+
+
+@pytest.mark.parametrize("end", [MailStatus.RENDERED, MailStatus.REFUSED, MailStatus.UNKNOWN])
+async def test_a_try_that_fails(emails, end):
+    await emails.add(MESSAGE)
+    await emails.begin(BASE)
+    await emails.failed(BASE, end, "why")
+
+    assert await status(emails) is end
+
+
+async def test_a_try_without_an_end_is_unknown_to_the_next(emails):
+    await emails.add(MESSAGE)
+    await emails.begin(BASE)
+
+    assert (await emails.begin(BASE)).status is MailStatus.UNKNOWN
+    await emails.failed(BASE, MailStatus.RENDERED, "refused this time")
+    assert await status(emails) is MailStatus.UNKNOWN
+    assert (await emails.begin(BASE)).status is MailStatus.UNKNOWN
+    await emails.accepted(BASE, "provider-1")
+    assert await status(emails) is MailStatus.ACCEPTED
+
+
+async def test_what_is_accepted_stays_accepted(emails):
+    await emails.add(MESSAGE)
+    await emails.begin(BASE)
+    await emails.accepted(BASE, "provider-1")
+    await emails.accepted(BASE, "provider-2")
+    await emails.failed(BASE, MailStatus.UNKNOWN, "late")
+
+    assert await emails.begin(BASE) == Email(MESSAGE, MailStatus.ACCEPTED, "provider-1")
+
+
+# --- What only the database can show --------------------------------------------------------------
+
+
+async def test_tries_are_counted_for_people(pool):
+    emails = PostgresEmails(pool)
+    await emails.add(MESSAGE)
+    for _ in range(2):
+        await emails.begin(BASE)
+        await emails.failed(BASE, MailStatus.RENDERED, "rate_limited: Resend answered 429")
+    row = await pool.fetchrow("select kind, attempts, last_error, last_attempt_at, accepted_at from emails")
+
+    assert (row["kind"], row["attempts"], row["last_error"]) == ("keys", 2, "rate_limited: Resend answered 429")
+    assert row["last_attempt_at"] is not None
+    assert row["accepted_at"] is None
+
+
+async def test_two_workers_keep_one_rendering(pool):
+    emails = PostgresEmails(pool)
+    kept = await asyncio.gather(*(emails.add(replace(MESSAGE, text=f"link {number}")) for number in range(8)))
+
+    assert len({each.message.text for each in kept}) == 1
+
+
+async def test_a_database_that_is_away_is_transient():
+    async with open_pool("postgresql://nobody@127.0.0.1:9/none") as pool:
+        emails = PostgresEmails(pool)
+        for call in (emails.newest(ORDER, BASE), emails.add(MESSAGE), emails.begin(BASE)):
+            with pytest.raises(Transient) as failure:
+                await call
+            assert failure.value.cause is Cause.DATABASE_UNAVAILABLE
