@@ -42,14 +42,22 @@ def up(run: RunDir, console: Console) -> bool:
     Returns False when it was up already. Raises EmbeddedError when it does not come up.
     """
     parse_workers(os.environ.get("WORKERS", ""))  # a mistake should be told here and not in a log
-    if run.is_held():
-        _wait_until_ready(run)
-        return False
-    fetch(console)
-    if orphans := run.reap():
-        console.print(f"ended {orphans} processes that an earlier run had left")
-    run.fresh()
-    started = time.monotonic()
+    with run.starting():
+        if run.is_held():
+            _wait_until_ready(run)
+            return False
+        fetch(console)
+        if orphans := run.reap():
+            console.print(f"ended {orphans} processes that an earlier run had left")
+        run.fresh()
+        started = time.monotonic()
+        _start(run, console)
+        console.print(f"BitLoot is up ({time.monotonic() - started:.1f} s).")
+        return True
+
+
+def _start(run: RunDir, console: Console) -> None:
+    """Start the supervisor and show what it does until all is ready. Raises ServerFailed when it is not."""
     reader, supervisor = _detach(run)
     try:
         failure = follow(reader, Display(console))
@@ -60,8 +68,6 @@ def up(run: RunDir, console: Console) -> bool:
     if failure is not None:
         supervisor.wait()
         raise ServerFailed(failure)
-    console.print(f"BitLoot is up ({time.monotonic() - started:.1f} s).")
-    return True
 
 
 def _detach(run: RunDir) -> tuple[int, subprocess.Popen[bytes]]:
@@ -82,7 +88,7 @@ def _detach(run: RunDir) -> tuple[int, subprocess.Popen[bytes]]:
 
 
 def _wait_until_ready(run: RunDir) -> None:
-    """Wait for a stack that another command is starting. Raises StackConflict when it does not get ready."""
+    """Wait for a stack whose starter went away before it was ready. Raises StackConflict when it does not get ready."""
     deadline = time.monotonic() + _STOP_SECONDS
     while run.stack() is None:
         if not run.is_held() or time.monotonic() > deadline:

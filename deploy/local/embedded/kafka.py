@@ -47,7 +47,8 @@ class Kafka(Server):
         self._write_config()
         if (self.topics_dir / "meta.properties").exists():
             return
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # One in 64 ids would begin with a dash, which the formatter takes for an option.
+        cluster_id = "K" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         formatter = Child(
             "kafka storage format",
             self._java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._config)),

@@ -22,12 +22,7 @@ def free_ports(count: int) -> tuple[int, ...]:
         for candidate in random.sample(range(FIRST, LAST), _ATTEMPTS):
             if len(held) == count:
                 break
-            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            try:
-                listener.bind(("127.0.0.1", candidate))
-            except OSError:
-                listener.close()
-            else:
+            if (listener := _bound(candidate)) is not None:
                 held.append(listener)
         if len(held) < count:
             raise OSError(f"found only {len(held)} of {count} free ports between {FIRST} and {LAST}")
@@ -35,6 +30,24 @@ def free_ports(count: int) -> tuple[int, ...]:
     finally:
         for listener in held:
             listener.close()
+
+
+def _bound(port: int) -> socket.socket | None:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        listener.close()
+        return None
+    return listener
+
+
+def is_free(port: int) -> bool:
+    """Tell whether nobody listens on this port of 127.0.0.1 right now."""
+    listener = _bound(port)
+    if listener is not None:
+        listener.close()
+    return listener is not None
 
 
 def free_port() -> int:

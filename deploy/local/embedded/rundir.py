@@ -79,6 +79,14 @@ class RunDir:
             finally:
                 self._supervisor_file.unlink(missing_ok=True)
 
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """Be the only one who starts a stack here; waits for another who does."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "starting.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def is_held(self) -> bool:
         """Tell whether a supervisor lives, be it starting, ready or stopping."""
         if not self._lock_file.exists():
@@ -153,7 +161,9 @@ class RunDir:
                     raise StackConflict(f"{self._lock_file} is held by a process that did not record itself")
                 supervisor.kill()
                 deadline += grace_seconds
-            time.sleep(0.05)
+            time.sleep(0.02)
+        while supervisor is not None and _lives(supervisor):  # its very last steps
+            time.sleep(0.02)
 
 
 def _identity(pid: int) -> dict[str, float]:
@@ -165,9 +175,17 @@ def _living(identity: Mapping[str, float]) -> psutil.Process | None:
     try:
         process = psutil.Process(int(identity["pid"]))
         same = abs(process.create_time() - identity["started"]) < _START_TIME_SLACK_SECONDS
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        return process if same and _lives(process) else None
     except psutil.NoSuchProcess:
         return None
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Tell whether it still does something: a zombie only waits for its parent."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

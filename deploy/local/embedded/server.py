@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from embedded.child import POLL_SECONDS, Child
-from embedded.ports import free_ports
+from embedded.ports import free_ports, is_free
 
 # Ports are chosen free but bound later: somebody else may have been faster.
 _PORT_ATTEMPTS = 3
@@ -58,6 +58,8 @@ class Server(abc.ABC):
             await self._prepare()
             self._prepared = True
         for attempt in range(1, _PORT_ATTEMPTS + 1):
+            if not self._was_ready and not all(map(is_free, self.ports)):
+                self.ports = free_ports(self.port_count)  # or we would take the other server for ours
             child = self._child = self._spawn()
             try:
                 async with asyncio.timeout(timeout_seconds):

@@ -1,0 +1,85 @@
+import base64
+
+import pytest
+from nacl.public import PrivateKey, PublicKey, SealedBox
+
+from embedded.environment import Addresses, environment, settings
+from embedded.errors import EmbeddedError
+from embedded.services import SANDBOX, SERVICES
+
+ADDRESSES = Addresses(
+    kafka="127.0.0.1:1",
+    postgres="postgresql://ours",
+    s3_endpoint="http://s3",
+    s3_bucket="bucket",
+    s3_access_key="access",
+    s3_secret_key="secret",
+    ingress="http://ingress",
+    admin="http://admin",
+    order_page="http://page",
+    sandbox="http://sandbox",
+)
+
+
+def test_providers_are_the_sandbox_unless_said_otherwise():
+    everything = settings(ADDRESSES, {})
+    assert everything["KINGUIN_BASE_URL"] == "http://sandbox/kinguin"
+    assert everything["KINGUIN_AUTH_URL"] == "http://sandbox/kinguin-id/auth/token"
+    assert everything["NOWPAYMENTS_BASE_URL"] == "http://sandbox/nowpayments"
+    assert everything["RESEND_BASE_URL"] == "http://sandbox/resend"
+
+
+def test_a_dialect_has_its_own_door_in_the_sandbox():
+    assert settings(ADDRESSES, {"KINGUIN_DIALECT": "esa"})["KINGUIN_BASE_URL"] == "http://sandbox/kinguin-esa"
+
+
+def test_a_provider_setting_of_the_person_wins():
+    given = {"KINGUIN_BASE_URL": "https://kinguin.example", "KINGUIN_ALLOWED_IPS": "10.0.0.1", "EMAIL_FROM": "a@b.test"}
+    assert settings(ADDRESSES, given).items() >= given.items()
+
+
+def test_an_empty_setting_is_no_setting():
+    assert settings(ADDRESSES, {"KINGUIN_BASE_URL": ""})["KINGUIN_BASE_URL"] == "http://sandbox/kinguin"
+
+
+def test_our_own_servers_cannot_be_replaced_by_accident():
+    everything = settings(ADDRESSES, {"DATABASE_URL": "postgresql://theirs", "KAFKA_BOOTSTRAP_SERVERS": "theirs:1"})
+    assert everything["DATABASE_URL"] == "postgresql://ours"
+    assert everything["KAFKA_BOOTSTRAP_SERVERS"] == "127.0.0.1:1"
+
+
+@pytest.mark.parametrize("given", [{"R2_ENDPOINT_URL": "https://r2"}, {"SEALING_PUBLIC_KEY": "1:x"}])
+def test_half_of_what_belongs_together_is_refused(given):
+    with pytest.raises(EmbeddedError, match="belong together; the environment lacks"):
+        settings(ADDRESSES, given)
+
+
+def test_the_sealing_keys_are_a_pair_under_one_id():
+    everything = settings(ADDRESSES, {})
+    public_id, public = everything["SEALING_PUBLIC_KEY"].split(":")
+    private_id, private = everything["SEALING_PRIVATE_KEYS"].split(":")
+    assert public_id == private_id
+    box = SealedBox(PublicKey(base64.b64decode(public))).encrypt(b"code")
+    assert SealedBox(PrivateKey(base64.b64decode(private))).decrypt(box) == b"code"
+
+
+def test_secrets_are_new_in_every_run():
+    one, other = settings(ADDRESSES, {}), settings(ADDRESSES, {})
+    same = {name for name in one if one[name] == other[name]}
+    assert same.isdisjoint({"SHOP_TOKEN", "ADMIN_TOKEN", "SEALING_PUBLIC_KEY", "NOWPAYMENTS_IPN_SECRET"})
+
+
+def test_a_process_gets_what_it_needs_and_nothing_else_of_ours():
+    everything = settings(ADDRESSES, {})
+    base = {"PATH": "/bin", "SEALING_PRIVATE_KEYS": "from the shell", "DATABASE_URL": "from the shell"}
+    assert environment(everything, {"SHOP_TOKEN"}, base) == {
+        "PATH": "/bin",
+        "SHOP_TOKEN": everything["SHOP_TOKEN"],
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def test_every_need_of_every_service_is_met():
+    own = {"FAUST_DATADIR", "KINGUIN_ALLOWED_IPS"}  # set per process; and only if the person wants it
+    known = settings(ADDRESSES, {}).keys() | own
+    assert all(service.needs <= known for service in (SANDBOX, *SERVICES))
