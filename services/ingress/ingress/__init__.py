@@ -1,0 +1,1 @@
+"""Turns verified webhooks and new orders into Kafka records."""

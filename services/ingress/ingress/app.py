@@ -1,0 +1,113 @@
+"""The composition root: everything is made here, and nowhere else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import httpx
+from aiohttp import web
+
+from bitloot.health import Health
+from bitloot.http import create_app, serve_until
+from bitloot.kafka import Producer
+from bitloot.ledger import open_pool
+from bitloot.sealing import Sealer
+from ingress import kinguin, nowpayments, resend
+from ingress.broker import complaint
+from ingress.checkout import Addresses, Checkout
+from ingress.invoices import NowPaymentsInvoices
+from ingress.order_index import PostgresOrderIndex
+from ingress.order_request import Limits
+from ingress.orders import Orders
+from ingress.ports import Invoicing, OrderIndex, Publisher
+from ingress.settings import Settings
+from ingress.webhook import Webhook
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the ingress has of the outside."""
+
+    publisher: Publisher
+    index: OrderIndex
+    invoicing: Invoicing
+
+
+def build(settings: Settings, ports: Ports, health: Health) -> web.Application:
+    """Return the application on these ports."""
+    app = create_app(health)
+    add = app.router.add_post
+    checkout = Checkout(ports.publisher, ports.index, ports.invoicing, _addresses(settings))
+    limits = Limits(settings.order_max_items, settings.order_max_quantity)
+    add("/orders", Orders(checkout, settings.shop_token, limits).handle)
+
+    payments = nowpayments.reader(settings.nowpayments_ipn_secret)
+    add("/webhooks/nowpayments", Webhook("nowpayments", payments, ports.publisher, _ok).handle)
+    sealer = Sealer(settings.sealing_public_key)
+    notices = kinguin.reader(settings.kinguin_webhook_secret, sealer, settings.kinguin_networks)
+    for path in ("/webhooks/kinguin", "/kinguin/webhook"):
+        add(path, Webhook("kinguin", notices, ports.publisher, _kinguin_answer).handle)
+    mails = resend.reader(settings.resend_webhook_secret)
+    add("/webhooks/resend", Webhook("resend", mails, ports.publisher, _no_content).handle)
+    return app
+
+
+@asynccontextmanager
+async def open_ports(settings: Settings, health: Health) -> AsyncIterator[Ports]:
+    """Open the real adapters, also while what they reach is away. Closed last in, first out.
+
+    When the producer fails for good the body is canceled and `ProducerFailed` raised, in a group: the process
+    must end, and the next one has a new producer.
+    """
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(settings.database_url.get_secret_value(), max_size=4))
+        client = await stack.enter_async_context(_nowpayments_client(settings))
+        producer = await stack.enter_async_context(Producer(settings, client_id="ingress"))
+        producer.register(health)
+        health.register("kafka", lambda: complaint(settings.kafka_bootstrap_servers))
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        watching = tasks.create_task(producer.watch())
+        stack.callback(watching.cancel)
+        yield Ports(
+            publisher=producer,
+            index=PostgresOrderIndex(pool, patience=settings.order_index_seconds),
+            invoicing=NowPaymentsInvoices(client, patience=settings.nowpayments_seconds),
+        )
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set; raises when the process must end at once."""
+    health = Health()
+    async with open_ports(settings, health) as ports:
+        await serve_until(stop, build(settings, ports, health), settings.http_host, settings.http_port)
+
+
+def _nowpayments_client(settings: Settings) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=f"{settings.nowpayments_base_url}/",
+        headers={"x-api-key": settings.nowpayments_api_key.get_secret_value(), "user-agent": "BitLoot"},
+        timeout=settings.nowpayments_seconds,
+    )
+
+
+def _addresses(settings: Settings) -> Addresses:
+    return Addresses(
+        public_url=settings.public_url,
+        notify_url=f"{settings.ingress_public_url}/webhooks/nowpayments",
+        link_secrets=settings.order_link_secrets,
+        link_lifetime=timedelta(days=settings.order_link_days),
+    )
+
+
+def _ok(_request: web.Request) -> web.Response:
+    return web.json_response({"status": "ok"})
+
+
+def _no_content(_request: web.Request) -> web.Response:
+    return web.Response(status=204)
+
+
+def _kinguin_answer(request: web.Request) -> web.Response:
+    return _no_content(request) if kinguin.is_esa(request.headers) else web.Response(text="OK")

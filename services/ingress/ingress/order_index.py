@@ -1,0 +1,34 @@
+"""What the read model knows of orders that were placed before."""
+
+import asyncio
+from uuid import UUID
+
+import asyncpg
+
+from bitloot.errors import Cause, Transient
+from bitloot.ids import OrderId
+from ingress.ports import KnownOrder
+
+# The sink writes it; a row without its hash was made from a later event and says nothing yet.
+_FIND = """
+SELECT request_hash, pay_url, placed_at FROM orders
+WHERE id = $1 AND request_hash IS NOT NULL AND placed_at IS NOT NULL
+"""
+
+
+class PostgresOrderIndex:
+    """Reads `orders` through a pool that may have no connection; waits at most `patience` seconds."""
+
+    def __init__(self, pool: asyncpg.Pool, *, patience: float) -> None:
+        self._pool = pool
+        self._patience = patience
+
+    async def find(self, order_id: OrderId) -> KnownOrder | None:
+        """Return what is known of the order. Raises `Transient` when the database cannot say."""
+        try:
+            async with asyncio.timeout(self._patience):
+                row = await self._pool.fetchrow(_FIND, UUID(order_id))
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            # TimeoutError is an OSError.
+            raise Transient(Cause.DATABASE_UNAVAILABLE, type(error).__name__) from error
+        return None if row is None else KnownOrder(row["request_hash"], row["pay_url"], row["placed_at"])

@@ -1,0 +1,63 @@
+"""What the ingress is told by its environment."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from bitloot.sealing import SealingPublicKey
+from bitloot.settings import BaseUrl, HttpSettings, KafkaSettings, PostgresSettings, Secret, Secrets, Words
+from bitloot.signing import SvixSecrets
+
+
+def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    for each in values:
+        ip_network(each, strict=False)
+    return values
+
+
+class Settings(KafkaSettings, PostgresSettings, HttpSettings):
+    """One class for the process; see `bitloot.settings`."""
+
+    public_url: BaseUrl = Field(description="the address under which buyers reach the order page")
+    ingress_public_url: BaseUrl = Field(description="the address under which providers reach this service")
+
+    shop_token: Secrets = Field(description="the shop's bearer token; a comma and the previous one may follow")
+    order_link_secrets: Secrets = Field(
+        description="the secret that signs order page links; a comma and previous ones may follow"
+    )
+    sealing_public_key: SealingPublicKey = Field(
+        description="the key that codes are sealed with, as <key id>:<base64>; see `python -m bitloot.sealing`"
+    )
+
+    nowpayments_base_url: BaseUrl = Field(
+        "https://api.nowpayments.io/v1", description="the address of NOWPayments' API, with its version"
+    )
+    nowpayments_api_key: Secret = Field(description="the API key of the NOWPayments account")
+    nowpayments_ipn_secret: Secrets = Field(
+        description="the IPN secret of the NOWPayments account; a comma and the previous one may follow"
+    )
+    nowpayments_seconds: float = Field(
+        5.0, gt=0, le=60, description="how many seconds an order waits for its invoice at most"
+    )
+    kinguin_webhook_secret: Secrets = Field(
+        description="the secret that Kinguin sends along; a comma and the previous one may follow"
+    )
+    kinguin_allowed_ips: Annotated[Words, AfterValidator(_networks)] = Field(
+        (), description="the addresses or networks that may send Kinguin's notifications, or nothing for all"
+    )
+    resend_webhook_secret: SvixSecrets = Field(
+        description="the whsec_ secret of the Resend endpoint; a comma and the previous one may follow"
+    )
+
+    order_max_items: int = Field(10, ge=1, le=100, description="how many lines an order may have")
+    order_max_quantity: int = Field(1000, ge=1, le=1000, description="how many keys one line may ask for")
+    order_link_days: int = Field(90, ge=1, le=3650, description="how many days the link to an order's page works")
+    order_index_seconds: float = Field(
+        1.0, gt=0, le=30, description="how many seconds a look for an earlier order may take"
+    )
+
+    @property
+    def kinguin_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Return the allow list, parsed."""
+        return tuple(ip_network(each, strict=False) for each in self.kinguin_allowed_ips)

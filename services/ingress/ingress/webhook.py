@@ -1,0 +1,183 @@
+"""The way of every notification: read the bytes, verify, publish it and its log record, answer.
+
+2xx only after the broker has acknowledged both records; 503 when it has not, so that the provider sends the
+notification again. A repeat is published again: the order's state judges duplicates, not we.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from bitloot import log, metrics
+from bitloot.contracts import codec
+from bitloot.contracts.topics import WEBHOOKS_LOG
+from bitloot.contracts.webhooks import WebhookLogged
+from bitloot.errors import Transient
+from bitloot.kafka import ProducerFailed
+from bitloot.problem import Problem
+from ingress.body import read_body
+from ingress.notification import Incoming, NotAccepted, Notification, Provider, Reader, Reason
+from ingress.ports import Publisher
+
+_MAX_HEADER = 300  # characters
+RETRY_AFTER_SECONDS = 5
+
+# What is worth keeping and opens nothing: no token, no cookie, and no signature, which would verify for ever.
+_KEPT_HEADERS = frozenset(
+    (
+        "content-type",
+        "date",
+        "svix-id",
+        "svix-timestamp",
+        "traceparent",
+        "user-agent",
+        "x-event-name",
+        "x-forwarded-for",
+        "x-request-id",
+    )
+)
+# Vendors misspell the type of their JSON, so only what can never be JSON is refused.
+_IMPOSSIBLE_TYPES = ("multipart/", "application/x-www-form-urlencoded", "text/html", "image/", "audio/", "video/")
+
+_log = log.get(__name__)
+
+
+def client_address(request: web.Request) -> str:
+    """Return the address of the sender. Behind a proxy that is the proxy's, until trusted ones are configured."""
+    return request.remote or ""
+
+
+class Webhook:
+    """The handler of one provider's notifications. `answer` makes the body-less or short answer that it wants."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        read: Reader,
+        publisher: Publisher,
+        answer: Callable[[web.Request], web.Response],
+    ) -> None:
+        self._provider = provider
+        self._read = read
+        self._publisher = publisher
+        self._answer = answer
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answer a notification. Raises `Problem` for every refusal."""
+        started = time.perf_counter()
+        try:
+            incoming = await _receive(request)
+            notification = self._read(incoming)
+        except NotAccepted as refusal:
+            raise self._refused(request, refusal, started) from refusal
+        try:
+            await self._publish(notification, incoming)
+        except (Transient, ProducerFailed) as error:
+            raise self._not_stored(notification, error, started) from error
+        metrics.WEBHOOKS_ACCEPTED.labels(self._provider, notification.matched.partition("/")[0]).inc()
+        _log.info("webhook.accepted", **_about(notification, started))
+        return self._answer(request)
+
+    async def _publish(self, notification: Notification, incoming: Incoming) -> None:
+        """Publish side by side; all must be acknowledged. Raises the first failure once all have ended."""
+        publication = notification.publication
+        posts = [self._publisher.post(WEBHOOKS_LOG, _log_key(notification), _log_record(notification, incoming))]
+        if publication is not None:
+            posts.append(self._publisher.post(publication.topic, publication.key, publication.record))
+        results = await asyncio.gather(*posts, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def _refused(self, request: web.Request, refusal: NotAccepted, started: float) -> Problem:
+        metrics.WEBHOOKS_REFUSED.labels(self._provider, refusal.reason).inc()
+        _log.warning(
+            "webhook.refused",
+            provider=self._provider,
+            status=refusal.status,
+            reason=refusal.reason,
+            detail=refusal.detail,
+            remote=client_address(request),
+            length=request.content_length,
+            duration_ms=_milliseconds(started),
+        )
+        return Problem(refusal.status, refusal.detail, reason=refusal.reason)
+
+    def _not_stored(self, notification: Notification, error: Exception, started: float) -> Problem:
+        metrics.WEBHOOKS_NOT_STORED.labels(self._provider).inc()
+        _log.error("webhook.not_stored", error=str(error), **_about(notification, started))
+        wait = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        return Problem(503, "The notification could not be stored; send it again.", headers=wait)
+
+
+async def _receive(request: web.Request) -> Incoming:
+    kind = request.headers.get("Content-Type", "").strip().lower()
+    if kind.startswith(_IMPOSSIBLE_TYPES):
+        raise NotAccepted(415, Reason.MEDIA_TYPE, "A notification is JSON.")
+    return Incoming(
+        body=await read_body(request),
+        headers=request.headers,
+        remote=client_address(request),
+        received_at=datetime.now(UTC),
+    )
+
+
+def _log_key(notification: Notification) -> str:
+    return notification.order_id or f"{notification.provider}/{notification.external_id}"
+
+
+def _log_record(notification: Notification, incoming: Incoming) -> WebhookLogged:
+    publication = notification.publication
+    record = WebhookLogged(
+        event_id=notification.event_id,
+        occurred_at=incoming.received_at,
+        provider=notification.provider,
+        external_id=notification.external_id,
+        event_type=notification.event_type,
+        order_id=notification.order_id,
+        headers=_kept_headers(incoming),
+        body=notification.body,
+        # Of what is stored: the hash of a short code could be searched.
+        body_sha256=hashlib.sha256(notification.body.encode()).hexdigest(),
+        matched=notification.matched,
+        remote_address=incoming.remote,
+        note=notification.note,
+        event_topic=publication and publication.topic.name,
+        event_key=publication and publication.key,
+        event=publication and publication.record.model_dump(mode="json", exclude_none=True),
+    )
+    if len(codec.encode(record)) <= codec.MAX_RECORD_BYTES:
+        return record
+    note = "; ".join(filter(None, (record.note, "the event is left out: too large")))
+    return record.model_copy(update={"event": None, "note": note})
+
+
+def _kept_headers(incoming: Incoming) -> dict[str, str]:
+    # What is not UTF-8 comes as lone surrogates, which no record can hold.
+    return {
+        name.lower(): value[:_MAX_HEADER].encode(errors="replace").decode()
+        for name, value in incoming.headers.items()
+        if name.lower() in _KEPT_HEADERS
+    }
+
+
+def _about(notification: Notification, started: float) -> dict[str, object]:
+    return {
+        "provider": notification.provider,
+        "external_id": notification.external_id,
+        "event_type": notification.event_type,
+        "order_id": notification.order_id,
+        "matched": notification.matched,
+        "note": notification.note,
+        "published": notification.publication is not None,
+        "duration_ms": _milliseconds(started),
+        **notification.about,
+    }
+
+
+def _milliseconds(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 2)

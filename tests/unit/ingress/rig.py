@@ -1,0 +1,221 @@
+"""The ingress as its tests see it: settings, fakes for its ports, and senders that sign as the providers do."""
+
+import base64
+import json
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient
+from pydantic import SecretStr
+
+from bitloot import ids
+from bitloot.canonical_json import parse
+from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS, WEBHOOKS_LOG
+from bitloot.errors import BitLootError, Cause, Transient
+from bitloot.ids import OrderId
+from bitloot.sealing import KeyPair, Opener, generate_key_pair
+from bitloot.signing import nowpayments_sign, svix_sign
+from ingress.ports import Invoice, InvoiceRequest, KnownOrder
+from ingress.settings import Settings
+from tests.fakes.producer import FakeProducer
+
+IPN_SECRET = SecretStr("ipn-secret-current")
+IPN_SECRET_BEFORE = SecretStr("ipn-secret-previous")
+KINGUIN_TOKEN = "kinguin-token-current"
+KINGUIN_TOKEN_BEFORE = "kinguin-token-previous"
+SHOP_TOKEN = "shop-token-current"
+SHOP_TOKEN_BEFORE = "shop-token-previous"
+RESEND_SECRET = SecretStr("whsec_" + base64.b64encode(b"resend-secret-of-24-bytes").decode())
+LINK_SECRET = SecretStr("order-link-secret")
+API_KEY = "nowpayments-api-key"
+
+SECRETS = (
+    IPN_SECRET.get_secret_value(),
+    IPN_SECRET_BEFORE.get_secret_value(),
+    KINGUIN_TOKEN,
+    KINGUIN_TOKEN_BEFORE,
+    SHOP_TOKEN,
+    SHOP_TOKEN_BEFORE,
+    RESEND_SECRET.get_secret_value(),
+    LINK_SECRET.get_secret_value(),
+    API_KEY,
+    "hunter2",
+)
+
+CODES = ("ABCDE-FGHJK-LMNPQ-RSTUV-WXYZ2", "22222-33333-44444-55555-66666", "C0DE-W1TH-0THER-L00K")
+"""Every plain code of these tests: none may be found in a log or in anything published."""
+
+ORDER = ids.order_id("unit-test-order")
+KEY_PAIR: KeyPair = generate_key_pair("test")
+
+
+def settings(**changes: Any) -> Settings:
+    values = {
+        "kafka_bootstrap_servers": "127.0.0.1:1",
+        "database_url": "postgresql://bitloot:hunter2@127.0.0.1:1/bitloot",
+        "public_url": "https://keys.example.test",
+        "ingress_public_url": "https://in.example.test",
+        "shop_token": f"{SHOP_TOKEN},{SHOP_TOKEN_BEFORE}",
+        "order_link_secrets": LINK_SECRET.get_secret_value(),
+        "sealing_public_key": KEY_PAIR.public,
+        "nowpayments_api_key": API_KEY,
+        "nowpayments_ipn_secret": f"{IPN_SECRET.get_secret_value()},{IPN_SECRET_BEFORE.get_secret_value()}",
+        "kinguin_webhook_secret": f"{KINGUIN_TOKEN},{KINGUIN_TOKEN_BEFORE}",
+        "resend_webhook_secret": RESEND_SECRET.get_secret_value(),
+    }
+    return Settings(**(values | changes))
+
+
+class FakeIndex:
+    """A read model that holds what a test puts there, or is away."""
+
+    def __init__(self) -> None:
+        self.orders: dict[OrderId, KnownOrder] = {}
+        self.away = False
+
+    async def find(self, order_id: OrderId) -> KnownOrder | None:
+        if self.away:
+            raise Transient(Cause.DATABASE_UNAVAILABLE, "ConnectionRefusedError")
+        return self.orders.get(order_id)
+
+
+class FakeInvoicing:
+    """A provider that makes invoices, numbered from 1, or fails with `error`."""
+
+    def __init__(self) -> None:
+        self.asked: list[InvoiceRequest] = []
+        self.error: BitLootError | None = None
+
+    async def create(self, request: InvoiceRequest) -> Invoice:
+        self.asked.append(request)
+        if self.error is not None:
+            raise self.error
+        number = len(self.asked)
+        return Invoice(f"inv-{number}", f"https://pay.example.test/?iid={number}")
+
+
+def ipn(**changes: Any) -> dict[str, Any]:
+    """The notification of a payment that settled `ORDER`, as NOWPayments writes it."""
+    document = {
+        "actually_paid": 0.00042117,
+        "actually_paid_at_fiat": 0,
+        "fee": {"currency": "usdttrc20", "depositFee": 0.09853637216235617, "serviceFee": 0, "withdrawalFee": 0},
+        "invoice_id": 4522625843,
+        "order_description": None,
+        "order_id": ORDER,
+        "outcome_amount": 21.1042,
+        "outcome_currency": "usdttrc20",
+        "parent_payment_id": None,
+        "pay_address": "TEST-ADDRESS-1",
+        "pay_amount": 0.00042117,
+        "pay_currency": "btc",
+        "payin_extra_id": None,
+        "payment_extra_ids": None,
+        "payment_id": 5745459419,
+        "payment_status": "finished",
+        "price_amount": 19.99,
+        "price_currency": "eur",
+        "purchase_id": "5837122679",
+        "updated_at": 1765249461097,
+    }
+    return document | changes
+
+
+def order(**changes: Any) -> dict[str, Any]:
+    """A body of `POST /orders`."""
+    item = {"productId": "5c9b5f6b2539a4e8f172916a", "title": "Stardew Valley", "quantity": 2, "unitPrice": "9.99"}
+    return {"email": "buyer@example.com", "currency": "EUR", "items": [item]} | changes
+
+
+def item(**changes: Any) -> dict[str, Any]:
+    return order()["items"][0] | changes
+
+
+def body_of(document: Any) -> bytes:
+    return document if isinstance(document, bytes) else json.dumps(document).encode()
+
+
+@dataclass
+class Rig:
+    """A running ingress, what it published, and how to send to it."""
+
+    client: TestClient[Any, Any]
+    producer: FakeProducer
+    index: FakeIndex
+    invoicing: FakeInvoicing
+    settings: Settings
+    opener: Opener = field(default_factory=lambda: Opener([KEY_PAIR.private]))
+
+    async def ipn(self, document: Any, *, secret: SecretStr = IPN_SECRET, **headers: str) -> ClientResponse:
+        """Send a notification as NOWPayments does; `document` may be raw bytes."""
+        raw = body_of(document)
+        signature = nowpayments_sign(parse(raw, max_size=2**20).canonical, secret)
+        return await self.post("/webhooks/nowpayments", raw, **({"x-nowpayments-sig": signature} | headers))
+
+    async def kinguin(
+        self, document: Any, *, token: str = KINGUIN_TOKEN, path: str = "/webhooks/kinguin"
+    ) -> ClientResponse:
+        return await self.post(path, body_of(document), **{"X-Auth-Token": token})
+
+    async def esa(self, document: Any, *, name: str = "order.status", secret: str = KINGUIN_TOKEN) -> ClientResponse:
+        headers = {"X-Event-Secret": secret, "X-Event-Name": name}
+        return await self.post("/webhooks/kinguin", body_of(document), **headers)
+
+    async def resend(
+        self, document: Any, *, message_id: str = "msg_1", secret: SecretStr = RESEND_SECRET
+    ) -> ClientResponse:
+        raw, now = body_of(document), int(time.time())
+        headers = {
+            "svix-id": message_id,
+            "svix-timestamp": str(now),
+            "svix-signature": svix_sign(raw, message_id, now, secret),
+        }
+        return await self.post("/webhooks/resend", raw, **headers)
+
+    async def order(
+        self, document: Any, *, key: str | None = "key-1", token: str | None = SHOP_TOKEN
+    ) -> ClientResponse:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        return await self.post("/orders", body_of(document), **headers)
+
+    async def post(self, path: str, body: bytes, **headers: str) -> ClientResponse:
+        return await self.client.post(path, data=body, headers={"Content-Type": "application/json"} | headers)
+
+    @property
+    def events(self) -> list[Any]:
+        return self.producer.on(ORDER_EVENTS)
+
+    @property
+    def notices(self) -> list[Any]:
+        return self.producer.on(KINGUIN_NOTICES)
+
+    @property
+    def logged(self) -> list[Any]:
+        return self.producer.on(WEBHOOKS_LOG)
+
+    def key_of(self, record: Any) -> str:
+        """Return the key that a record was published under."""
+        return next(each.key for each in self.producer.sent if each.record == record)
+
+
+def leaks(text: str) -> list[str]:
+    """Return what must not be in a text: secrets, codes, order page tokens."""
+    return [each for each in (*SECRETS, *CODES) if each in text] + re.findall(r"/o/[\w-]{20,}", text)
+
+
+async def refusal(response: ClientResponse, status: int, *words: str) -> dict[str, Any]:
+    """Check that an answer is a problem document with this status whose text has these words."""
+    text = await response.text()
+    assert response.status == status, text
+    assert response.content_type == "application/problem+json"
+    problem = json.loads(text)
+    assert problem["status"] == status
+    assert problem["title"]
+    for each in words:
+        assert each in text
+    return problem
