@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from bitloot import log, metrics, trace
 from bitloot.contracts.base import Record
-from bitloot.contracts.codec import decode
+from bitloot.contracts.codec import MAX_RECORD_BYTES, decode
 from bitloot.contracts.events import OrderEvent, TimerFired
 from bitloot.contracts.notices import NoticeRecord
 from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS, Topic
@@ -82,6 +82,8 @@ class OrdersAgent:
             raise Malformed(Cause.BAD_RECORD, "the key is not the order id")
         result = step(self._orders.get(key), event)
         if result.value is not None:
+            if len(result.value) > MAX_RECORD_BYTES:  # the changelog would refuse it, and the worker would crash
+                raise Malformed(Cause.TOO_LARGE, f"the order would grow to {len(result.value)} bytes")
             self._orders[key] = result.value
         self._due.set(event.order_id, result.wake_at)
         for topic, output_key, record in result.outputs:

@@ -9,11 +9,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from bitloot import faust_app, health, http, log, metrics
 from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS
-from bitloot.dead_letters import DeadLetters
 from bitloot.errors import Cause, Transient
 from bitloot.kafka import Producer
 from fulfillment.agents import OrdersAgent, ReservationRouter, Timers
 from fulfillment.due import DueIndex
+from fulfillment.set_aside import DeadLetters
 from fulfillment.settings import Settings
 
 APP_ID = "fulfillment"
