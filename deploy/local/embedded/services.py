@@ -108,6 +108,7 @@ SERVICES = (
         frozenset(
             {
                 *_KAFKA,
+                *_POSTGRES,
                 *_LINKS,
                 "INGRESS_PUBLIC_URL",
                 "KINGUIN_ALLOWED_IPS",
