@@ -213,9 +213,7 @@ create table dead_letters (
     reason           text not null,
     error            text not null,
     stack            text not null,
-    repeats          integer not null default 0,
     occurred_at      timestamptz not null,
-    last_recorded_at timestamptz not null,
     kafka_partition  integer not null,
     kafka_offset     bigint not null,
     constraint dead_letters_unique unique (event_id)
@@ -223,7 +221,7 @@ create table dead_letters (
 comment on table dead_letters is 'What a consumer gave up on (dead-letters.v1). Written by the sink only.';
 comment on column dead_letters.id is 'Made of offset and partition in dead-letters.v1, so that a rebuild gives the same ids.';
 comment on column dead_letters.value is 'For people: text without sealed codes, null when it is no text. The original bytes are in Kafka only.';
-comment on column dead_letters.kafka_offset is 'Where the last record about it is in dead-letters.v1.';
+comment on column dead_letters.kafka_offset is 'Where it is in dead-letters.v1.';
 create index dead_letters_by_time on dead_letters (occurred_at desc, id desc);
 comment on index dead_letters_by_time is 'The list of dead letters, newest first.';
 create index dead_letters_by_topic on dead_letters (topic, occurred_at desc, id desc);

@@ -6,6 +6,7 @@ import signal
 from admin_api.settings import SinkSettings
 from admin_api.sink.app import run
 from bitloot import log, metrics
+from bitloot.health import Health
 from bitloot.http import loop_factory
 
 
@@ -19,7 +20,7 @@ def main() -> None:
         stop = asyncio.Event()
         for each in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(each, stop.set)
-        await run(settings, stop)
+        await run(settings, stop, Health())
 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(until_stopped())

@@ -17,10 +17,11 @@ from bitloot.ledger import open_pool
 _CONNECTIONS = 2  # it writes one batch after the other
 
 
-async def run(settings: SinkSettings, stop: asyncio.Event, *, topics: Topics | None = None, group: str = GROUP) -> None:
+async def run(
+    settings: SinkSettings, stop: asyncio.Event, checks: Health, *, topics: Topics | None = None, group: str = GROUP
+) -> None:
     """Fill the read model until `stop` is set; raises when the process must end to go on."""
     topics = topics or Topics()
-    checks = Health()
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
             open_pool(settings.database_url.get_secret_value(), max_size=_CONNECTIONS)

@@ -70,14 +70,12 @@ class Decoder:
         except Malformed as error:
             # A letter about a letter would come back here for ever: it becomes a row at once.
             letter = rows.dead_letter(raw, error)
-        row = rows.dead_letter_row(letter, raw.origin)
-        _count(batch.dead_letters, (letter.event_id,), row, kept=_LETTER_OF_FIRST)
+        batch.dead_letters.setdefault((letter.event_id,), rows.dead_letter_row(letter, raw.origin))
 
 
 # What a repeat leaves as the first one had it; the rest is as the last one has it. The queries do the same.
 _EVENT_OF_FIRST = ("type", "occurred_at", "recorded_at", "payload", "kafka_partition", "kafka_offset")
 _WEBHOOK_OF_FIRST = ("id", "first_received_at")
-_LETTER_OF_FIRST = ("id", "occurred_at")
 
 
 def _count(found: dict[Unique, Row], unique: Unique, row: Row, *, kept: tuple[str, ...]) -> None:

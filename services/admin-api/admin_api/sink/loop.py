@@ -95,6 +95,8 @@ class Sink:
                 return
             if records:
                 await self._write(cursors, records)
+            else:  # an idle sink, too, must hear of a rebuild and of a database that is away
+                await self._writer.confirm(cursors)
             self._failures = 0
             self._following.open()
 

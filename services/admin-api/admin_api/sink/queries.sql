@@ -204,20 +204,13 @@ on conflict (provider, external_id, event_type) do update set
     kafka_offset = excluded.kafka_offset
 
 -- name: write_dead_letters
--- Add dead letters; one that was reported before is counted.
-insert into dead_letters as stored (
+-- Add dead letters. The same one again says nothing new: its consumer was stopped before it could move on.
+insert into dead_letters (
     id, event_id, consumer, topic, partition, record_offset, key, value, value_length, value_sha256, value_cut,
-    headers, reason, error, stack, repeats, occurred_at, last_recorded_at, kafka_partition, kafka_offset
+    headers, reason, error, stack, occurred_at, kafka_partition, kafka_offset
 )
 select
     id, event_id, consumer, topic, partition, record_offset, key, value, value_length, value_sha256, value_cut,
-    headers, reason, error, stack, repeats, occurred_at, last_recorded_at, kafka_partition, kafka_offset
+    headers, reason, error, stack, occurred_at, kafka_partition, kafka_offset
 from json_populate_recordset(null::dead_letters, $1::text::json)
-on conflict (event_id) do update set
-    reason = excluded.reason,
-    error = excluded.error,
-    stack = excluded.stack,
-    repeats = stored.repeats + excluded.repeats + 1,
-    last_recorded_at = excluded.last_recorded_at,
-    kafka_partition = excluded.kafka_partition,
-    kafka_offset = excluded.kafka_offset
+on conflict (event_id) do nothing

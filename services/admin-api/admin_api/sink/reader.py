@@ -58,7 +58,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no
         if missing := self._topics - await self._consumer.topics():
             raise Transient(Cause.BROKER_UNAVAILABLE, f"topics are missing: {', '.join(sorted(missing))}")
         # Only now: starting with a subscription waits for its first assignment, however long that takes.
-        self._consumer.subscribe(self._topics, listener=self)
+        self._consumer.subscribe(sorted(self._topics), listener=self)
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None

@@ -6,6 +6,7 @@ and ids into its types. Names that the table does not have are ignored there.
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 from uuid import UUID
@@ -28,6 +29,9 @@ CONSUMER = "sink"
 _COLUMNS_OF_EVENTS = {"schema_version", "event_id", "order_id", "type", "occurred_at"}
 _MAX_LETTER_BYTES = 512 * 1024  # as the contract says: with base64 and all else it stays under Kafka's limit
 _MAX_STACK = 20_000
+_MAX_HEAD_BYTES = (
+    8192  # of a key, or of all headers: more is an attack or an accident, and would make the letter too large
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +114,8 @@ def dead_letter_row(letter: DeadLetter, origin: Origin) -> Row:
         "key": _readable(letter.key),
         # Within a letter about a letter the original is base64, in which a box would not be found.
         "value": None if letter.topic == origin.topic else _readable(letter.value),
-        "last_recorded_at": origin.recorded_at.isoformat(),
         "kafka_partition": origin.partition,
         "kafka_offset": origin.offset,
-        "repeats": 0,
     }
 
 
@@ -136,16 +138,21 @@ def dead_letter(raw: RawRecord, error: Exception, stack: str = "") -> DeadLetter
         topic=origin.topic,
         partition=origin.partition,
         offset=origin.offset,
-        key=None if raw.key is None else base64.b64encode(raw.key).decode(),
+        key=None if raw.key is None or len(raw.key) > _MAX_HEAD_BYTES else base64.b64encode(raw.key).decode(),
         value=None if raw.value is None else base64.b64encode(value[:_MAX_LETTER_BYTES]).decode(),
         value_length=len(value),
         value_sha256=hashlib.sha256(value).hexdigest(),
         value_cut=len(value) > _MAX_LETTER_BYTES,
-        headers={name: text.decode(errors="replace") for name, text in raw.headers},
+        headers=_readable_headers(raw.headers),
         reason=error.cause if isinstance(error, Malformed) else Cause.DEFECT,
         error=error.detail if isinstance(error, Malformed) else type(error).__name__,
         stack=stack[-_MAX_STACK:],
     )
+
+
+def _readable_headers(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+    readable = {name: text.decode(errors="replace") for name, text in headers}
+    return readable if sum(len(name) + len(text) for name, text in readable.items()) <= _MAX_HEAD_BYTES else {}
 
 
 def checked_order(record: OrderRecord, key: bytes | None) -> None:

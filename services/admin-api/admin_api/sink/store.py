@@ -59,6 +59,12 @@ class Store:
             await connection.executemany(_SQL["begin_partition"], [(*each, beginnings[each]) for each in sorted(new)])
             return await _known(connection, beginnings.keys())
 
+    async def confirm(self, cursors: Mapping[Partition, int]) -> None:
+        """Make sure that the offsets are still those that were read from. Raises `Overtaken`."""
+        async with self._pool.acquire() as connection:
+            if await _known(connection, cursors) != cursors:
+                raise Overtaken("the stored offsets are others than those read from")
+
     async def write(self, batch: Batch, moves: Mapping[Partition, Move]) -> None:
         """Write a batch and move the offsets: all or nothing. Raises `Overtaken`."""
         async with self._pool.acquire() as connection, connection.transaction():

@@ -1,7 +1,8 @@
 """Raw records into the database; what cannot be used into the dead letters."""
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import asyncpg
 
@@ -28,12 +29,14 @@ class Writer:
         self._producer = producer
 
     async def offsets(self, beginnings: Mapping[Partition, int]) -> dict[Partition, int]:
-        """Return where to read on. Raises `Transient`."""
-        with translated():
-            try:
-                return await self._store.offsets(beginnings)
-            except asyncpg.PostgresError as error:
-                raise _not_ready(error) from error
+        """Return where to read on, given where the partitions begin. Raises `Transient`."""
+        with _waited_for():
+            return await self._store.offsets(beginnings)
+
+    async def confirm(self, cursors: Mapping[Partition, int]) -> None:
+        """Make sure that the database still says what was read from. Raises `Transient` and `Overtaken`."""
+        with _waited_for():
+            await self._store.confirm(cursors)
 
     async def write(self, records: Sequence[RawRecord], moves: Mapping[Partition, Move]) -> None:
         """Write records and move the offsets: all or nothing. Raises `Transient` and `Overtaken`."""
@@ -43,14 +46,12 @@ class Writer:
                 self._decoder.add(batch, raw)
             except Exception as error:  # noqa: BLE001 - one record must not stop the others
                 await self._put_aside(raw, error)
-        with translated():
+        with _waited_for():
             try:
                 await self._store.write(batch, moves)
             except REFUSALS as error:
                 _log.warning("sink.batch_refused", error=type(error).__name__, records=len(records))
                 await self._write_each(records, moves)
-            except asyncpg.PostgresError as error:
-                raise _not_ready(error) from error
 
     async def _write_each(self, records: Sequence[RawRecord], moves: Mapping[Partition, Move]) -> None:
         usable: list[tuple[RawRecord, Batch]] = []
@@ -81,9 +82,14 @@ class Writer:
         await self._producer.send_raw(self._dead_letters, raw.key, encode(letter), trace.headers())
 
 
-def _not_ready(error: asyncpg.PostgresError) -> Transient:
-    """Take any other failure as passing: a schema not migrated yet, a right not granted, a bug that a release mends.
+@contextmanager
+def _waited_for() -> Iterator[None]:
+    """Take every failure of Postgres as passing: besides outages a schema not migrated yet, or a bug.
 
     The sink then stands still, red, and loses nothing.
     """
-    return Transient(Cause.DATABASE_UNAVAILABLE, f"PostgreSQL: {type(error).__name__}")
+    with translated():
+        try:
+            yield
+        except asyncpg.PostgresError as error:
+            raise Transient(Cause.DATABASE_UNAVAILABLE, f"PostgreSQL: {type(error).__name__}") from error
