@@ -26,6 +26,7 @@ from bitloot.redaction import clean_field
 # Chatty below this level, and costly even when nothing is written: aiokafka formats each record's key and
 # value for debug lines (16 % of a worker's time), aiohttp writes an access line beside our own.
 _FLOORS = {
+    "aiobotocore": logging.INFO,
     "aiohttp.access": logging.WARNING,
     "aiokafka": logging.INFO,
     "asyncio": logging.INFO,

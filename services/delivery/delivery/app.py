@@ -27,8 +27,8 @@ from delivery.worker import DeliveryWorker, WorkerPorts
 
 SERVICE = "delivery"
 GROUP = "delivery"
-FIRST_GENERATION = 0
-"""Nobody can revoke the links of an order yet; raising it will."""
+FIRST_GENERATION = 1
+"""The generation of an order's page links, the same as the ingress gives out; raising it revokes the earlier ones."""
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from typing import Final
 
 from bitloot.errors import Cause, Transient
 
-MAX_WAIT_SECONDS: Final = 10.0
+MAX_WAIT_SECONDS: Final = 5.0
 """Longest wait for a turn: whoever waits here occupies the worker, which has keys to store as well. What
 comes later waits in the order's own durable retry."""
 

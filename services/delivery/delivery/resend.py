@@ -13,7 +13,7 @@ from delivery.calls import measured
 from delivery.mail import KIND, Message
 from delivery.pace import Pace, seconds
 
-TIMEOUT: Final = httpx.Timeout(10.0, connect=3.0)
+TIMEOUT: Final = httpx.Timeout(8.0, connect=3.0)
 USER_AGENT: Final = "bitloot-delivery/0.1 (+https://github.com/bitloot)"
 MAX_KEY: Final = 256  # characters of an Idempotency-Key
 

@@ -51,7 +51,7 @@ class WorkerSettings(KafkaSettings, PostgresSettings, HttpSettings, StorageSetti
         description="the private keys that open sealed codes, as <key id>:<base64>, separated by commas"
     )
     public_url: BaseUrl = Field(description="the address at which buyers reach the order page")
-    order_link_days: int = Field(180, ge=1, le=3650, description="how long a link to an order page works, in days")
+    order_link_days: int = Field(90, ge=1, le=3650, description="how long a link to an order page works, in days")
     resend_base_url: BaseUrl = Field("https://api.resend.com", description="the address of Resend's API")
     resend_api_key: Secret = Field(description="Resend's API key; one that may only send is enough")
     resend_per_second: float = Field(
