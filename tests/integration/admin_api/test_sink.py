@@ -142,7 +142,8 @@ async def test_what_cannot_be_used_becomes_a_dead_letter_and_the_rest_goes_on(mo
     assert {row["consumer"] for row in letters} == {"sink"}
     assert sorted(str(row["reason"]) for row in letters) == ["bad_record"] * 8 + ["defect"]
     (refused,) = [row for row in letters if row["reason"] == "defect"]
-    assert (refused["topic"], refused["error"]) == (model.topics.state.name, "NumericValueOutOfRangeError")
+    assert refused["topic"] == model.topics.state.name
+    assert "out of range" in str(refused["error"])
     assert [row["email"] for row in await model.rows("orders")] == ["buyer2@example.test"]
     assert [row["event_id"] for row in await model.rows("order_events")] == [good.event_id]
 

@@ -8,6 +8,7 @@ from admin_api.sink import rows
 from admin_api.sink.rows import OrderRows, Row
 from admin_api.sink.source import RawRecord, Topics
 from bitloot.contracts import codec
+from bitloot.dead_letters import dead_letter
 from bitloot.errors import Malformed
 
 Add: TypeAlias = Callable[["Batch", RawRecord], None]
@@ -38,12 +39,12 @@ class Decoder:
 
     def add(self, batch: Batch, raw: RawRecord) -> None:
         """Add a record. Raises `Malformed` when it cannot be used; the batch is then as before."""
-        self._add[raw.origin.topic](batch, raw)
+        self._add[raw.topic](batch, raw)
 
     def _add_event(self, batch: Batch, raw: RawRecord) -> None:
         event = codec.decode(self._topics.events, raw.value)
         rows.checked_order(event, raw.key)
-        row = rows.event_row(event, raw.origin)
+        row = rows.event_row(event, raw)
         if row is not None:
             _count(batch.events, (event.order_id, event.event_id), row, kept=_EVENT_OF_FIRST)
 
@@ -60,7 +61,7 @@ class Decoder:
         logged = codec.decode(self._topics.webhooks, raw.value)
         if logged.order_id is not None:
             rows.as_uuid(logged.order_id)
-        row = rows.webhook_row(logged, raw.origin)
+        row = rows.webhook_row(logged, raw)
         unique = (logged.provider, logged.external_id, logged.event_type)
         _count(batch.webhooks, unique, row, kept=_WEBHOOK_OF_FIRST)
 
@@ -69,8 +70,8 @@ class Decoder:
             letter = codec.decode(self._topics.dead_letters, raw.value)
         except Malformed as error:
             # A letter about a letter would come back here for ever: it becomes a row at once.
-            letter = rows.dead_letter(raw, error)
-        batch.dead_letters.setdefault((letter.event_id,), rows.dead_letter_row(letter, raw.origin))
+            letter = dead_letter(rows.CONSUMER, raw, error).model_copy(update={"occurred_at": raw.recorded_at})
+        batch.dead_letters.setdefault((letter.event_id,), rows.dead_letter_row(letter, raw))
 
 
 # What a repeat leaves as the first one had it; the rest is as the last one has it. The queries do the same.

@@ -120,18 +120,18 @@ class Sink:
         new = {
             each: fresh
             for each, found in records.items()
-            if (fresh := [raw for raw in found if raw.origin.offset >= cursors[each]])
+            if (fresh := [raw for raw in found if raw.offset >= cursors[each]])
         }
         if not new:
             return
-        moves = {each: Move(cursors[each], found[-1].origin.offset + 1) for each, found in new.items()}
+        moves = {each: Move(cursors[each], found[-1].offset + 1) for each, found in new.items()}
         for each, found in new.items():
-            self.progress.took(each, found[0].origin.recorded_at)
+            self.progress.took(each, found[0].recorded_at)
         started = time.perf_counter()
         flat = [raw for found in new.values() for raw in found]
         await self._writer.write(flat, moves)
         cursors.update({each: move.new for each, move in moves.items()})
-        self.progress.wrote(moves, max(raw.origin.recorded_at for raw in flat))
+        self.progress.wrote(moves, max(raw.recorded_at for raw in flat))
         duration = round((time.perf_counter() - started) * 1000, 2)
         _log.debug("sink.wrote", records=len(flat), partitions=len(moves), duration_ms=duration)
 

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from admin_api.sink.source import Origin, RawRecord
+from admin_api.sink.source import RawRecord
 from admin_api.sink.store import Partition
 from bitloot.errors import Cause, Transient
 
@@ -117,10 +117,12 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no
 
 
 def _raw(record: "ConsumerRecord[bytes | None, bytes | None]") -> RawRecord:
-    recorded_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
     return RawRecord(
-        Origin(record.topic, record.partition, record.offset, recorded_at),
-        record.key,
-        record.value,
-        tuple(record.headers),
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        recorded_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
     )

@@ -5,8 +5,6 @@ and ids into its types. Names that the table does not have are ignored there.
 """
 
 import base64
-import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 from uuid import UUID
@@ -14,8 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, JsonValue
 
 from admin_api.sink.sealed import counted, masked
-from admin_api.sink.source import Origin, RawRecord
-from bitloot import ids
+from admin_api.sink.source import RawRecord
 from bitloot.contracts.dead_letters import DeadLetter
 from bitloot.contracts.events import OrderRecord, TimerFired
 from bitloot.contracts.state import OrderSnapshot
@@ -27,11 +24,6 @@ Row: TypeAlias = dict[str, JsonValue]
 CONSUMER = "sink"
 
 _COLUMNS_OF_EVENTS = {"schema_version", "event_id", "order_id", "type", "occurred_at"}
-_MAX_LETTER_BYTES = 512 * 1024  # as the contract says: with base64 and all else it stays under Kafka's limit
-_MAX_STACK = 20_000
-_MAX_HEAD_BYTES = (
-    8192  # of a key, or of all headers: more is an attack or an accident, and would make the letter too large
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,48 +66,48 @@ def _first_reservation(snapshot: OrderSnapshot) -> str | None:
     return next((item.reservation_id for item in in_order if item.reservation_id), None)
 
 
-def event_row(event: OrderRecord, origin: Origin) -> Row | None:
+def event_row(event: OrderRecord, raw: RawRecord) -> Row | None:
     """Return an event as a line of its order's timeline, or None for timers, which say nothing to people."""
     if isinstance(event, TimerFired):
         return None
-    recorded_at = origin.recorded_at.isoformat()
+    recorded_at = raw.recorded_at.isoformat()
     head = event.model_dump(mode="json", include=_COLUMNS_OF_EVENTS)
     payload = event.model_dump(mode="json", exclude=_COLUMNS_OF_EVENTS, exclude_none=True)
     return head | {
         "payload": counted(payload),
         "recorded_at": recorded_at,
         "last_recorded_at": recorded_at,
-        "kafka_partition": origin.partition,
-        "kafka_offset": origin.offset,
+        "kafka_partition": raw.partition,
+        "kafka_offset": raw.offset,
         "repeats": 0,
     }
 
 
-def webhook_row(logged: WebhookLogged, origin: Origin) -> Row:
+def webhook_row(logged: WebhookLogged, raw: RawRecord) -> Row:
     """Return a notification as a row of the log."""
     received_at = logged.occurred_at.isoformat()
     return logged.model_dump(mode="json") | {
-        "id": origin.number,
+        "id": raw.number,
         "body": masked(logged.body),
         "event": counted(logged.event),
         "first_received_at": received_at,
         "last_received_at": received_at,
-        "kafka_partition": origin.partition,
-        "kafka_offset": origin.offset,
+        "kafka_partition": raw.partition,
+        "kafka_offset": raw.offset,
         "repeats": 0,
     }
 
 
-def dead_letter_row(letter: DeadLetter, origin: Origin) -> Row:
+def dead_letter_row(letter: DeadLetter, raw: RawRecord) -> Row:
     """Return a dead letter as a row for people; what is needed to replay it stays in Kafka."""
     return letter.model_dump(mode="json") | {
-        "id": origin.number,
+        "id": raw.number,
         "record_offset": letter.offset,
         "key": _readable(letter.key),
         # Within a letter about a letter the original is base64, in which a box would not be found.
-        "value": None if letter.topic == origin.topic else _readable(letter.value),
-        "kafka_partition": origin.partition,
-        "kafka_offset": origin.offset,
+        "value": None if letter.topic == raw.topic else _readable(letter.value),
+        "kafka_partition": raw.partition,
+        "kafka_offset": raw.offset,
     }
 
 
@@ -126,33 +118,6 @@ def _readable(encoded: str | None) -> str | None:
         return masked(base64.b64decode(encoded, validate=True).decode())
     except ValueError:
         return None
-
-
-def dead_letter(raw: RawRecord, error: Exception, stack: str = "") -> DeadLetter:
-    """Return a dead letter about a record that the sink could not use; the same record gives the same id."""
-    origin, value = raw.origin, raw.value or b""
-    return DeadLetter(
-        event_id=ids.content_id("dead-letter", CONSUMER, origin.topic, origin.partition, origin.offset),
-        occurred_at=origin.recorded_at,
-        consumer=CONSUMER,
-        topic=origin.topic,
-        partition=origin.partition,
-        offset=origin.offset,
-        key=None if raw.key is None or len(raw.key) > _MAX_HEAD_BYTES else base64.b64encode(raw.key).decode(),
-        value=None if raw.value is None else base64.b64encode(value[:_MAX_LETTER_BYTES]).decode(),
-        value_length=len(value),
-        value_sha256=hashlib.sha256(value).hexdigest(),
-        value_cut=len(value) > _MAX_LETTER_BYTES,
-        headers=_readable_headers(raw.headers),
-        reason=error.cause if isinstance(error, Malformed) else Cause.DEFECT,
-        error=error.detail if isinstance(error, Malformed) else type(error).__name__,
-        stack=stack[-_MAX_STACK:],
-    )
-
-
-def _readable_headers(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
-    readable = {name: text.decode(errors="replace") for name, text in headers}
-    return readable if sum(len(name) + len(text) for name, text in readable.items()) <= _MAX_HEAD_BYTES else {}
 
 
 def checked_order(record: OrderRecord, key: bytes | None) -> None:

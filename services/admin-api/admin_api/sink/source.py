@@ -24,25 +24,18 @@ class Topics:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a record is. `recorded_at` is its timestamp in Kafka."""
+class RawRecord:
+    """One record, not decoded. `recorded_at` is its timestamp in Kafka."""
 
     topic: str
     partition: int
     offset: int
     recorded_at: datetime
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
     @property
     def number(self) -> int:
         """A number that no other record of the topic has; it fits 53 bits, and a rebuild gives the same."""
         return self.offset << _PARTITION_BITS | self.partition
-
-
-@dataclass(frozen=True, slots=True)
-class RawRecord:
-    """One record, not decoded."""
-
-    origin: Origin
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()

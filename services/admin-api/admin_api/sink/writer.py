@@ -1,20 +1,23 @@
 """Raw records into the database; what cannot be used into the dead letters."""
 
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import asyncpg
 
+from admin_api.sink import rows
 from admin_api.sink.batch import Batch, Decoder
-from admin_api.sink.rows import dead_letter
 from admin_api.sink.source import RawRecord, Topics
 from admin_api.sink.store import REFUSALS, Move, Partition, Store
-from bitloot import log, metrics, trace
-from bitloot.contracts.codec import encode
-from bitloot.errors import Cause, Malformed, Transient
+from bitloot import log
+from bitloot.dead_letters import Allowance, put_aside, reason
+from bitloot.errors import Cause, Transient
 from bitloot.kafka import Producer
 from bitloot.ledger import translated
+
+_DEFECTS_PER_MINUTE = 30  # a bad release must not divert whole topics: it waits, red, for the next one
+_MAX_KEY_BYTES = 8192
 
 _log = log.get(__name__)
 
@@ -25,7 +28,8 @@ class Writer:
     def __init__(self, store: Store, topics: Topics, producer: Producer) -> None:
         self._store = store
         self._decoder = Decoder(topics)
-        self._dead_letters = topics.dead_letters.name
+        self._dead_letters = topics.dead_letters
+        self._defects = Allowance(_DEFECTS_PER_MINUTE)
         self._producer = producer
 
     async def offsets(self, beginnings: Mapping[Partition, int]) -> dict[Partition, int]:
@@ -69,17 +73,16 @@ class Writer:
         await self._store.write_each([batch for _, batch in usable], moves, refuse)
 
     async def _put_aside(self, raw: RawRecord, error: Exception) -> None:
-        origin = raw.origin
-        defect = not isinstance(error, Malformed)
-        letter = dead_letter(raw, error, "".join(traceback.format_exception(error)) if defect else "")
-        fields = {"topic": origin.topic, "partition": origin.partition, "offset": origin.offset}
-        metrics.DEAD_LETTERS.labels(origin.topic, letter.reason).inc()
-        if origin.topic == self._dead_letters:
+        if reason(error) is Cause.DEFECT and not self._defects.take():
+            raise Transient(Cause.DEFECT, f"too many records fail, the last one with {type(error).__name__}") from error
+        if raw.topic == self._dead_letters.name:
             # A letter about a letter would come back here for ever. It stays in its topic.
-            _log.critical("sink.dead_letter_lost", **fields, error=letter.error, stack=letter.stack)
+            where = {"partition": raw.partition, "offset": raw.offset}
+            _log.critical("sink.dead_letter_skipped", **where, exc_info=error)
             return
-        _log.error("sink.dead_letter", **fields, reason=letter.reason, error=letter.error, stack=letter.stack)
-        await self._producer.send_raw(self._dead_letters, raw.key, encode(letter), trace.headers())
+        # With a key of a megabyte the letter would be too large.
+        slim = raw if len(raw.key or b"") <= _MAX_KEY_BYTES else replace(raw, key=None)
+        await put_aside(self._producer, rows.CONSUMER, slim, error, topic=self._dead_letters)
 
 
 @contextmanager
