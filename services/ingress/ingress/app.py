@@ -64,7 +64,7 @@ async def open_ports(settings: Settings, health: Health) -> AsyncIterator[Ports]
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(settings.database_url.get_secret_value(), max_size=4))
         client = await stack.enter_async_context(_nowpayments_client(settings))
-        producer = await stack.enter_async_context(Producer(settings, client_id="ingress"))
+        producer = await stack.enter_async_context(_producer(settings))
         producer.register(health)
         health.register("kafka", lambda: complaint(settings.kafka_bootstrap_servers))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -82,6 +82,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     health = Health()
     async with open_ports(settings, health) as ports:
         await serve_until(stop, build(settings, ports, health), settings.http_host, settings.http_port)
+
+
+def _producer(settings: Settings) -> Producer:
+    return Producer(settings, client_id="ingress", timeout_seconds=settings.publish_seconds)
 
 
 def _nowpayments_client(settings: Settings) -> httpx.AsyncClient:
@@ -102,7 +106,7 @@ def _addresses(settings: Settings) -> Addresses:
 
 
 def _ok(_request: web.Request) -> web.Response:
-    return web.json_response({"status": "ok"})
+    return web.Response(text="OK")
 
 
 def _no_content(_request: web.Request) -> web.Response:
@@ -110,4 +114,4 @@ def _no_content(_request: web.Request) -> web.Response:
 
 
 def _kinguin_answer(request: web.Request) -> web.Response:
-    return _no_content(request) if kinguin.is_esa(request.headers) else web.Response(text="OK")
+    return _no_content(request) if kinguin.is_esa(request.headers) else _ok(request)

@@ -19,6 +19,21 @@ from ingress.notification import Incoming, Notification, Publication, Reader, so
 
 SIGNATURE_HEADER = "x-nowpayments-sig"
 
+# What makes one notification of a payment another one than the last.
+_FACTS = {
+    "order_id",
+    "parent_payment_id",
+    "invoice_id",
+    "status",
+    "price_amount",
+    "price_currency",
+    "pay_amount",
+    "pay_currency",
+    "actually_paid",
+    "outcome_amount",
+    "outcome_currency",
+}
+
 
 def reader(secrets: Sequence[SecretStr]) -> Reader:
     """Return the reader of notifications that are signed with one of the secrets."""
@@ -84,9 +99,9 @@ def _event(document: Document, now: datetime) -> PaymentUpdated:
 
 
 def _event_id(event: PaymentUpdated) -> EventId:
-    facts = event.model_dump(exclude={"event_id", "occurred_at", "schema_version", "type", "source"})
-    first = ("payment_id", "provider_status")
-    rest = (f"{name}={facts[name]}" for name in sorted(facts.keys() - set(first)))
+    # Not its time: a notification that is sent again by hand may have a new one.
+    facts = event.model_dump(include=_FACTS)
+    rest = (f"{name}={facts[name]}" for name in sorted(facts))
     return content_id("nowpayments", event.payment_id, event.provider_status.lower(), *rest)
 
 

@@ -53,6 +53,9 @@ class Settings(KafkaSettings, PostgresSettings, HttpSettings):
     order_max_items: int = Field(10, ge=1, le=100, description="how many lines an order may have")
     order_max_quantity: int = Field(1000, ge=1, le=1000, description="how many keys one line may ask for")
     order_link_days: int = Field(90, ge=1, le=3650, description="how many days the link to an order's page works")
+    publish_seconds: float = Field(
+        5.0, gt=0, le=60, description="how many seconds Kafka may take to acknowledge before we answer 503"
+    )
     order_index_seconds: float = Field(
         1.0, gt=0, le=30, description="how many seconds a look for an earlier order may take"
     )
