@@ -80,7 +80,7 @@ class FakeKeyMarket:
             self._give(reservation.id)
         except BitLootError:
             return Placed(reservation.id, given=False, provider_status="BUYING")
-        return Placed(reservation.id, given=True, provider_status="BUYING")
+        return Placed(reservation.id, given=True, provider_status="BOUGHT")
 
     async def give(self, call: GiveReservation) -> None:
         self._give(call.reservation_id)

@@ -119,7 +119,7 @@ def stage(request: pytest.FixtureRequest) -> Stage:
 
 async def test_a_purchase_is_placed_and_given(stage: Stage):
     placed = await stage.market.buy(buy(2))
-    assert placed.given
+    assert (placed.given, placed.provider_status) == (True, "BOUGHT")
     assert await stage.purchases() == 1
     (found,) = await stage.market.look_up(look_up())
     assert (found.reservation_id, found.given, found.canceled) == (placed.reservation_id, True, False)

@@ -8,7 +8,8 @@ from bitloot.sealing import KeyPair, Opener, generate_key_pair
 from fulfillment.kinguin.market import open_market
 from fulfillment.kinguin.ports import KeyMarket
 from fulfillment.kinguin.settings import KinguinSettings
-from tests.unit.kinguin.scripted import SECRET, Kinguin, scripted_kinguin
+from tests.unit.kinguin.samples import look_up
+from tests.unit.kinguin.scripted import SECRET, Kinguin, Says, scripted_kinguin
 
 MakeSettings = Callable[..., KinguinSettings]
 
@@ -53,7 +54,9 @@ async def market(make_settings: MakeSettings) -> AsyncIterator[KeyMarket]:
 
 
 @pytest.fixture
-async def hasty_market(make_settings: MakeSettings) -> AsyncIterator[KeyMarket]:
-    """The same with little patience, for what never answers."""
-    async with open_market(make_settings(kinguin_connect_seconds=0.2, kinguin_call_seconds=0.4)) as market:
+async def hasty_market(kinguin: Kinguin, make_settings: MakeSettings) -> AsyncIterator[KeyMarket]:
+    """The same with little patience, for what never answers; it has its token and a connection already."""
+    async with open_market(make_settings(kinguin_connect_seconds=0.9, kinguin_call_seconds=1.0)) as market:
+        kinguin.script("lookup", Says(200, {"items": []}))
+        await market.look_up(look_up())
         yield market

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from bitloot import ids
 from bitloot.contracts.effects import BuyKey, FetchCodes, GiveReservation, LookUpPurchase
-from bitloot.ids import EventId, ItemId, OrderId, ProductId, ReservationId
+from bitloot.ids import EventId, OrderId, ProductId, ReservationId
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 ORDER = ids.order_id("kinguin-tests")
@@ -33,12 +33,13 @@ def buy(quantity: int = 2, *, attempt: int = 1, order: OrderId = ORDER, product:
     )
 
 
-def give(reservation: str = RESERVATION, *, attempt: int = 1, item: ItemId = ITEM) -> GiveReservation:
+def give(reservation: str = RESERVATION, *, attempt: int = 1, order: OrderId = ORDER) -> GiveReservation:
+    item = ids.item_id(order, 1)
     effect = ids.effect_id(item, "give", attempt)
     return GiveReservation(
         event_id=EventId(effect),
         occurred_at=NOW,
-        order_id=ORDER,
+        order_id=order,
         effect_id=effect,
         attempt=attempt,
         item_id=item,
@@ -46,16 +47,17 @@ def give(reservation: str = RESERVATION, *, attempt: int = 1, item: ItemId = ITE
     )
 
 
-def look_up(external: str = EXTERNAL, *, attempt: int = 1) -> LookUpPurchase:
-    effect = ids.effect_id(ITEM, "look_up", attempt)
+def look_up(external: str | None = None, *, attempt: int = 1, order: OrderId = ORDER) -> LookUpPurchase:
+    item = ids.item_id(order, 1)
+    effect = ids.effect_id(item, "look_up", attempt)
     return LookUpPurchase(
         event_id=EventId(effect),
         occurred_at=NOW,
-        order_id=ORDER,
+        order_id=order,
         effect_id=effect,
         attempt=attempt,
-        item_id=ITEM,
-        external_id=external,
+        item_id=item,
+        external_id=external or ids.external_id(item, 1),
     )
 
 

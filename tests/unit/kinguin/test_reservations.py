@@ -47,7 +47,7 @@ def problem(status: int, kind: str | None, headers: dict[str, str] | None = None
 async def test_buying_reserves_and_gives_at_once(kinguin: Kinguin, market: KeyMarket):
     kinguin.script("reserve", RESERVED)
     kinguin.script("give", GIVEN)
-    assert await market.buy(buy(2)) == Placed(RESERVATION, given=True, provider_status="BUYING")
+    assert await market.buy(buy(2)) == Placed(RESERVATION, given=True, provider_status="BOUGHT")
     (reserve,) = kinguin.calls("reserve")
     assert reserve.body == {"orderId": EXTERNAL, "productId": PRODUCT, "quantity": 2}
     assert reserve.path == "/kinguin/reservations"

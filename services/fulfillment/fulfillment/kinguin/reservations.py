@@ -55,12 +55,12 @@ class Reservations:
         if reserved.standing in _BOUGHT:
             return Placed(reserved.id, given=True, provider_status=reserved.provider_status)
         try:
-            await self._give(reserved.id)
+            status = await self._give(reserved.id)
         except (Transient, Refused, Unknown) as error:
             # Whatever went wrong, the reservation stands, and the order asks to give it as an effect of its own.
             _log.warning("kinguin.not_given", reservation_id=reserved.id, cause=error.cause, detail=error.detail)
             return Placed(reserved.id, given=False, provider_status=reserved.provider_status)
-        return Placed(reserved.id, given=True, provider_status=reserved.provider_status)
+        return Placed(reserved.id, given=True, provider_status=status)
 
     async def give(self, call: GiveReservation) -> None:
         """See `KeyMarket.give`."""
@@ -112,20 +112,22 @@ class Reservations:
             status = members.get("status")
             return _Reserved(reservation, standing_of(status), shown_status(status))
 
-    async def _give(self, reservation: ReservationId) -> None:
+    async def _give(self, reservation: ReservationId) -> str:
+        """Return the status that the answer tells, if it tells one."""
         with measured("give"):
             answer = await self._gateway.call("POST", f"{_path(reservation)}/give")
             if _is_given_already(answer):
-                return
+                return shown_status(_member(answer, "status"))
             if answer.status >= 400:
                 raise refusal(answer)
             if answer.document is None:
-                return  # a success that has nothing to tell
+                return ""  # a success that has nothing to tell
             members = document(answer)
             check_echo(answer, members, {"reservationId": reservation})
             _refuse_ended(answer, members)
             if members.get("status") is not None and standing_of(members["status"]) not in _BOUGHT:
                 raise bad(answer, "its status is not one of a purchase")
+            return shown_status(members.get("status"))
 
 
 def _path(reservation: ReservationId) -> str:

@@ -70,7 +70,12 @@ class KinguinWorker:
                     duration_ms=_milliseconds_since(started),
                 )
                 raise
-            _log.info("kinguin.called", outcome=outcome.type, duration_ms=_milliseconds_since(started))
+            _log.info(
+                "kinguin.called",
+                outcome=outcome.type,
+                reservation_id=getattr(outcome, "reservation_id", None),  # a look-up finds any number
+                duration_ms=_milliseconds_since(started),
+            )
             return outcome
 
 
