@@ -5,7 +5,7 @@ import sys
 
 from rich.console import Console
 
-from embedded import commands, demo
+from embedded import commands
 from embedded.errors import EmbeddedError
 from embedded.rundir import RunDir
 from embedded.services import SERVICES
@@ -43,9 +43,13 @@ def _act(arguments: argparse.Namespace, run: RunDir, console: Console) -> int:
         case "exec":
             commands.execute(run, arguments.service, arguments.command)
         case "demo":
-            demo.demo(run, console)
+            from embedded.demo import demo  # noqa: PLC0415 - its imports take longer than `status` does
+
+            demo(run, console)
         case "supervise":
-            commands.supervise(run, arguments.report)
+            from embedded.supervise import supervise  # noqa: PLC0415
+
+            supervise(run, arguments.report)
     return 0
 
 

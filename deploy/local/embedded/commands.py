@@ -1,28 +1,23 @@
-"""What the command line does: up, down, status, exec, and the detached supervisor behind `up`."""
+"""What the command line does: up, down, status, exec."""
 
-import asyncio
 import json
-import logging
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from embedded.environment import environment
-from embedded.errors import EmbeddedError, ServerFailed, StackConflict
+from embedded.errors import ServerFailed, StackConflict
 from embedded.jars import java, kafka_jars, kafka_version
 from embedded.paths import CHECKOUT, RUN_DIR
-from embedded.report import Display, PipeReport, follow, step
+from embedded.report import Display, follow, step
 from embedded.rundir import RunDir
 from embedded.services import SERVICES, parse_workers
-from embedded.stack import stack
 
 EXIT_NOT_UP = 3  # as systemctl status has it
 _STOP_SECONDS = 60.0
@@ -94,55 +89,6 @@ def _wait_until_ready(run: RunDir) -> None:
         if not run.is_held() or time.monotonic() > deadline:
             raise StackConflict("another command was starting or stopping the stack; it is not up")
         time.sleep(0.1)
-
-
-def supervise(run: RunDir, descriptor: int) -> None:
-    """Be the supervisor: start the stack, tell the pipe, keep it up until SIGTERM or Ctrl-C."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    report = PipeReport(descriptor)
-    try:
-        with run.held():
-            asyncio.run(_supervise(run, report))
-    except EmbeddedError as error:
-        logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - its message is all there is to know
-        report.failed(str(error))
-    except Exception:
-        logging.getLogger(__name__).exception("the supervisor itself failed")
-        report.failed(f"the supervisor itself failed; see {run.log_dir / 'supervisor.log'}")
-        raise
-
-
-async def _supervise(run: RunDir, report: PipeReport) -> None:
-    given = dict(os.environ)
-    try:
-        with _cancelled_by(signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            async with stack(run, workers=parse_workers(given.get("WORKERS", "")), given=given, report=report):
-                report.ready()
-                await asyncio.Event().wait()
-    except asyncio.CancelledError:
-        report.failed("stopped before it was ready")
-
-
-@contextmanager
-def _cancelled_by(*signals: signal.Signals) -> Iterator[None]:
-    """Have a signal cancel the current task.
-
-    Once: an impatient second one must not cut the clean stop short.
-    """
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-
-    def cancel() -> None:
-        if task is not None and not task.cancelling():
-            task.cancel()
-
-    for signum in signals:
-        loop.add_signal_handler(signum, cancel)
-    try:
-        yield
-    finally:
-        for signum in signals:
-            loop.remove_signal_handler(signum)
 
 
 def down(run: RunDir, console: Console) -> None:

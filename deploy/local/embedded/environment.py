@@ -4,11 +4,13 @@ import base64
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from nacl.public import PrivateKey
 
 from embedded.errors import EmbeddedError
+from embedded.services import SANDBOX, Instance, tables_dir
 
 Settings = dict[str, str]
 
@@ -59,11 +61,26 @@ def settings(addresses: Addresses, given: Mapping[str, str]) -> Settings:
     return ours | chosen
 
 
+def current(value: str) -> str:
+    """Return the first of several secrets: the one in use, before those that are only accepted still."""
+    return value.split(",", 1)[0].strip()
+
+
 def environment(everything: Settings, needs: Iterable[str], base: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of one process: `base` without any setting of ours, and of those the ones it needs."""
     known = {*everything, *_OPTIONAL, *_OURS}
     plain = {name: value for name, value in base.items() if name not in known}
     return plain | {name: everything[name] for name in needs if name in everything} | {"PYTHONUNBUFFERED": "1"}
+
+
+def environment_of(instance: Instance, everything: Settings, data_dir: Path, base: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a service's process, given all settings of the run."""
+    own = {"HTTP_HOST": "127.0.0.1", "HTTP_PORT": str(instance.port), "SERVICE_INSTANCE": instance.name}
+    if "FAUST_DATADIR" in instance.service.needs:
+        own["FAUST_DATADIR"] = str(tables_dir(data_dir, instance))
+    if instance.service is SANDBOX:  # a provider signs with one secret, however many we still accept
+        everything = {name: current(value) for name, value in everything.items()}
+    return environment(everything | own, instance.service.needs | own.keys(), base)
 
 
 def _addresses(addresses: Addresses, dialect: str) -> Settings:

@@ -4,7 +4,8 @@ EmbeddedError
 ├── MissingTool     a program that has to be on the machine is not there, or too old
 ├── FetchFailed     the jars of Kafka could not be fetched
 ├── ServerFailed    a process ended, or was not ready in time
-└── StackConflict   another stack is up here, or none where one is needed
+├── StackConflict   another stack is up here, or none where one is needed
+└── DemoFailed      the demo's order did not get where it should
 """
 
 
@@ -26,3 +27,7 @@ class ServerFailed(EmbeddedError):  # noqa: N818 - named as a fact, like all our
 
 class StackConflict(EmbeddedError):  # noqa: N818 - named as a fact, like all our errors
     """Another stack is up in the same directory, or none is up where one is needed."""
+
+
+class DemoFailed(EmbeddedError):  # noqa: N818 - named as a fact, like all our errors
+    """The demo's order did not get where it should; the message says where it stopped."""

@@ -57,11 +57,14 @@ class Unit(Protocol):
 class ServiceProcess:
     """One of our services: a Python module with an HTTP server for its health."""
 
-    def __init__(self, name: str, module: str, url: str, *, env: Mapping[str, str], log_dir: Path) -> None:
+    def __init__(
+        self, name: str, module: str, url: str, *, env: Mapping[str, str], log_dir: Path, work_dir: Path
+    ) -> None:
         self.name = name
         self.url = url
         self._command = [sys.executable, "-m", module]
         self._env = dict(env)
+        self._work_dir = work_dir
         self._log_file = log_dir / f"{name}.log"
         self._child: Child | None = None
         self._was_ready = False
@@ -79,7 +82,7 @@ class ServiceProcess:
 
     def respawn(self) -> None:
         """Start the process."""
-        self._child = Child(self.name, self._command, log_file=self._log_file, env=self._env)
+        self._child = Child(self.name, self._command, log_file=self._log_file, env=self._env, cwd=self._work_dir)
 
     async def until_ready(self, client: httpx.AsyncClient, timeout_seconds: float) -> None:
         """Wait for its first yes on /readyz. Raises ServerFailed when it ends instead or takes too long."""

@@ -71,7 +71,6 @@ SERVICES = (
                 *_KAFKA,
                 *_POSTGRES,
                 *_KINGUIN,
-                "FAUST_DATADIR",
                 "KINGUIN_DIALECT",
                 "KINGUIN_BASE_URL",
                 "KINGUIN_AUTH_URL",
@@ -90,7 +89,6 @@ SERVICES = (
                 *_POSTGRES,
                 *_R2,
                 *_LINKS,
-                "FAUST_DATADIR",
                 "EMAIL_FROM",
                 "RESEND_API_KEY",
                 "RESEND_BASE_URL",
@@ -100,7 +98,9 @@ SERVICES = (
         scales=True,
     ),
     Service("admin-api", "admin_api", Stage.DOORS, frozenset({*_KAFKA, *_POSTGRES, "ADMIN_TOKEN"})),
-    Service("order-page", "delivery.order_page", Stage.DOORS, frozenset({*_KAFKA, *_POSTGRES, *_R2, *_LINKS})),
+    Service(
+        "order-page", "delivery.order_page", Stage.DOORS, frozenset({*_KAFKA, *_POSTGRES, *_R2, "ORDER_LINK_SECRETS"})
+    ),
     Service(
         "ingress",
         "ingress",
@@ -112,7 +112,6 @@ SERVICES = (
                 *_LINKS,
                 "INGRESS_PUBLIC_URL",
                 "KINGUIN_ALLOWED_IPS",
-                "KINGUIN_DIALECT",
                 "KINGUIN_WEBHOOK_SECRET",
                 "NOWPAYMENTS_API_KEY",
                 "NOWPAYMENTS_BASE_URL",

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import httpx
 
 from embedded.child import Child
-from embedded.environment import Addresses, Settings, environment, settings
+from embedded.environment import Addresses, Settings, current, environment, environment_of, settings
 from embedded.errors import EmbeddedError
 from embedded.files import write_whole
 from embedded.kafka import Kafka
@@ -118,19 +118,15 @@ class _Stack:
                 raise child.failure(f"failed with exit code {code}")
 
     async def _start_service(self, instance: Instance, client: httpx.AsyncClient, report: Report) -> None:
-        own = {
-            "HTTP_HOST": "127.0.0.1",
-            "HTTP_PORT": str(instance.port),
-            "SERVICE_INSTANCE": instance.name,
-            "FAUST_DATADIR": str(tables_dir(self._run.data_dir, instance)),
-        }
-        needs = instance.service.needs | (own.keys() - {"FAUST_DATADIR"})
+        if "FAUST_DATADIR" in instance.service.needs:
+            tables_dir(self._run.data_dir, instance).mkdir(parents=True)  # as a volume is there before its pod
         process = ServiceProcess(
             instance.name,
             instance.service.module,
             instance.url,
-            env=environment(self._settings | own, needs, self._given),
+            env=environment_of(instance, self._settings, self._run.data_dir, self._given),
             log_dir=self._run.log_dir,
+            work_dir=self._run.data_dir,
         )
         with step(report, instance.name):
             process.respawn()
@@ -179,8 +175,8 @@ class _Stack:
             "s3_endpoint": self._settings["R2_ENDPOINT_URL"],
             "s3_bucket": self._settings["R2_BUCKET"],
             "pids": self._pids(),
-            "admin_token": self._settings["ADMIN_TOKEN"],
-            "shop_token": self._settings["SHOP_TOKEN"],
+            "admin_token": current(self._settings["ADMIN_TOKEN"]),
+            "shop_token": current(self._settings["SHOP_TOKEN"]),
             "data_dirs": {
                 "kafka": str(self._kafka.data_dir),
                 "tables": str(self._run.data_dir / "tables"),

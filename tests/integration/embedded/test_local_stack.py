@@ -57,7 +57,7 @@ class CommandLine:
         file.write_text(code)
 
     def start(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(  # noqa: S603 - our own module
+        return subprocess.Popen(
             [sys.executable, "-m", "embedded", *arguments],
             env=self._environ | environ,
             stdout=subprocess.PIPE,
@@ -93,7 +93,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 def standing(tmp_path_factory):
     """A stack that the tests below share: they may hurt its processes, it heals."""
     line = CommandLine(
-        tmp_path_factory.mktemp("standing"), WORKERS="kinguin=2", KINGUIN_BASE_URL="https://kinguin.example"
+        tmp_path_factory.mktemp("standing"), WORKERS="fulfillment=2", KINGUIN_BASE_URL="https://kinguin.example"
     )
     line.said = line.run("up")
     yield line
@@ -126,13 +126,13 @@ def test_up_again_changes_nothing_and_says_so(standing):
 
 def test_logs_are_in_files(standing):
     logs = {log.stem for log in Path(standing.facts["log_dir"]).glob("*.log")}
-    assert logs >= {"kafka", "postgres", "s3", "topics", "migrations", "supervisor", "kinguin-1", "kinguin-2"}
+    assert logs >= {"kafka", "postgres", "s3", "topics", "migrations", "supervisor", "fulfillment-1", "fulfillment-2"}
     assert (Path(standing.facts["log_dir"]) / "topics.log").read_text() == "bitloot/topics\n"
 
 
 def test_more_workers_of_a_kind_have_names_and_tables_of_their_own(standing):
-    environments = [process.environ() for process in standing.processes("kinguin")]
-    assert [each["SERVICE_INSTANCE"] for each in environments] == ["kinguin-1", "kinguin-2"]
+    environments = [process.environ() for process in standing.processes("fulfillment")]
+    assert [each["SERVICE_INSTANCE"] for each in environments] == ["fulfillment-1", "fulfillment-2"]
     assert (
         len({each["FAUST_DATADIR"] for each in environments}) == len({each["HTTP_PORT"] for each in environments}) == 2
     )
@@ -140,7 +140,7 @@ def test_more_workers_of_a_kind_have_names_and_tables_of_their_own(standing):
 
 
 def test_the_persons_provider_settings_win(standing):
-    (worker, _) = standing.processes("kinguin")
+    (worker,) = standing.processes("kinguin")
     assert worker.environ()["KINGUIN_BASE_URL"] == "https://kinguin.example"
 
 

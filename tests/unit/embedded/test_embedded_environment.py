@@ -3,9 +3,15 @@ import base64
 import pytest
 from nacl.public import PrivateKey, PublicKey, SealedBox
 
-from embedded.environment import Addresses, environment, settings
+from admin_api.settings import ApiSettings, SinkSettings
+from delivery.settings import OrderPageSettings, WorkerSettings
+from embedded.environment import Addresses, environment, environment_of, settings
 from embedded.errors import EmbeddedError
-from embedded.services import SANDBOX, SERVICES
+from embedded.services import SANDBOX, SERVICES, instances
+from fulfillment.kinguin.settings import KinguinSettings
+from fulfillment.settings import Settings as FulfillmentSettings
+from ingress.settings import Settings as IngressSettings
+from sandbox.settings import Settings as SandboxSettings
 
 ADDRESSES = Addresses(
     kafka="127.0.0.1:1",
@@ -19,6 +25,18 @@ ADDRESSES = Addresses(
     order_page="http://page",
     sandbox="http://sandbox",
 )
+
+
+CLASSES = {
+    "sandbox": SandboxSettings,
+    "sink": SinkSettings,
+    "fulfillment": FulfillmentSettings,
+    "kinguin": KinguinSettings,
+    "delivery": WorkerSettings,
+    "admin-api": ApiSettings,
+    "order-page": OrderPageSettings,
+    "ingress": IngressSettings,
+}
 
 
 def test_providers_are_the_sandbox_unless_said_otherwise():
@@ -79,7 +97,21 @@ def test_a_process_gets_what_it_needs_and_nothing_else_of_ours():
     }
 
 
-def test_every_need_of_every_service_is_met():
-    own = {"FAUST_DATADIR", "KINGUIN_ALLOWED_IPS"}  # set per process; and only if the person wants it
-    known = settings(ADDRESSES, {}).keys() | own
-    assert all(service.needs <= known for service in (SANDBOX, *SERVICES))
+def test_a_provider_signs_with_the_current_secret_of_several(tmp_path):
+    everything = settings(ADDRESSES, {"KINGUIN_WEBHOOK_SECRET": "new, old"})
+    sandbox, *_, ingress = instances({})
+    assert environment_of(sandbox, everything, tmp_path, {})["KINGUIN_WEBHOOK_SECRET"] == "new"
+    assert environment_of(ingress, everything, tmp_path, {})["KINGUIN_WEBHOOK_SECRET"] == "new, old"
+
+
+def test_the_settings_of_every_service_are_looked_at():
+    assert CLASSES.keys() == {service.name for service in (SANDBOX, *SERVICES)}
+
+
+@pytest.mark.parametrize("instance", instances({}), ids=lambda instance: instance.service.name)
+def test_a_service_starts_on_what_it_is_given_and_reads_all_of_it(instance, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.environ", environment_of(instance, settings(ADDRESSES, {}), tmp_path, {}))
+    read = CLASSES[instance.service.name]()
+    assert read.http_port == instance.port
+    unread = {name.lower() for name in instance.service.needs} - type(read).model_fields.keys()
+    assert unread <= {"kinguin_api_key"}  # the second dialect's

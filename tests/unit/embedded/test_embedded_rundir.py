@@ -39,7 +39,7 @@ def sleeper():
 @pytest.fixture
 def holder(run):
     """Another process that supervises the directory, and ends in order on SIGINT only."""
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(run.path)], stdout=subprocess.PIPE) as process:  # noqa: S603
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(run.path)], stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         yield process
         process.kill()
@@ -119,7 +119,7 @@ run = RunDir(Path({str(run.path)!r}))
 for turn in range(2000):
     run.publish({{"turn": turn, "padding": "x" * (turn * 37 % 9000)}})
 """
-    with subprocess.Popen([sys.executable, "-c", writer]) as process:  # noqa: S603
+    with subprocess.Popen([sys.executable, "-c", writer]) as process:
         eventually(run.stack)
         seen = set()
         while process.poll() is None:
