@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -68,7 +68,7 @@ def render(effect: SendMail, message_id: MessageId, link: SignedLink, page: str,
         "items": [MailItem(title=one_line(item.title), quantity=item.quantity) for item in effect.items],
         "keys": sum(item.quantity for item in effect.items),
         "link": link.url,
-        "minutes": round((link.expires_at - now).total_seconds() / 60),
+        "span": _minutes(link.expires_at - now),
         "expires_at": link.expires_at,
         "page": page,
     }
@@ -82,6 +82,11 @@ def render(effect: SendMail, message_id: MessageId, link: SignedLink, page: str,
         link_expires_at=link.expires_at,
         rendered_at=now,
     )
+
+
+def _minutes(span: timedelta) -> str:
+    minutes = max(1, round(span / timedelta(minutes=1)))
+    return "1 minute" if minutes == 1 else f"{minutes} minutes"
 
 
 def next_id(base: MessageId, newest: MessageId) -> MessageId:

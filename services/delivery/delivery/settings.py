@@ -10,7 +10,14 @@ from bitloot.sealing import SealingPrivateKeys
 from bitloot.settings import BaseUrl, HttpSettings, KafkaSettings, PostgresSettings, Secret, Secrets, Settings
 from delivery.r2 import MAX_LINK_AGE
 
+_ADDRESS = re.compile(r"[^\s<>@]+@[^\s<>@]+")
 _SENDER = re.compile(r"(?:[^<>@\r\n]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)")
+
+
+def _address(value: str) -> str:
+    if not _ADDRESS.fullmatch(value):
+        raise ValueError("it is no mail address")
+    return value
 
 
 def _sender(value: str) -> str:
@@ -66,4 +73,7 @@ class WorkerSettings(KafkaSettings, PostgresSettings, HttpSettings, StorageSetti
 class OrderPageSettings(KafkaSettings, PostgresSettings, HttpSettings, StorageSettings, PageLinkSettings):
     """Settings of `python -m delivery.order_page`."""
 
+    support_email: Annotated[str, AfterValidator(_address)] | None = Field(
+        None, description="the address that buyers may write to; shown on the page"
+    )
     reveals_per_minute: int = Field(10, ge=1, description="how often one order's keys may be revealed in a minute")

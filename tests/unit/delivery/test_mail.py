@@ -36,6 +36,13 @@ def test_a_mail_is_the_link_the_page_and_what_was_bought():
     assert "Your 3 keys are ready" in mail.html
 
 
+def test_a_link_that_works_for_moments_is_not_said_to_work_for_none():
+    link = SignedLink(LINK.url, TIME() + timedelta(seconds=20))
+    mail = render(mail_effect(), MessageId("m"), link, PAGE, TIME())
+
+    assert "works for 1 minute, until" in mail.text
+
+
 def test_a_mail_is_the_same_each_time_it_is_rendered():
     assert rendered() == rendered()
 

@@ -66,7 +66,7 @@ def order_of(token: str, *, secrets: Secrets, clock: Clock) -> OrderId:
 
 def build(settings: OrderPageSettings, ports: PagePorts, health: Health) -> web.Application:
     """Return the application on whatever ports it is given."""
-    pages = Pages()
+    pages = Pages(settings.support_email)
     app = create_app(health)
     app.middlewares.append(error_pages(pages, wants_html))
     app.on_response_prepare.append(security_headers(settings.r2_endpoint_url))

@@ -44,7 +44,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Pages:
     """Templates and files of the page, read once."""
 
-    def __init__(self) -> None:
+    def __init__(self, support_email: str | None) -> None:
+        """Take the address that buyers may write to, if there is one."""
         folder = files("delivery").joinpath("order_page", "static")
         self._bodies = {name: folder.joinpath(name).read_bytes() for name in _FILES}
         versions = {name: hashlib.sha256(body).hexdigest()[:12] for name, body in self._bodies.items()}
@@ -57,6 +58,7 @@ class Pages:
         )
         environment.filters |= {"iso": datetime.isoformat, "clock": _clock}
         environment.globals["asset"] = lambda root, name: f"{root}static/{name}?v={versions[name]}"
+        environment.globals["support_email"] = support_email
         self._order = environment.get_template("order.html")
         self._error = environment.get_template("error.html")
 

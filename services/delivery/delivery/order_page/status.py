@@ -209,5 +209,5 @@ def _review(order: OrderView) -> str:
     paid = "Your payment is safe with us" if order.paid_at else "We have heard of your payment"
     return (
         f"{paid}, but something needs a person's eye before we can go on. You do not have to do anything: "
-        "we will mail you. If you write to us, name the order number below."
+        "we will write to you. If you write to us, name the order number below."
     )
