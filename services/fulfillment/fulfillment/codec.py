@@ -23,7 +23,7 @@ def order_to_bytes(order: Order) -> bytes:
     """Return an order as bytes: its wake-up time, then JSON."""
     wake = wake_at(order)
     micros = 0 if wake is None else (wake - _EPOCH) // _MICROSECOND
-    return _WAKE.pack(micros) + _ORDER.dump_json(order, exclude_none=True)
+    return _WAKE.pack(micros) + _ORDER.dump_json(order)  # with nulls: the item of a delivery's outbox entry is one
 
 
 def order_from_bytes(value: bytes) -> Order:
