@@ -38,6 +38,10 @@ test: setup ## Run all tests; ARGS goes to pytest
 	@$(PYTHON) -m embedded fetch
 	@$(PYTHON) -m pytest -n 2 $(ARGS)
 
+.PHONY: bench
+bench: setup ## Measure the ingress beside a bare echo, and the way from payment to mail; writes docs/benchmarks.md
+	@$(PYTHON) -m bench
+
 .PHONY: lint
 lint: setup ## Check style, types and who imports whom
 	@$(BIN)/ruff check
