@@ -9,7 +9,7 @@ from typing import Self
 from bitloot.contracts import codec
 from bitloot.contracts.base import Record
 from bitloot.contracts.topics import Topic
-from bitloot.errors import Cause, Transient
+from bitloot.errors import Cause, Malformed, Transient
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,10 @@ class FakeProducer:
         await self.post(topic, key, record)
 
     def post(self, topic: Topic, key: str, record: Record) -> Awaitable[None]:
-        # Encoded at once, as the real one does: a record that cannot be encoded is the caller's bug.
+        # Encoded and measured at once, as the real one does.
         value = codec.encode(record)
-        assert len(value) <= codec.MAX_RECORD_BYTES
+        if len(value) > codec.MAX_RECORD_BYTES:
+            raise Malformed(Cause.TOO_LARGE, f"the record has {len(value)} bytes")
         return asyncio.ensure_future(self._acknowledge(topic, key, value))
 
     async def _acknowledge(self, topic: Topic, key: str, value: bytes) -> None:

@@ -21,7 +21,6 @@ class Reason(StrEnum):
 
     TOO_LARGE = "too_large"
     TOO_SLOW = "too_slow"  # the body did not come in time
-    BROKEN_OFF = "broken_off"  # the body ended early or was not encoded as announced
     MEDIA_TYPE = "media_type"  # a form, a file, a compressed body: no sender of ours
     ADDRESS = "address"  # not on the list of allowed addresses
     HAZARD = "hazard"  # JSON that two readers may understand differently
