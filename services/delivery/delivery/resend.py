@@ -14,7 +14,7 @@ from delivery.mail import KIND, Message
 from delivery.pace import Pace, seconds
 
 TIMEOUT: Final = httpx.Timeout(8.0, connect=3.0)
-USER_AGENT: Final = "bitloot-delivery/0.1 (+https://github.com/bitloot)"
+USER_AGENT: Final = "bitloot-delivery/0.1"
 MAX_KEY: Final = 256  # characters of an Idempotency-Key
 
 _SHORTLY: Final = 1.0  # seconds; how long to wait where `retry-after` is missing

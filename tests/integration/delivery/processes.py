@@ -2,8 +2,8 @@
 
 import asyncio
 import os
+import re
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,14 +18,23 @@ class Running:
     """A process, where it answers, and what it wrote so far."""
 
     process: asyncio.subprocess.Process
-    url: str
     log_file: Path
+    url: str = ""
 
     @property
     def log(self) -> str:
         return self.log_file.read_text()
 
+    async def listening(self) -> None:
+        """Wait for the line that tells the port which it found free."""
+        async with asyncio.timeout(40):
+            while not (found := re.search(r'"(?:http|health)\.listening".*"port": (\d+)', self.log)):
+                assert self.process.returncode is None, self.log
+                await asyncio.sleep(0.05)
+        self.url = f"http://127.0.0.1:{found[1]}"
+
     async def ready(self, seconds: float = 40) -> None:
+        """Wait until it says that it is ready."""
         async with httpx.AsyncClient() as client, asyncio.timeout(seconds):
             while not await self._is_ready(client):
                 assert self.process.returncode is None, self.log
@@ -48,23 +57,19 @@ class Running:
 
 @asynccontextmanager
 async def running(module: str, log_file: Path, **settings: str) -> AsyncIterator[Running]:
-    """Run `python -m module` on a free port with these settings until the block ends."""
-    port = _free_port()
+    """Run `python -m module` on a free port with these settings, once it is ready, until the block ends."""
     names = {name.upper(): value for name, value in settings.items()}
-    environment = {"PATH": os.environ["PATH"], "HTTP_PORT": str(port), "LOG_LEVEL": "DEBUG", **names}
+    environment = {"PATH": os.environ["PATH"], "HTTP_PORT": "0", "LOG_LEVEL": "DEBUG", **names}
     with log_file.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", module, env=environment, stdout=output, stderr=output
         )
     try:
-        yield Running(process, f"http://127.0.0.1:{port}", log_file)
+        started = Running(process, log_file)
+        await started.listening()
+        await started.ready()
+        yield started
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
