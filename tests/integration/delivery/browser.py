@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -73,6 +74,7 @@ async def browser_tab() -> AsyncIterator[Tab]:
         *_FLAGS,
         f"--user-data-dir={profile}",
         "about:blank",
+        env=os.environ | {"TMPDIR": str(profile)},  # it leaves things there
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
