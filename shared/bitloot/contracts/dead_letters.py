@@ -19,8 +19,8 @@ class DeadLetter(Record):
     topic: str
     partition: int
     offset: int
-    key: str | None
-    value: str | None
+    key: str | None = None
+    value: str | None = None
     value_length: int
     value_sha256: str
     value_cut: bool = False
