@@ -1,3 +1,5 @@
+import os
+import pwd
 import signal
 import sys
 
@@ -73,6 +75,19 @@ async def test_a_child_does_not_outlive_a_killed_parent(tmp_path):
     sleeper = psutil.Process(int(eventually(lambda: parent.output().strip())))
     await parent.kill()
     eventually(lambda: not sleeper.is_running() or sleeper.status() == psutil.STATUS_ZOMBIE)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+async def test_who_stops_being_root_keeps_nothing_but_the_way_through_closed_directories(tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    program = closed / "program"
+    program.write_text("#!/bin/sh\nid -u; grep CapEff /proc/self/status\n")
+    program.chmod(0o700)
+    code = f"import os, subprocess; print(os.access({str(program)!r}, os.X_OK), flush=True); subprocess.run([{str(program)!r}])"
+    child = Child("other", [sys.executable, "-c", code], log_file=tmp_path / "other.log", user="nobody")
+    assert await child.wait() == 0
+    assert child.output().split() == ["True", str(pwd.getpwnam("nobody").pw_uid), "CapEff:", "0000000000000002"]
 
 
 async def test_a_command_that_does_not_exist_is_told_in_the_log(tmp_path):
