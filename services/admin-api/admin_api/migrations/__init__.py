@@ -28,7 +28,8 @@ create table if not exists schema_migrations (
 _APPLIED = "select version, name, checksum from schema_migrations order by version"
 _RECORD = "insert into schema_migrations (version, name, checksum) values ($1, $2, $3)"
 
-Connection: TypeAlias = "asyncpg.Connection[Any]"  # only generic to the type checker
+# Only generic to the type checker.
+Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 
 
 class MigrationError(Exception):

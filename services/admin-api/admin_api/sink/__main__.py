@@ -1,4 +1,4 @@
-"""`python -m admin_api.sink`."""
+"""`python -m admin_api.sink`: the sink."""
 
 import asyncio
 import signal
@@ -10,21 +10,17 @@ from bitloot.health import Health
 from bitloot.http import loop_factory
 
 
-def main() -> None:
+async def main(settings: SinkSettings) -> None:
     """Run until SIGTERM or SIGINT."""
-    settings = SinkSettings.load()
-    log.configure("sink", settings.service_instance, settings.log_level)
-    metrics.announce("sink")
-
-    async def until_stopped() -> None:
-        stop = asyncio.Event()
-        for each in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(each, stop.set)
-        await run(settings, stop, Health())
-
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(until_stopped())
+    stop = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stop.set)
+    await run(settings, stop, Health())
 
 
 if __name__ == "__main__":
-    main()
+    loaded = SinkSettings.load()
+    log.configure("sink", loaded.service_instance, loaded.log_level)
+    metrics.announce("sink")
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(main(loaded))

@@ -1,0 +1,1 @@
+"""The admin API: reads the read model, publishes what admins ask for."""

@@ -1,0 +1,70 @@
+"""The composition root of the admin API."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from aiohttp import web
+
+from admin_api.api.originals import KafkaOriginals
+from admin_api.api.pages import add_pages
+from admin_api.api.ports import Ports
+from admin_api.api.routes import ROUTES
+from admin_api.api.routing import add_routes
+from admin_api.database import Pool
+from admin_api.migrations import is_current
+from admin_api.settings import ApiSettings
+from admin_api.sink.source import Topics
+from bitloot.contracts.topics import DEAD_LETTERS, TOPICS
+from bitloot.health import Health
+from bitloot.http import create_app, serve_until
+from bitloot.kafka import Producer
+from bitloot.ledger import open_pool, translated
+
+# A letter is not sent to the letters again: it would only be put aside once more.
+_REPLAYABLE = {topic.name: topic for topic in TOPICS if topic is not DEAD_LETTERS}
+
+
+def build(settings: ApiSettings, ports: Ports, health: Health) -> web.Application:
+    """Return the application on these ports."""
+    app = create_app(health)
+    add_routes(app, ROUTES, ports, settings.admin_token)
+    add_pages(app)
+    return app
+
+
+@asynccontextmanager
+async def open_ports(settings: ApiSettings, health: Health) -> AsyncIterator[Ports]:
+    """Open the real adapters, also while what they reach is away. Closed last in, first out.
+
+    When the producer fails for good the body is canceled and `ProducerFailed` raised, in a group: the process
+    must end, and the next one has a new producer.
+    """
+    async with AsyncExitStack() as stack:
+        pool: Pool = await stack.enter_async_context(open_pool(settings.database_url.get_secret_value()))
+        health.register("database", lambda: _check_database(pool))
+        producer = await stack.enter_async_context(Producer(settings, client_id=settings.service_instance))
+        producer.register(health)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        watching = tasks.create_task(producer.watch())
+        stack.callback(watching.cancel)
+        yield Ports(
+            pool=pool,
+            publisher=producer,
+            originals=KafkaOriginals(settings),
+            topics=Topics(),
+            replayable=_REPLAYABLE,
+        )
+
+
+async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set; raises when the process must end at once."""
+    health = Health()
+    async with open_ports(settings, health) as ports:
+        await serve_until(stop, build(settings, ports, health), settings.http_host, settings.http_port)
+
+
+async def _check_database(pool: Pool) -> str | None:
+    with translated():
+        async with pool.acquire() as connection:
+            return None if await is_current(connection) else "the database has not been migrated to this release"

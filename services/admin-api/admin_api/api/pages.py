@@ -1,0 +1,35 @@
+"""What a browser gets: the start page, the documentation, and the OpenAPI document. Nothing comes from elsewhere."""
+
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+
+from aiohttp import web
+
+from admin_api import openapi
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_FILES = {
+    "/": ("index.html", "text/html"),
+    "/docs": ("docs.html", "text/html"),
+    "/static/docs.js": ("docs.js", "text/javascript"),
+    "/static/pages.css": ("pages.css", "text/css"),
+}
+
+
+def add_pages(app: web.Application) -> None:
+    """Serve the pages, which need no token: they hold nothing."""
+    static = files("admin_api.api") / "static"
+    for path, (name, content_type) in _FILES.items():
+        app.router.add_get(path, _fixed((static / name).read_text(encoding="utf-8"), content_type))
+    app.router.add_get("/openapi.json", _fixed(openapi.text(), "application/json"))
+
+
+def _fixed(text: str, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def page(_request: web.Request) -> web.Response:
+        headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"}
+        return web.Response(text=text, content_type=content_type, charset="utf-8", headers=headers)
+
+    return page

@@ -1,0 +1,40 @@
+"""What the admin API needs of the outside."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from admin_api.database import Pool
+from admin_api.sink.source import Topics
+from bitloot.contracts.base import Record
+from bitloot.contracts.topics import Topic
+
+
+class Publisher(Protocol):
+    """Kafka, as far as the admin API writes to it. Both raise `Transient` without an acknowledgement."""
+
+    async def send(self, topic: Topic, key: str, record: Record) -> None:
+        """Send a record; returns when the broker has acknowledged it."""
+
+    async def send_raw(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> None:
+        """Send bytes as they are."""
+
+
+class Originals(Protocol):
+    """Records as they were written: sealed codes are in Kafka only."""
+
+    async def read(self, topic: str, partition: int, offset: int) -> bytes | None:
+        """Return a record's value, None when Kafka no longer has it. Raises `Transient`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The outside. `replayable` are the topics that something may be sent to again, by their declared names."""
+
+    pool: Pool
+    publisher: Publisher
+    originals: Originals
+    topics: Topics
+    replayable: Mapping[str, Topic]

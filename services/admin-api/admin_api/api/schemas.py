@@ -1,0 +1,97 @@
+"""The forms that questions and answers share. Names are camelCase in JSON."""
+
+import re
+import unicodedata
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+MAX_LIMIT = 100
+DEFAULT_LIMIT = 50
+_MAX_OFFSET = 1_000_000_000
+
+_DIGITS = re.compile(r"[0-9]{1,16}")
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}.*")
+
+T = TypeVar("T")
+
+
+def _decimal_digits(value: object) -> object:
+    # Pydantic alone would take " 7 ", "1_0" and "7.0" as well.
+    if isinstance(value, str) and not _DIGITS.fullmatch(value):
+        raise ValueError("It is not a whole number.")
+    return value
+
+
+def _iso_time(value: object) -> object:
+    # Pydantic alone would take bare numbers as seconds since 1970.
+    if isinstance(value, str) and not _TIME.fullmatch(value):
+        raise ValueError("It is not a time like 2026-01-31T12:00:00Z. A plus sign is written %2B in an address.")
+    return value
+
+
+def _printable(value: str) -> str:
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
+        raise ValueError("It has characters that are not text.")
+    return value
+
+
+# The limits stand before the validator: behind it they would not reach the OpenAPI document.
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(_decimal_digits)]
+Offset = Annotated[int, Field(ge=0, le=_MAX_OFFSET), BeforeValidator(_decimal_digits)]
+RowNumber = Annotated[int, Field(ge=0, lt=2**53), BeforeValidator(_decimal_digits)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_iso_time)]
+"""A time with its zone, in ISO 8601."""
+Words = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+"""What an admin looks for: compared as it stands."""
+OrderIdText = Annotated[
+    str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", to_lower=True)
+]
+ActionKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+"""One click: the same key again is the same click."""
+
+
+class Question(BaseModel):
+    """What a request asks: the parameters of its path, its query and its headers."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Paging(Question):
+    """Which page of a list."""
+
+    limit: Annotated[Limit, Field(description="How many at most")] = DEFAULT_LIMIT
+    offset: Annotated[Offset, Field(description="How many to skip")] = 0
+
+
+class Answer(BaseModel):
+    """What is answered; made from rows of the database, whose names are in snake_case."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=False, frozen=True)
+
+
+class Page(Answer, Generic[T]):
+    """A page of a list, and how many there are in all."""
+
+    items: list[T]
+    total: int
+    limit: int
+    offset: int
+
+
+class Accepted(Answer):
+    """An action that was written to Kafka. What becomes of it shows in the order's timeline."""
+
+    action_id: str
+
+
+class ProblemDocument(BaseModel):
+    """What went wrong, as RFC 9457 has it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str | None = None

@@ -1,0 +1,97 @@
+"""The log of notifications: the list, and one of them whole."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from admin_api.api.ports import Ports
+from admin_api.api.reading import Filter, page, row
+from admin_api.api.routing import AnyRoute, Route
+from admin_api.api.schemas import Answer, OrderIdText, Page, Paging, Question, RowNumber, Words
+from bitloot.problem import Problem
+
+
+class WebhookLogQuestion(Paging):
+    """Which notifications."""
+
+    provider: Literal["nowpayments", "kinguin", "resend"] | None = None
+    order_id: OrderIdText | None = None
+    event_type: Words | None = None
+
+
+class OneWebhookLog(Question):
+    """Which notification."""
+
+    id: RowNumber
+
+
+class WebhookLog(Answer):
+    """A notification as it came, codes replaced; repeats are counted."""
+
+    id: int
+    provider: str
+    external_id: str
+    event_type: str
+    order_id: str | None
+    matched: Annotated[str, Field(description="Which secret and form verified it")]
+    note: str
+    remote_address: str
+    headers: dict[str, str]
+    body: str
+    body_cut: Annotated[bool, Field(description="Whether the body is longer than this")]
+    body_sha256: str
+    event_topic: str | None
+    event_key: str | None
+    event: Annotated[JsonValue, Field(description="What was published for it, codes replaced by their number")]
+    repeats: int
+    first_received_at: datetime
+    last_received_at: datetime
+
+
+class WebhookLogs(Page[WebhookLog]):
+    """A page of notifications, newest first."""
+
+
+async def list_webhook_logs(ports: Ports, question: WebhookLogQuestion) -> WebhookLogs:
+    """Answer the list."""
+    where = Filter()
+    where.add("provider = {}", question.provider)
+    where.add("order_id = {}::uuid", question.order_id)
+    where.add("event_type = {}", question.event_type)
+    rows, total = await page(ports.pool, "webhook_logs", where, "last_received_at desc, id desc", question)
+    items = [WebhookLog.model_validate(dict(each)) for each in rows]
+    return WebhookLogs(items=items, total=total, limit=question.limit, offset=question.offset)
+
+
+async def show_webhook_log(ports: Ports, question: OneWebhookLog) -> WebhookLog:
+    """Answer one notification."""
+    found = await row(ports.pool, "webhook_log", question.id)
+    if found is None:
+        raise Problem(404, "There is no such notification.")
+    return WebhookLog.model_validate(dict(found))
+
+
+ROUTES: tuple[AnyRoute, ...] = (
+    Route(
+        method="GET",
+        path="/admin/webhook-logs",
+        name="listWebhookLogs",
+        summary="List notifications, newest first",
+        tag="Webhook logs",
+        question=WebhookLogQuestion,
+        answer=WebhookLogs,
+        handle=list_webhook_logs,
+    ),
+    Route(
+        method="GET",
+        path="/admin/webhook-logs/{id}",
+        name="showWebhookLog",
+        summary="Show one notification with its whole body",
+        tag="Webhook logs",
+        question=OneWebhookLog,
+        answer=WebhookLog,
+        handle=show_webhook_log,
+        problems=(404,),
+    ),
+)

@@ -1,0 +1,137 @@
+"""`python -m admin_api.openapi`: the OpenAPI 3.1 document, made from the routes and their models."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from importlib.metadata import version
+
+from pydantic import JsonValue
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from admin_api.api.routes import ROUTES
+from admin_api.api.routing import AnyRoute
+from admin_api.api.schemas import ProblemDocument
+
+_REFERENCE = "#/components/schemas/{model}"
+_DESCRIPTIONS = {
+    200: "Found",
+    202: "Written to Kafka: it will be done",
+    400: "A parameter is not as expected",
+    401: "The bearer token is missing or wrong",
+    404: "There is nothing with this id",
+    409: "It cannot be done; the detail says why",
+    500: "A defect, which is logged",
+    503: "Postgres or Kafka cannot be reached",
+}
+_COMMON_PROBLEMS = (400, 401, 500, 503)
+
+Document = dict[str, JsonValue]
+
+
+def document(routes: Sequence[AnyRoute] = ROUTES) -> Document:
+    """Return the document as JSON values."""
+    schemas = _schemas(routes)
+    paths: Document = {}
+    for route in routes:
+        operations = paths.setdefault(route.path, {})
+        assert isinstance(operations, dict)  # noqa: S101 - tells the type checker what the line above made
+        operations[route.method.lower()] = _operation(route, schemas[route.question.__name__])
+    questions = {route.question.__name__ for route in routes}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "BitLoot admin API",
+            "version": version("bitloot-admin-api"),
+            "description": "Reads orders, payments, purchases, notifications and dead letters, and sets them going "
+            "again. No answer ever holds a code. Errors are problem documents (RFC 9457).",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": {name: schema for name, schema in schemas.items() if name not in questions},
+            "responses": _problems(routes),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"bearer": []}],
+    }
+
+
+def text(routes: Sequence[AnyRoute] = ROUTES) -> str:
+    """Return the document as it is kept in the repository."""
+    return json.dumps(document(routes), indent=2, ensure_ascii=False) + "\n"
+
+
+def _schemas(routes: Sequence[AnyRoute]) -> dict[str, Document]:
+    """Return the schemas of all models by name."""
+    questions: Iterable[tuple[type, JsonSchemaMode]] = ((route.question, "validation") for route in routes)
+    answers: Iterable[tuple[type, JsonSchemaMode]] = ((route.answer, "serialization") for route in routes)
+    models = dict.fromkeys([*questions, *answers, (ProblemDocument, "serialization")])
+    _, definitions = models_json_schema(list(models), ref_template=_REFERENCE)
+    found: dict[str, Document] = definitions["$defs"]
+    return found
+
+
+def _operation(route: AnyRoute, question: Document) -> Document:
+    properties = question.get("properties", {})
+    assert isinstance(properties, dict)  # noqa: S101 - the form of a JSON schema
+    parameters: list[JsonValue] = [_parameter(route, name, schema) for name, schema in properties.items()]
+    answer: Document = {"schema": {"$ref": _REFERENCE.format(model=route.answer.__name__)}}
+    responses: Document = {
+        str(route.status): {"description": _describe(route.status), "content": {"application/json": answer}}
+    }
+    for status in sorted({*_COMMON_PROBLEMS, *route.problems}):
+        responses[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
+    return {
+        "operationId": route.name,
+        "summary": route.summary,
+        "tags": [route.tag],
+        "parameters": parameters,
+        "responses": responses,
+    }
+
+
+def _problems(routes: Sequence[AnyRoute]) -> Document:
+    schema: Document = {"$ref": _REFERENCE.format(model=ProblemDocument.__name__)}
+    statuses = {*_COMMON_PROBLEMS, *(status for route in routes for status in route.problems)}
+    return {
+        f"Problem{status}": {
+            "description": _describe(status),
+            "content": {"application/problem+json": {"schema": schema}},
+        }
+        for status in sorted(statuses)
+    }
+
+
+def _describe(status: int) -> str:
+    return _DESCRIPTIONS.get(status, HTTPStatus(status).phrase)
+
+
+def _parameter(route: AnyRoute, name: str, schema: JsonValue) -> Document:
+    assert isinstance(schema, dict)  # noqa: S101 - the form of a JSON schema
+    schema = _without_null(schema)
+    described = {"description": schema.pop("description")} if "description" in schema else {}
+    schema.pop("title", None)
+    if header := dict(route.headers).get(name):
+        return {"name": header, "in": "header", "required": False, **described, "schema": schema}
+    in_path = name in route.path_parameters
+    return {
+        "name": name,
+        "in": "path" if in_path else "query",
+        "required": in_path,
+        **described,
+        "schema": schema,
+    }
+
+
+def _without_null(schema: Document) -> Document:
+    """Return a parameter's schema: one that may be left out is not thereby null."""
+    rest = {name: value for name, value in schema.items() if not (name == "default" and value is None)}
+    choices = rest.pop("anyOf", None)
+    if not isinstance(choices, list):
+        return rest
+    (only,) = [each for each in choices if isinstance(each, dict) and each.get("type") != "null"]
+    return {**only, **rest}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())

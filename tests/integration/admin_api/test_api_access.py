@@ -1,0 +1,88 @@
+"""Who may ask, what a browser gets, and what is answered when a dependency is away."""
+
+import asyncpg
+import pytest
+
+from admin_api import openapi
+from admin_api.api.routes import ROUTES
+from bitloot.contracts.state import OrderStatus
+from tests.integration.admin_api.api import OLD_TOKEN, TOKEN, Api
+from tests.unit.admin_api import records
+
+ADDRESSES = [(route.method, route.path.replace("{id}", "1")) for route in ROUTES]
+
+
+@pytest.mark.parametrize(("method", "path"), ADDRESSES)
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        f"Basic {TOKEN}",
+        TOKEN,
+        f"Bearer {TOKEN}x",
+        f"Bearer {TOKEN[:-1]}",
+    ],
+)
+async def test_every_endpoint_wants_a_token(bare: Api, method: str, path: str, authorization: str | None):
+    headers = {} if authorization is None else {"Authorization": authorization}
+    response = await bare.client.request(method, path, headers=headers, params={"limit": "abc"})
+
+    assert response.status == 401
+    assert response.content_type == "application/problem+json"
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_the_previous_token_is_accepted_too(api: Api):
+    assert (await api.ask("/admin/orders", token=TOKEN)).status == 200
+    assert (await api.ask("/admin/orders", token=OLD_TOKEN)).status == 200
+
+
+async def test_pages_need_no_token_and_load_nothing_from_elsewhere(bare: Api):
+    for path in ("/", "/docs", "/static/docs.js", "/static/pages.css", "/openapi.json"):
+        response = await bare.ask(path, token=None)
+        text = await response.text()
+        assert response.status == 200
+        assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+        assert "http://" not in text
+        assert "https://" not in text
+
+
+async def test_the_document_served_is_the_generated_one(bare: Api):
+    response = await bare.ask("/openapi.json", token=None)
+
+    assert response.content_type == "application/json"
+    assert await response.text() == openapi.text()
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST"])
+async def test_other_methods_are_405(bare: Api, method: str):
+    assert (await bare.ask("/admin/orders", method=method)).status == 405
+
+
+async def test_without_the_database_it_is_503(bare: Api):
+    for method, path in ADDRESSES:
+        response = await bare.ask(path.replace("/orders/1", f"/orders/{records.order(1)}"), method=method)
+        assert (response.status, response.content_type) == (503, "application/problem+json"), path
+        assert (await response.json())["cause"] == "database_unavailable"
+
+
+async def test_without_kafka_actions_are_503_and_leave_no_mark(api: Api, database: str):
+    await api.seed(api.ports.topics.state, records.snapshot(1, status=OrderStatus.PAID, closed_at=None))
+    await api.seed(api.ports.topics.webhooks, records.webhook(1))
+    await api.seed(api.ports.topics.dead_letters, records.letter(1, topic="orders.events.v1"))
+    (webhook,) = await api.ids("/admin/webhook-logs")
+    (letter,) = await api.ids("/admin/dead-letters")
+    for path in (
+        f"/admin/orders/{records.order(1)}/reprocess",
+        f"/admin/webhook-logs/{webhook}/reprocess",
+        f"/admin/dead-letters/{letter}/replay",
+    ):
+        response = await api.act(path)
+        assert (response.status, (await response.json())["cause"]) == (503, "broker_unavailable")
+    connection = await asyncpg.connect(database)
+    assert await connection.fetchval("select count(*) from dead_letter_replays") == 0
+    await connection.close()

@@ -1,0 +1,162 @@
+"""Reprocess and replay, on real Kafka and Postgres."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.structs import TopicPartition
+
+from bitloot.contracts import codec
+from bitloot.contracts.events import KinguinNotified, ReprocessRequested
+from bitloot.contracts.state import OrderStatus
+from bitloot.contracts.topics import Topic
+from tests.integration.admin_api.api import Api, kafka_api
+from tests.integration.admin_api.read_model import PARTITIONS, ReadModel
+from tests.unit.admin_api import records
+
+
+@pytest.fixture
+async def desk(model: ReadModel) -> AsyncIterator[Api]:
+    async with kafka_api(model) as api:
+        yield api
+
+
+async def read(model: ReadModel, topic: Topic) -> list[ConsumerRecord]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=model.settings.kafka_bootstrap_servers, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic.name, number) for number in range(PARTITIONS)]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        found: list[ConsumerRecord] = []
+        while [each for each in partitions if await consumer.position(each) < ends[each]]:
+            for batch in (await consumer.getmany(timeout_ms=1000)).values():
+                found.extend(batch)
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def test_an_order_that_waits_is_asked_to_go_on(model: ReadModel, desk: Api):
+    waiting = records.snapshot(1, status=OrderStatus.NEEDS_REVIEW, closed_at=None)
+    await desk.seed(model.topics.state, waiting)
+    path = f"/admin/orders/{records.order(1)}/reprocess"
+    twice = [await desk.act(path, "click-1"), await desk.act(path, "click-1")]
+    other = await desk.act(path)
+
+    assert [each.status for each in (*twice, other)] == [202, 202, 202]
+    assert await twice[0].json() == {"actionId": "click-1"}
+    sent = await read(model, model.topics.events)
+    events = [codec.decode(model.topics.events, record.value) for record in sent]
+    assert all(isinstance(event, ReprocessRequested) and event.actor == "admin" for event in events)
+    assert {record.key for record in sent} == {records.order(1).encode()}
+    assert [event.action_id for event in events] == ["click-1", "click-1", (await other.json())["actionId"]]
+    # One click is one event, however often it arrives.
+    assert len({event.event_id for event in events}) == 2
+
+
+@pytest.mark.parametrize("status", ["fulfilled", "canceled", "refunded", "failed"])
+async def test_a_closed_order_is_refused_with_the_reason(model: ReadModel, desk: Api, status: str):
+    await desk.seed(model.topics.state, records.snapshot(1, status=OrderStatus(status)))
+    response = await desk.act(f"/admin/orders/{records.order(1)}/reprocess")
+    problem = await response.json()
+
+    assert response.status == 409
+    assert status in problem["detail"]
+    assert problem["orderStatus"] == status
+    assert await read(model, model.topics.events) == []
+
+
+async def test_actions_on_what_is_unknown_are_404(desk: Api):
+    for path in (
+        f"/admin/orders/{records.order(99)}/reprocess",
+        "/admin/webhook-logs/1/reprocess",
+        "/admin/dead-letters/1/replay",
+    ):
+        assert (await desk.act(path)).status == 404
+
+
+async def test_the_key_of_a_click_is_checked(desk: Api):
+    path = f"/admin/orders/{records.order(1)}/reprocess"
+
+    assert (await desk.act(path, "x" * 201)).status == 400
+    assert (await desk.act(path, "two words")).status == 400
+    assert (await desk.act(path, query={"action": "x"})).status == 400
+    assert (await desk.act(path, query={"id": "x"})).status == 400
+
+
+async def test_a_notification_is_published_again_with_its_sealed_codes(model: ReadModel, desk: Api):
+    await model.publish(model.topics.webhooks, records.webhook(1))
+    await model.run_once()
+    (number,) = await desk.ids("/admin/webhook-logs")
+
+    response = await desk.act(f"/admin/webhook-logs/{number}/reprocess")
+
+    assert response.status == 202
+    (record,) = await read(model, model.topics.events)
+    assert record.key == records.order(1).encode()
+    event = codec.decode(model.topics.events, record.value)
+    assert isinstance(event, KinguinNotified)
+    assert event == records.notified(1)
+    assert event.codes == (records.sealed(),)
+
+
+async def test_a_notification_without_consequence_is_refused(model: ReadModel, desk: Api):
+    nothing = records.webhook(1, event=None, event_topic=None, event_key=None)
+    unknown = records.webhook(2, event_topic="elsewhere.v1")
+    await model.publish(model.topics.webhooks, nothing, unknown)
+    await model.run_once()
+    for number in await desk.ids("/admin/webhook-logs"):
+        assert (await desk.act(f"/admin/webhook-logs/{number}/reprocess")).status == 409
+
+
+async def test_a_dead_letter_is_sent_again_byte_for_byte_once_for_each_click(model: ReadModel, desk: Api):
+    value = codec.encode(records.codes_received(1)) + b" "
+    letter = records.letter(
+        1, topic="orders.events.v1", key=base64.b64encode(b"\xffkey").decode(), value=base64.b64encode(value).decode()
+    )
+    await model.publish(model.topics.dead_letters, letter)
+    await model.run_once()
+    ((number, replayed),) = [
+        (each["id"], each["replayedAt"]) for each in (await desk.page("/admin/dead-letters"))["items"]
+    ]
+    path = f"/admin/dead-letters/{number}/replay"
+
+    answers = await asyncio.gather(*(desk.act(path, "click-1") for _ in range(3)))
+    again = await desk.act(path, "click-2")
+
+    assert replayed is None
+    assert [each.status for each in (*answers, again)] == [202] * 4
+    sent = await read(model, model.topics.events)
+    assert [(record.key, record.value) for record in sent] == [(b"\xffkey", value)] * 2
+    assert dict(sent[0].headers) == {"traceparent": b"00-1-2-01"}
+    shown = await desk.page(f"/admin/dead-letters/{number}")
+    assert shown["replayedAt"] is not None
+    assert records.BOX not in json.dumps(shown)
+
+
+async def test_dead_letters_that_cannot_be_sent_again_say_why(model: ReadModel, desk: Api):
+    await model.publish(
+        model.topics.dead_letters,
+        records.letter(1, topic="orders.events.v1", value_cut=True),
+        records.letter(2, topic="elsewhere.v1"),
+    )
+    await model.publish_raw(model.topics.dead_letters, b"k", b"damaged")
+    await model.run_once()
+    for number in await desk.ids("/admin/dead-letters"):
+        response = await desk.act(f"/admin/dead-letters/{number}/replay")
+        assert response.status == 409
+        assert (await response.json())["detail"]
+
+
+async def test_what_kafka_no_longer_has_is_a_conflict(model: ReadModel, desk: Api):
+    await desk.seed(model.topics.webhooks, records.webhook(1))  # written to the database, never to Kafka
+    (number,) = await desk.ids("/admin/webhook-logs")
+
+    response = await desk.act(f"/admin/webhook-logs/{number}/reprocess")
+
+    assert response.status == 409
+    assert "no longer" in (await response.json())["detail"]
