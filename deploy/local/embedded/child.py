@@ -19,8 +19,8 @@ _TAIL_BYTES = 4_000
 class Child:
     """A running process.
 
-    Watched by polling and not by a child watcher: it belongs to no event loop, and may outlive the one it was
-    started in. `death_signal` reaches the process when we die, however we die (Linux only).
+    It belongs to no event loop, and may outlive the one it was started in. `death_signal` reaches the process when
+    we die, however we die (Linux only).
     """
 
     def __init__(
@@ -72,9 +72,25 @@ class Child:
 
     async def wait(self) -> int:
         """Return the exit code once the process has ended."""
-        while (code := self.exit_code) is None:  # noqa: ASYNC110 - no loop is told when it ends
+        if self.exit_code is None and hasattr(os, "pidfd_open"):
+            await self._told_of_end()
+        while (code := self.exit_code) is None:  # noqa: ASYNC110 - elsewhere nobody tells
             await asyncio.sleep(POLL_SECONDS)
         return code
+
+    async def _told_of_end(self) -> None:
+        """Wait for the kernel's word, which costs nothing meanwhile (Linux only)."""
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except OSError:
+            return  # an old kernel, or a sandbox that forbids it
+        loop.add_reader(descriptor, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
 
     async def stop(self, grace_seconds: float = 10.0) -> int:
         """Ask it to end, wait at most `grace_seconds`, then kill its whole group. Returns the exit code."""

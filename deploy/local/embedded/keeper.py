@@ -19,6 +19,7 @@ from embedded.errors import EmbeddedError
 from embedded.files import write_whole
 from embedded.kafka import Kafka
 from embedded.postgres import Postgres
+from embedded.processes import lives
 from embedded.s3 import S3
 from embedded.server import Server
 
@@ -63,7 +64,7 @@ async def keep(server: Server, facts_file: Path, owner_pid: int) -> None:
     try:
         await server.start()
         write_whole(facts_file, json.dumps(_facts(server)))
-        while owner.is_running() and not told.is_set():
+        while lives(owner) and not told.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(told.wait(), _OWNER_POLL_SECONDS)
     finally:

@@ -21,9 +21,7 @@ import psutil
 
 from embedded.errors import StackConflict
 from embedded.files import write_whole
-
-# psutil derives start times from the wall clock, which may be adjusted between two looks.
-_START_TIME_SLACK_SECONDS = 2.0
+from embedded.processes import children, identity, lives, living
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class RunDir:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise StackConflict(f"another stack is up in {self.path}") from None
-            write_whole(self._supervisor_file, json.dumps(_identity(os.getpid())))
+            write_whole(self._supervisor_file, json.dumps(identity(os.getpid())))
             try:
                 yield
             finally:
@@ -103,7 +101,7 @@ class RunDir:
         if not self.is_held():
             return None
         recorded = _read(self._supervisor_file)
-        return _living(recorded) if recorded else None
+        return living(recorded) if recorded else None
 
     def stack(self) -> dict[str, Any] | None:
         """Return the facts of the stack, or None when it is not ready."""
@@ -119,7 +117,7 @@ class RunDir:
         identities = []
         for pid in pids:
             with contextlib.suppress(psutil.NoSuchProcess):  # gone already; the next record knows its successor
-                identities.append(_identity(pid))
+                identities.append(identity(pid))
         write_whole(self._processes_file, json.dumps(identities))
 
     def clear(self) -> None:
@@ -139,9 +137,9 @@ class RunDir:
         Call only when not held.
         """
         recorded = _read(self._processes_file) or []
-        orphans = [process for identity in recorded if (process := _living(identity))]
+        orphans = [process for known in recorded if (process := living(known))]
         for orphan in orphans:
-            for process in (*_children(orphan), orphan):
+            for process in (*children(orphan), orphan):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
         psutil.wait_procs(orphans, timeout=10)
@@ -162,37 +160,8 @@ class RunDir:
                 supervisor.kill()
                 deadline += grace_seconds
             time.sleep(0.02)
-        while supervisor is not None and _lives(supervisor):  # its very last steps
+        while supervisor is not None and lives(supervisor):  # its very last steps
             time.sleep(0.02)
-
-
-def _identity(pid: int) -> dict[str, float]:
-    return {"pid": pid, "started": psutil.Process(pid).create_time()}
-
-
-def _living(identity: Mapping[str, float]) -> psutil.Process | None:
-    """Return the very process that was recorded, or None when it is gone or its id belongs to another now."""
-    try:
-        process = psutil.Process(int(identity["pid"]))
-        same = abs(process.create_time() - identity["started"]) < _START_TIME_SLACK_SECONDS
-        return process if same and _lives(process) else None
-    except psutil.NoSuchProcess:
-        return None
-
-
-def _lives(process: psutil.Process) -> bool:
-    """Tell whether it still does something: a zombie only waits for its parent."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return process.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
 
 
 def _read(path: Path) -> Any:

@@ -23,7 +23,7 @@ _LIVED_LONG_SECONDS = 10.0
 # Liveness as Kubernetes does it by default is three failures, ten seconds apart. Two cores under a load
 # test may keep a healthy process from answering for a while, so we are not quicker.
 _PROBE_EVERY_SECONDS = 5.0
-_PROBE_TIMEOUT_SECONDS = 5.0
+PROBE_TIMEOUT_SECONDS = 5.0
 _PROBE_FAILURES = 6
 
 
@@ -58,10 +58,19 @@ class ServiceProcess:
     """One of our services: a Python module with an HTTP server for its health."""
 
     def __init__(
-        self, name: str, module: str, url: str, *, env: Mapping[str, str], log_dir: Path, work_dir: Path
+        self,
+        name: str,
+        module: str,
+        url: str,
+        *,
+        env: Mapping[str, str],
+        log_dir: Path,
+        work_dir: Path,
+        client: httpx.AsyncClient,
     ) -> None:
         self.name = name
         self.url = url
+        self._client = client
         self._command = [sys.executable, "-m", module]
         self._env = dict(env)
         self._work_dir = work_dir
@@ -84,12 +93,12 @@ class ServiceProcess:
         """Start the process."""
         self._child = Child(self.name, self._command, log_file=self._log_file, env=self._env, cwd=self._work_dir)
 
-    async def until_ready(self, client: httpx.AsyncClient, timeout_seconds: float) -> None:
+    async def until_ready(self, timeout_seconds: float) -> None:
         """Wait for its first yes on /readyz. Raises ServerFailed when it ends instead or takes too long."""
         child = self._started
         try:
             async with asyncio.timeout(timeout_seconds):
-                while not await self._answers(client, "/readyz"):
+                while not await self._answers("/readyz"):
                     if (code := child.exit_code) is not None:
                         raise child.failure(f"ended at its start with exit code {code}")
                     await asyncio.sleep(POLL_SECONDS * 2)
@@ -114,12 +123,11 @@ class ServiceProcess:
         """Ask /healthz, once it has been ready: before that the start is judged, not the life."""
         if not self._was_ready:
             return True
-        async with httpx.AsyncClient(timeout=_PROBE_TIMEOUT_SECONDS, trust_env=False) as client:
-            return await self._answers(client, "/healthz")
+        return await self._answers("/healthz")
 
-    async def _answers(self, client: httpx.AsyncClient, path: str) -> bool:
+    async def _answers(self, path: str) -> bool:
         try:
-            return (await client.get(f"{self.url}{path}")).is_success
+            return (await self._client.get(f"{self.url}{path}")).is_success
         except httpx.TransportError:
             return False
 

@@ -17,7 +17,7 @@ from embedded.kafka import Kafka
 from embedded.postgres import Postgres
 from embedded.report import Report, step
 from embedded.rundir import RunDir
-from embedded.runner import ServiceProcess, Supervisor, Unit
+from embedded.runner import PROBE_TIMEOUT_SECONDS, ServiceProcess, Supervisor, Unit
 from embedded.s3 import S3
 from embedded.server import Server
 from embedded.services import MIGRATIONS, TOPICS, Command, Instance, Stage, first, instances, tables_dir
@@ -38,19 +38,23 @@ async def stack(
     `workers` says how many of a kind to run, `given` is the person's environment. Raises EmbeddedError when
     something does not come up; what had come up is stopped again.
     """
-    whole = _Stack(run, workers, given)
-    try:
-        await whole.start(report)
-        yield
-    finally:
-        run.clear()
-        await whole.stop()
-        _log.info("everything is stopped")
+    async with httpx.AsyncClient(timeout=PROBE_TIMEOUT_SECONDS, trust_env=False) as client:
+        whole = _Stack(run, workers, given, client)
+        try:
+            await whole.start(report)
+            yield
+        finally:
+            run.clear()
+            await whole.stop()
+            _log.info("everything is stopped")
 
 
 class _Stack:
-    def __init__(self, run: RunDir, workers: Mapping[str, int], given: Mapping[str, str]) -> None:
+    def __init__(
+        self, run: RunDir, workers: Mapping[str, int], given: Mapping[str, str], client: httpx.AsyncClient
+    ) -> None:
         self._run = run
+        self._client = client
         self._given = given
         self._plan = instances(workers)
         self._kafka = Kafka(run.data_dir, log_dir=run.log_dir)
@@ -66,8 +70,7 @@ class _Stack:
         """Start each server and prepare it for the services, side by side; then all services at once."""
         await _together(self._start_kafka(report), self._start_postgres(report), self._start_s3(report))
         self._settings = settings(self._addresses(), self._given)
-        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
-            await _together(*(self._start_service(instance, client, report) for instance in self._plan))
+        await _together(*(self._start_service(instance, report) for instance in self._plan))
         write_whole(self._run.environment_file, json.dumps(self._settings, indent=2) + "\n")
         self._ready = True
         self._changed()
@@ -117,7 +120,7 @@ class _Stack:
             if code != 0:
                 raise child.failure(f"failed with exit code {code}")
 
-    async def _start_service(self, instance: Instance, client: httpx.AsyncClient, report: Report) -> None:
+    async def _start_service(self, instance: Instance, report: Report) -> None:
         if "FAUST_DATADIR" in instance.service.needs:
             tables_dir(self._run.data_dir, instance).mkdir(parents=True)  # as a volume is there before its pod
         process = ServiceProcess(
@@ -127,12 +130,13 @@ class _Stack:
             env=environment_of(instance, self._settings, self._run.data_dir, self._given),
             log_dir=self._run.log_dir,
             work_dir=self._run.data_dir,
+            client=self._client,
         )
         with step(report, instance.name):
             process.respawn()
             self._running[instance] = process
             self._changed()
-            await process.until_ready(client, _READY_SECONDS)
+            await process.until_ready(_READY_SECONDS)
         self._supervisor.watch(process)
 
     def _addresses(self) -> Addresses:

@@ -1,7 +1,11 @@
 """The three servers by themselves: what they acknowledged is there after a crash, and they leave nothing behind."""
 
+import json
 import os
 import pwd
+import signal
+import subprocess
+import sys
 
 import asyncpg
 import psutil
@@ -13,6 +17,7 @@ from embedded.infrastructure import infrastructure
 from embedded.kafka import Kafka
 from embedded.postgres import Postgres
 from embedded.s3 import S3
+from tests.fakes.eventually import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -110,6 +115,31 @@ async def test_s3_keeps_what_it_stored(own_s3):
     async with own_s3.client() as client:
         answer = await client.get_object(Bucket="keys", Key="one.json")
         assert await answer["Body"].read() == b"codes"
+
+
+def keep(tmp_path, owner):
+    """Start a keeper of a PostgreSQL for `owner`; return it and the server once that is ready."""
+    keeper = subprocess.Popen([sys.executable, "-m", "embedded.keeper", "postgres", str(tmp_path), str(owner.pid)])
+    facts = eventually((tmp_path / "postgres.json").exists) and json.loads((tmp_path / "postgres.json").read_text())
+    assert facts["keeper_pid"] == keeper.pid
+    (server,) = psutil.Process(keeper.pid).children()
+    return keeper, server
+
+
+@pytest.mark.parametrize("end", ["owner killed", "keeper told", "keeper killed"])
+def test_a_kept_server_ends_with_its_owner_or_its_keeper(tmp_path, end):
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as owner:
+        keeper, server = keep(tmp_path, owner)
+        match end:
+            case "owner killed":
+                owner.kill()
+            case "keeper told":
+                keeper.terminate()
+            case "keeper killed":
+                keeper.kill()
+        assert keeper.wait(timeout=20) == (-signal.SIGKILL if end == "keeper killed" else 0)
+        eventually(lambda: not server.is_running())
+        owner.kill()
 
 
 async def test_together_they_listen_on_the_loopback_address_only_and_leave_no_process(tmp_path):
