@@ -3,7 +3,7 @@
 import re
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,11 +52,13 @@ def demo(run: RunDir, console: Console) -> None:
             down(run, console)
 
 
-def _show(facts: dict[str, Any], client: httpx.Client, console: Console) -> None:
+def _show(
+    facts: dict[str, Any], client: httpx.Client, console: Console, *, patience_seconds: float = _ORDER_SECONDS
+) -> None:
     placed = _place(facts, client)
     console.print(f"\nOrder {placed.order_id}: 2 x Celeste, 1 x Hollow Knight")
     _pay(facts, client, placed)
-    _follow(client, placed, console)
+    _follow(_statuses(client, placed, patience_seconds), console)
     mail = _mail(facts, client, placed)
     link = _link(facts, mail)
     codes = _codes(client, link)
@@ -85,11 +87,11 @@ def _pay(facts: dict[str, Any], client: httpx.Client, placed: Placed) -> None:
         raise DemoFailed(f"the ingress did not take the payment's notifications: {refused}")
 
 
-def _follow(client: httpx.Client, placed: Placed, console: Console) -> None:
+def _follow(statuses: Iterable[dict[str, Any]], console: Console) -> None:
     """Print each step once the order page knows its time, until the order is fulfilled."""
     begun: datetime | None = None
     shown: set[str] = set()
-    for status in _statuses(client, placed):
+    for status in statuses:
         for step in status["steps"]:
             if step["at"] is None or step["name"] in shown:
                 continue
@@ -103,12 +105,12 @@ def _follow(client: httpx.Client, placed: Placed, console: Console) -> None:
             return
 
 
-def _statuses(client: httpx.Client, placed: Placed) -> Iterator[dict[str, Any]]:
-    deadline = time.monotonic() + _ORDER_SECONDS
+def _statuses(client: httpx.Client, placed: Placed, patience_seconds: float) -> Iterator[dict[str, Any]]:
+    deadline = time.monotonic() + patience_seconds
     while time.monotonic() < deadline:
         yield _json(client.get(f"{placed.status_url}/status"), "asking for the status")
         time.sleep(_POLL_SECONDS)
-    raise DemoFailed(f"the order was not fulfilled within {_ORDER_SECONDS:.0f} s")
+    raise DemoFailed(f"the order was not fulfilled within {patience_seconds:.0f} s")
 
 
 def _mail(facts: dict[str, Any], client: httpx.Client, placed: Placed) -> dict[str, Any]:

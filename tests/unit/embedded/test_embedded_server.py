@@ -87,11 +87,13 @@ async def test_one_that_does_not_get_ready_is_killed(server):
     assert not server.running
 
 
-async def test_a_start_that_is_given_up_leaves_nothing(server, monkeypatch):
-    async def give_up():
+class GivenUp(LineServer):
+    async def _handshake(self):
         raise RuntimeError("given up")
 
-    monkeypatch.setattr(server, "_handshake", give_up)
+
+async def test_a_start_that_is_given_up_leaves_nothing(tmp_path):
+    server = GivenUp(tmp_path)
     with pytest.raises(RuntimeError, match="given up"):
         await server.start()
     assert not server.running
