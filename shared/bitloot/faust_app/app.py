@@ -1,0 +1,206 @@
+"""The app, its topics and its tables."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import faust
+import faust.streams
+
+from bitloot import log
+from bitloot.contracts.topics import Topic
+from bitloot.faust_app.guard import Guard, Sends
+from bitloot.faust_app.transport import DRAIN_SECONDS, Consumer, Transport
+from bitloot.kafka import Producer
+from bitloot.settings import KafkaSettings
+
+COMMIT_SECONDS = 1.0
+SESSION_SECONDS = 10.0
+"""After a kill -9 the partitions stand still for this long, plus the time to join and to recover."""
+_HEARTBEATS_IN_SESSION = 3.3  # a heartbeat every 3 s in 10
+_REBALANCE_SECONDS = DRAIN_SECONDS + 5.0
+_LINGER_SECONDS = 0.005  # changelog records of one poll go out in few requests
+_MIB = 1 << 20
+
+AgentFunction = Callable[[Any], Awaitable[None]]
+Hook = Callable[[], None]
+
+_log = log.get(__name__)
+
+
+class CompiledIteratorMissing(RuntimeError):  # noqa: N818 - it names what is wrong
+    """Faust was installed without its compiled stream iterator: install its binary wheel, unset NO_CYTHON."""
+
+
+class AgentEnded(RuntimeError):  # noqa: N818 - it names what happened
+    """An agent returned though the app goes on: nobody would handle its events."""
+
+
+class App(faust.App):  # type: ignore[misc]  # Faust has no usable types
+    """A Faust app with our transport. Made by `create_app`."""
+
+    guard: Guard
+    sends: Sends
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._recovered_hooks: list[Hook] = []
+        self._revoked_hooks: list[Hook] = []
+
+    @property
+    def ready(self) -> bool:
+        """Whether the tables are restored and events flow."""
+        flows = self.started and not self.rebalancing and self.tables.actives_ready
+        return bool(flows and self.guard.error is None)
+
+    @property
+    def safe_consumer(self) -> Consumer | None:
+        """The consumer, once there is one."""
+        return self._consumer if isinstance(self._consumer, Consumer) else None
+
+    def agent(self, *args: Any, **kwargs: Any) -> Callable[[AgentFunction], Any]:
+        """Register an agent, as Faust does; it ends the process when it raises or returns."""
+        decorate = super().agent(*args, **kwargs)
+
+        def register(function: AgentFunction) -> Any:
+            return decorate(self._guarded(function))
+
+        return register
+
+    def on_recovered(self, hook: Hook) -> None:
+        """Call `hook` whenever partitions were assigned and their tables are restored, before events flow."""
+        self._recovered_hooks.append(hook)
+
+    def on_revoked(self, hook: Hook) -> None:
+        """Call `hook` whenever partitions are taken away, after their last event was committed."""
+        self._revoked_hooks.append(hook)
+
+    def on_give_up(self) -> None:
+        """Run the hooks; called by our consumer."""
+        for hook in self._revoked_hooks:
+            hook()
+
+    def on_rebalance_end(self) -> None:
+        """Run the hooks; called by Faust when recovery is complete."""
+        for hook in self._recovered_hooks:
+            hook()
+        super().on_rebalance_end()
+
+    def _guarded(self, function: AgentFunction) -> AgentFunction:
+        @wraps(function)
+        async def guarded(stream: Any) -> None:
+            try:
+                await function(stream)
+            except BaseException as error:
+                # Before the event is acknowledged, which happens when the generator of the stream is closed.
+                if not self.should_stop:
+                    self.guard.fail(error)
+                raise
+            if not self.should_stop:
+                self.guard.fail(AgentEnded(function.__qualname__))
+
+        return guarded
+
+    def _crash(self, reason: BaseException) -> None:
+        self.guard.fail(reason)
+        super()._crash(reason)
+
+    def _new_transport(self) -> Transport:
+        return Transport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> Transport:
+        return Transport(self.conf.broker_producer, self)
+
+
+class BytesTable(faust.Table):  # type: ignore[misc]
+    """A table whose recovery does not go on after an error; stock Faust logs it and leaves records out."""
+
+    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
+        """Write restored records to RocksDB. An error ends the process."""
+        try:
+            super().apply_changelog_batch(batch)
+        except Exception as error:
+            self.app.guard.fail(error)
+            raise
+
+
+def create_app(
+    settings: KafkaSettings,
+    *,
+    app_id: str,
+    datadir: Path,
+    partitions: int,
+    outputs: Producer,
+    replication: int = 1,
+    standbys: int = 1,
+    session_seconds: float = SESSION_SECONDS,
+) -> App:
+    """Return an app without agents; call inside the running loop.
+
+    `partitions` must be that of the topics it reads. `outputs` is what agents send with: no offset is committed
+    before its records are acknowledged. Raises `CompiledIteratorMissing`.
+    """
+    if getattr(faust.streams, "_CStreamIterator", None) is None:
+        raise CompiledIteratorMissing(CompiledIteratorMissing.__doc__)
+    heartbeat_seconds = session_seconds / _HEARTBEATS_IN_SESSION
+    app = App(
+        app_id,
+        broker=[f"kafka://{address}" for address in settings.kafka_bootstrap_servers.split(",")],
+        broker_client_id=app_id,
+        store="rocksdb://",
+        datadir=str(datadir),
+        Table=BytesTable,
+        autodiscover=False,
+        web_enabled=False,
+        key_serializer="raw",
+        value_serializer="raw",
+        topic_partitions=partitions,
+        topic_replication_factor=replication,
+        table_standby_replicas=standbys,
+        broker_session_timeout=session_seconds,
+        broker_heartbeat_interval=heartbeat_seconds,
+        broker_rebalance_timeout=_REBALANCE_SECONDS,
+        broker_request_timeout=_REBALANCE_SECONDS + 5.0,  # joining a group may take as long as its rebalance
+        broker_commit_interval=COMMIT_SECONDS,
+        # A poll must never fill the buffer: a full one blocks fetching for all topics of the worker.
+        broker_max_poll_records=200,
+        stream_buffer_maxsize=1000,
+        stream_recovery_delay=0.0,
+        stream_wait_empty=True,
+        producer_linger=_LINGER_SECONDS,
+        producer_request_timeout=10.0,
+        consumer_auto_offset_reset="earliest",
+    )
+    # The last heartbeat may be one interval old when the process stops.
+    app.guard = Guard(session_seconds - heartbeat_seconds)
+    app.sends = Sends(outputs, app.guard)
+    return app
+
+
+def bytes_topic(app: App, topic: Topic) -> Any:
+    """Return the Faust topic to give to an agent: keys and values as bytes."""
+    return app.topic(
+        topic.name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", internal=False
+    )
+
+
+def bytes_table(app: App, name: str) -> Any:
+    """Return a table of bytes by bytes, kept in RocksDB and in a compacted changelog.
+
+    Write whole values (`table[key] = value`), in an agent's body only, under the key of the event at hand.
+    """
+    return app.Table(
+        name,
+        key_type=bytes,
+        value_type=bytes,
+        partitions=app.conf.topic_partitions,
+        # Per partition and table; the defaults (64 MiB buffers, 2 GiB cache) are made for one large store.
+        options={"write_buffer_size": 4 * _MIB, "max_write_buffer_number": 2, "block_cache_size": 8 * _MIB},
+        # Never `delete`: a changelog that loses records cannot restore its table, and recovery can hang on it.
+        extra_topic_configs={
+            "cleanup.policy": "compact",
+            "min.cleanable.dirty.ratio": "0.2",
+            "segment.bytes": str(64 * _MIB),
+        },
+    )
