@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 import bitloot.contracts
 from bitloot.contracts.codec import MAX_RECORD_BYTES, decode, encode
-from bitloot.contracts.topics import TOPICS, Topic
+from bitloot.contracts.topics import DEAD_LETTERS, TOPICS, Topic
 from bitloot.errors import Malformed
 from bitloot.ids import is_order_id
 
@@ -91,6 +91,12 @@ def test_what_is_no_record_is_malformed_and_its_content_is_not_told(topic, value
     with pytest.raises(Malformed) as caught:
         decode(topic, value)
     assert "nope" not in str(caught.value)
+
+
+def test_a_record_without_key_and_value_can_still_be_put_aside():
+    letter = decode(DEAD_LETTERS, (EXAMPLES / DEAD_LETTERS.name / "dead.letter.json").read_bytes())
+    bare = letter.model_copy(update={"key": None, "value": None})
+    assert decode(DEAD_LETTERS, encode(bare)) == bare
 
 
 def models(annotation: Any, seen: set[type[BaseModel]]) -> set[type[BaseModel]]:

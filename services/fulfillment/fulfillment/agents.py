@@ -66,7 +66,7 @@ class OrdersAgent:
         self._dead_letters = dead_letters
         self._due = due
 
-    async def __call__(self, stream: Stream) -> None:
+    async def run(self, stream: Stream) -> None:
         """Handle every event, whatever is in it: an exception that left here would lose its event."""
         async for event in stream.events():
             try:
@@ -117,7 +117,7 @@ class ReservationRouter:
         self._outputs = outputs
         self._dead_letters = dead_letters
 
-    async def __call__(self, stream: Stream) -> None:
+    async def run(self, stream: Stream) -> None:
         """Handle every record; see `OrdersAgent`."""
         async for event in stream.events():
             try:

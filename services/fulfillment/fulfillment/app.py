@@ -49,12 +49,10 @@ def build(settings: Settings, ports: Ports) -> tuple[faust_app.App, Timers]:
     )
     orders, routes = faust_app.bytes_table(app, "orders"), faust_app.bytes_table(app, "routes")
     due, dead_letters = DueIndex(), DeadLetters(ports.outputs, consumer=APP_ID)
-    agents = {
-        ORDER_EVENTS: ("orders", OrdersAgent(orders, ports.outputs, dead_letters, due)),
-        KINGUIN_NOTICES: ("reservation-router", ReservationRouter(routes, ports.outputs, dead_letters)),
-    }
-    for topic, (name, agent) in agents.items():
-        app.agent(faust_app.bytes_topic(app, topic), name=name)(agent.__call__)
+    orders_agent = OrdersAgent(orders, ports.outputs, dead_letters, due)
+    router = ReservationRouter(routes, ports.outputs, dead_letters)
+    app.agent(faust_app.bytes_topic(app, ORDER_EVENTS), name="orders")(orders_agent.run)
+    app.agent(faust_app.bytes_topic(app, KINGUIN_NOTICES), name="reservation-router")(router.run)
     return app, Timers(app, orders, ports.outputs, due)
 
 
