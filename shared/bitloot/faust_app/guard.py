@@ -19,6 +19,10 @@ class Fenced(RuntimeError):  # noqa: N818 - it names what happened
     """
 
 
+class Ending(RuntimeError):  # noqa: N818 - it names what happens
+    """The process has to end, for the reason that is this error's cause: nothing more may be begun or written."""
+
+
 class Guard:
     """Remembers the first thing that ended this process; from then on nothing is committed.
 
@@ -46,12 +50,12 @@ class Guard:
             self._loop.call_soon_threadsafe(self._announce, error)
 
     def check(self) -> None:
-        """Raise if the process has to end. Called before each event and each write."""
+        """Raise `Ending` if the process has to end. Called before each event and each write."""
         stood_still = 0.0 if self._ticked_at is None else self._clock() - self._ticked_at
         if stood_still > self._limit:
             self.fail(Fenced(f"the process stood still for {stood_still:.1f} s"))
         if self._error is not None:
-            raise self._error
+            raise Ending(repr(self._error)) from self._error
 
     def tick(self, oldest_unacknowledged: float) -> None:
         """Note that the process runs; `oldest_unacknowledged` is an age in seconds. Raises as `check` does."""
@@ -87,7 +91,7 @@ class Sends:
         return 0.0 if first is None else time.monotonic() - first
 
     async def settle(self) -> None:
-        """Return when all that was sent is acknowledged. Raises if something failed, then and ever after."""
+        """Return when all that was sent is acknowledged. Raises if something was not, then and ever after."""
         while self._since and self._guard.error is None:
             await asyncio.wait({*self._since, self._guard.failed}, return_when=asyncio.FIRST_COMPLETED)
         self._guard.check()

@@ -11,16 +11,13 @@ from pathlib import Path
 import pytest
 from aiokafka.errors import OutOfOrderSequenceNumber
 
-from bitloot import topics
 from bitloot.consumer import Consumed, OrderedConsumer
 from bitloot.contracts.codec import decode
-from bitloot.contracts.topics import ORDER_EVENTS, Topic
+from bitloot.contracts.topics import Topic
 from bitloot.errors import Cause, Malformed, Transient
 from bitloot.health import Health
 from bitloot.kafka import Producer, ProducerFailed
-from bitloot.settings import KafkaSettings
 from embedded.child import Child
-from embedded.kafka import Kafka
 from embedded.paths import CHECKOUT
 from tests.integration.plumbing.broker import Broker, revealed
 from tests.integration.plumbing.worker import LIMITS
@@ -328,33 +325,6 @@ async def test_kill_9_in_the_middle_repeats_all_that_was_not_done(bench: Bench, 
     async with bench.consuming(handler):
         await until(lambda: len(handler.done) == 9)
     assert sorted(handler.done) == list(range(3, 12))
-
-
-async def test_a_broker_restart_is_survived(tmp_path: Path):
-    kafka = Kafka(tmp_path)
-    await kafka.start()
-    try:
-        broker = Broker(KafkaSettings(kafka_bootstrap_servers=kafka.bootstrap), "")
-        await topics.ensure(kafka.bootstrap, partitions=1, replication=1)
-        async with Producer(broker.settings, client_id="test") as producer:
-            bench = Bench(broker, producer, ORDER_EVENTS, await broker.dead_letters())
-            handler, health = Handler(), Health()
-            async with bench.consuming(handler, health=health):
-                await bench.send(1)
-                await until(lambda: handler.done == [1])
-                await kafka.kill()
-                with pytest.raises(Transient):
-                    async with asyncio.timeout(10):
-                        await bench.producer.send(ORDER_EVENTS, "k", revealed(2))
-                await kafka.start()
-                await bench.send(3)
-                await until(lambda: 3 in handler.done)
-                # The group may have forgotten us and refuse a commit: then the records come again.
-                while await bench.committed() != len(await broker.read(ORDER_EVENTS)):
-                    await asyncio.sleep(0.1)
-                assert await health.failures(vital_only=True) == {}
-    finally:
-        await kafka.stop()
 
 
 async def test_fetching_that_stands_still_is_begun_anew(bench: Bench):

@@ -7,14 +7,12 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import OutOfOrderSequenceNumber
 
-from bitloot import topics, trace
+from bitloot import trace
 from bitloot.contracts.codec import MAX_RECORD_BYTES, decode
 from bitloot.contracts.topics import ORDER_EVENTS
 from bitloot.errors import Cause, Malformed, Transient
 from bitloot.health import Health
 from bitloot.kafka import Producer, ProducerFailed
-from bitloot.settings import KafkaSettings
-from embedded.kafka import Kafka
 from tests.integration.plumbing.broker import Broker, revealed
 
 
@@ -87,43 +85,3 @@ async def test_a_refused_batch_ends_the_producer(broker: Broker):
         for attempt in (producer.send(topic, "key", revealed(3)), producer.flush(), producer.watch()):
             with pytest.raises(ProducerFailed):
                 await attempt
-
-
-async def test_without_a_broker_sends_end_in_time_and_work_again_when_it_is_back(tmp_path):
-    """One broker for the whole story: a start costs seconds."""
-    kafka = Kafka(tmp_path)
-    settings = KafkaSettings(kafka_bootstrap_servers=kafka.bootstrap)
-    async with Producer(settings, client_id="test", timeout_seconds=0.3) as early:
-        with pytest.raises(Transient):  # it was never there
-            await early.send(ORDER_EVENTS, "key", revealed(0))
-        await kafka.start()
-        try:
-            assert await topics.ensure(kafka.bootstrap, [ORDER_EVENTS], partitions=1, replication=1) == []
-            await _until_sent(early, revealed(1))
-
-            await kafka.kill()
-            with pytest.raises(Transient):
-                await early.send(ORDER_EVENTS, "key", revealed(2))
-            early.post(ORDER_EVENTS, "key", revealed(3))
-            await kafka.start()
-            await _until_sent(early, revealed(4))
-
-            with pytest.raises(Transient):  # the post that nobody awaited timed out
-                await early.flush()
-            assert early.failed is None
-
-            records = await Broker(settings, "").read(ORDER_EVENTS)
-            sent = [decode(ORDER_EVENTS, record.value).event_id for record in records]
-            # What timed out was written nevertheless, once, and in order: the promise of an idempotent producer.
-            assert [event for event in dict.fromkeys(sent) if event != "event-4"] == ["event-1", "event-2", "event-3"]
-            assert sent.count("event-2") == 1
-        finally:
-            await kafka.stop()
-
-
-async def _until_sent(producer: Producer, event) -> None:
-    while True:
-        try:
-            return await producer.send(ORDER_EVENTS, "key", event)
-        except Transient:
-            await asyncio.sleep(0.05)
