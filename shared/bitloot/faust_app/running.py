@@ -123,10 +123,8 @@ def register(app: App, health: Health) -> None:
             return None
         if consumer.in_work.oldest > _STALL_SECONDS:
             return f"an event has been in work for {consumer.in_work.oldest:.0f} s"
-        uncommitted = now - consumer.committed_at
-        return (
-            f"nothing committed for {uncommitted:.0f} s" if consumer.pending and uncommitted > _STALL_SECONDS else None
-        )
+        uncommitted = consumer.uncommitted_seconds()
+        return f"nothing committed for {uncommitted:.0f} s" if uncommitted > _STALL_SECONDS else None
 
     health.register("tables", check_ready)
     health.register("faust", check_alive, vital=True)
