@@ -20,7 +20,7 @@ from bitloot.health import Health
 from bitloot.kafka import Producer
 
 PARTITIONS = 2
-_SECONDS = 30
+_SECONDS = 90
 
 READ_TABLES = (
     "orders",
@@ -136,7 +136,7 @@ async def read_model(bootstrap: str, database: str, prefix: str) -> AsyncIterato
     assert await topics.ensure(bootstrap, created, partitions=PARTITIONS, replication=1) == []
     connection = await asyncpg.connect(database)
     try:
-        async with Producer(settings, client_id="test", linger_ms=5) as producer:
+        async with Producer(settings, client_id="test", linger_ms=5, timeout_seconds=60) as producer:
             yield ReadModel(settings, own, prefix + "sink", connection, producer)
     finally:
         await connection.close()

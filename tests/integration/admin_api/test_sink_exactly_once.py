@@ -82,6 +82,20 @@ async def moved(model: ReadModel, before: dict[tuple[str, int], int]) -> None:
             await asyncio.sleep(0.005)
 
 
+async def healthy(health: Health) -> None:
+    async with asyncio.timeout(60):
+        while await health.failures():
+            await asyncio.sleep(0.01)
+
+
+async def unwell(health: Health, reason: str) -> None:
+    """Wait until the sink says that it does not follow, and why."""
+    async with asyncio.timeout(60):
+        while reason not in (await health.failures()).get("sink", ""):
+            await asyncio.sleep(0.01)
+    assert await health.failures(vital_only=True) == {}
+
+
 async def test_a_killed_sink_neither_loses_nor_repeats(
     model: ReadModel, topic_prefix: str, killable: list[psutil.Popen]
 ):
@@ -177,7 +191,7 @@ async def test_without_the_database_it_waits_and_goes_on(model: ReadModel, postg
         async with model.sink(health=health):
             await model.publish(model.topics.events, records.revealed(1))
             await model.catch_up()
-            assert await health.failures() == {}
+            await healthy(health)
             await other.execute(f'alter database "{name}" with allow_connections false')
             await other.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> $2",
@@ -185,15 +199,10 @@ async def test_without_the_database_it_waits_and_goes_on(model: ReadModel, postg
                 model.connection.get_server_pid(),
             )
             await model.publish(model.topics.events, records.revealed(2))
-            async with asyncio.timeout(20):
-                while "sink" not in await health.failures():
-                    await asyncio.sleep(0.01)
-            assert await health.failures(vital_only=True) == {}
+            await unwell(health, "PostgreSQL")
             await other.execute(f'alter database "{name}" with allow_connections true')
             await model.catch_up()
-            async with asyncio.timeout(20):
-                while await health.failures():
-                    await asyncio.sleep(0.01)
+            await healthy(health)
     finally:
         await other.close()
 
@@ -210,13 +219,9 @@ async def test_without_the_schema_it_waits_for_the_migrations(model: ReadModel, 
         settings = model.settings.model_copy(update={"database_url": SecretStr(dsn)})
         await model.publish(model.topics.events, records.revealed(1))
         async with model.sink(settings=settings, health=health):
-            async with asyncio.timeout(20):
-                while "UndefinedTableError" not in (await health.failures()).get("sink", ""):
-                    await asyncio.sleep(0.01)
+            await unwell(health, "UndefinedTableError")
             await migrate(dsn)
-            async with asyncio.timeout(20):
-                while await health.failures():
-                    await asyncio.sleep(0.01)
+            await healthy(health)
     finally:
         await other.execute(f'drop database "{name}" with (force)')
         await other.close()
@@ -229,9 +234,7 @@ async def test_a_topic_that_ends_before_what_was_read_is_loud_and_left_alone(mod
     stored = await model.stored()
     health = Health()
     async with model.sink(health=health):
-        async with asyncio.timeout(20):
-            while "is it another broker" not in (await health.failures()).get("sink", ""):
-                await asyncio.sleep(0.01)
+        await unwell(health, "is it another broker")
 
     assert await model.stored() == stored
 
@@ -240,7 +243,4 @@ async def test_without_kafka_it_lives_and_is_not_ready(model: ReadModel):
     health = Health()
     settings = model.settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
     async with model.sink(settings=settings, health=health):
-        async with asyncio.timeout(20):
-            while "Kafka" not in (await health.failures()).get("sink", ""):
-                await asyncio.sleep(0.01)
-        assert await health.failures(vital_only=True) == {}
+        await unwell(health, "Kafka")

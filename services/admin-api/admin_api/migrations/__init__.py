@@ -73,7 +73,7 @@ def outstanding(known: Sequence[Migration], applied: Sequence[tuple[int, str, st
     if len(applied) > len(known):
         raise MigrationError(
             f"The database is newer than this program: it has had {applied[-1][1]} applied, "
-            f"and the newest known here is {known[-1].name}. Run a newer release."
+            f"and this program knows {len(known)} migrations only. Run a newer release."
         )
     for migration, (_, name, checksum) in zip(known, applied, strict=False):
         if migration.checksum != checksum:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from admin_api.sink.source import RawRecord
@@ -112,7 +112,13 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no
         if not chosen:  # more sinks than partitions, or between two assignments
             await asyncio.sleep(_POLL_MS / 1000)
             return {}
-        found = await self._consumer.getmany(*chosen, timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
+        era = self.era
+        try:
+            found = await self._consumer.getmany(*chosen, timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
+        except NoOffsetForPartitionError:
+            if era == self.era:
+                raise
+            return {}  # of a partition that came just now and has not been placed yet
         return {(each.topic, each.partition): [_raw(record) for record in records] for each, records in found.items()}
 
 

@@ -1,0 +1,102 @@
+"""The migrator on a real, empty database."""
+
+import asyncio
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from admin_api.migrations import Migration, MigrationError, available, is_current, migrate
+
+NAMES = [each.name for each in available()]
+
+
+@pytest.fixture
+async def empty(postgres) -> AsyncIterator[str]:
+    """Address of a database without anything in it."""
+    name = f"test_{uuid.uuid4().hex}"
+    connection = await asyncpg.connect(postgres.dsn)
+    try:
+        await connection.execute(f'create database "{name}"')
+        yield postgres.dsn_of(name)
+        await connection.execute(f'drop database "{name}" with (force)')
+    finally:
+        await connection.close()
+
+
+async def current(dsn: str) -> bool:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await is_current(connection)
+    finally:
+        await connection.close()
+
+
+async def test_many_at_once_apply_each_file_once(empty: str):
+    assert not await current(empty)
+    results = await asyncio.gather(*(migrate(empty) for _ in range(5)))
+
+    assert sorted(results) == [[]] * 4 + [NAMES]
+    assert await migrate(empty) == []
+    assert await current(empty)
+
+
+async def test_a_file_that_fails_leaves_nothing_of_itself(empty: str):
+    broken = (
+        Migration(1, "0001_good.sql", "create table good ()"),
+        Migration(2, "0002_bad.sql", "create table half (); create table good ()"),
+    )
+    with pytest.raises(asyncpg.DuplicateTableError):
+        await migrate(empty, broken)
+    connection = await asyncpg.connect(empty)
+    tables = await connection.fetch("select to_regclass('good')::text as good, to_regclass('half')::text as half")
+    await connection.close()
+    mended = (broken[0], Migration(2, "0002_bad.sql", "create table half ()"))
+
+    assert dict(tables[0]) == {"good": "good", "half": None}
+    assert await migrate(empty, mended) == ["0002_bad.sql"]
+
+
+async def test_a_newer_database_is_one_clear_sentence_and_changes_nothing(database: str):
+    with pytest.raises(MigrationError, match="newer"):
+        await migrate(database, available()[:-1])
+    assert await current(database)
+
+
+async def test_every_index_is_usable_and_every_relation_has_its_comment(database: str):
+    connection = await asyncpg.connect(database)
+    found = await connection.fetch(
+        """select relname, obj_description(oid) as comment from pg_class
+        where relnamespace = 'public'::regnamespace and relkind in ('r', 'i')
+        and relname <> 'schema_migrations' and relname !~ '_(pkey|unique)$'"""
+    )
+    await connection.close()
+
+    assert len(found) > 30
+    assert not [row["relname"] for row in found if not row["comment"]]
+
+
+def run(dsn: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "admin_api.migrate"],
+        env={"DATABASE_URL": dsn},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+async def test_the_command_tells_what_it_did(empty: str):
+    first, second, away = [
+        await asyncio.to_thread(run, dsn) for dsn in (empty, empty, "postgresql://u:hunter2@127.0.0.1:1/x")
+    ]
+
+    assert (first.returncode, first.stdout.splitlines()) == (0, [*NAMES, f"{len(NAMES)} migrations applied."])
+    assert (second.returncode, second.stdout) == (0, "The database is up to date.\n")
+    assert away.returncode == 1
+    assert "cannot be migrated" in away.stderr
+    assert "Traceback" not in away.stderr
+    assert "hunter2" not in away.stderr
