@@ -36,7 +36,7 @@ status: setup ## Tell what runs
 .PHONY: test
 test: setup ## Run all tests; ARGS goes to pytest
 	@$(PYTHON) -m embedded fetch
-	@$(PYTHON) -m pytest -n 2 $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup $(ARGS)
 
 .PHONY: bench
 bench: setup ## Measure the ingress beside a bare echo, and the way from payment to mail; writes docs/benchmarks.md

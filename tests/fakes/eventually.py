@@ -20,6 +20,6 @@ def eventually(condition: Callable[[], T], *, seconds: float = 20.0) -> T:
 async def eventually_async(condition: Callable[[], T], *, seconds: float = 20.0) -> T:
     """The same, letting other tasks run meanwhile."""
     async with asyncio.timeout(seconds):
-        while not (answer := condition()):  # noqa: ASYNC110 - another process tells no event loop
+        while not (answer := condition()):
             await asyncio.sleep(0.01)
     return answer

@@ -81,14 +81,15 @@ class Broker:
 
     async def wait_for(self, topic: Topic, count: int) -> list[tuple[ConsumerRecord, Record]]:
         """Return the first `count` records of a topic, as soon as they are there."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+        )
         await consumer.start()
         found: list[ConsumerRecord] = []
         try:
             await consumer._client._wait_on_metadata(topic.name)
             partitions = [TopicPartition(topic.name, p) for p in consumer.partitions_for_topic(topic.name)]
             consumer.assign(partitions)
-            await consumer.seek_to_beginning(*partitions)
             async with asyncio.timeout(SECONDS):
                 while len(found) < count:
                     for records in (await consumer.getmany(timeout_ms=200)).values():

@@ -173,7 +173,7 @@ def test_run_ends_cleanly_on_a_signal(stop: signal.Signals):
         "log.configure('t', 't-1')\n"
         "http.run(http.create_app(Health()), '127.0.0.1', 0)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert "http.listening" in process.stdout.readline()
         os.kill(process.pid, stop)
