@@ -138,6 +138,16 @@ async def test_a_dead_letter_is_sent_again_byte_for_byte_once_for_each_click(mod
     assert records.BOX not in json.dumps(shown)
 
 
+async def test_one_click_may_name_several_dead_letters(model: ReadModel, desk: Api):
+    two = [records.letter(number, topic="orders.events.v1", value=base64.b64encode(b"x").decode()) for number in (1, 2)]
+    await model.publish(model.topics.dead_letters, *two)
+    await model.run_once()
+    for number in await desk.ids("/admin/dead-letters"):
+        assert (await desk.act(f"/admin/dead-letters/{number}/replay", "the same")).status == 202
+
+    assert len(await read(model, model.topics.events)) == 2
+
+
 async def test_dead_letters_that_cannot_be_sent_again_say_why(model: ReadModel, desk: Api):
     await model.publish(
         model.topics.dead_letters,

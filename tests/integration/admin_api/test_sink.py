@@ -2,6 +2,8 @@
 
 import base64
 
+from prometheus_client import REGISTRY
+
 from bitloot.contracts import codec
 from bitloot.contracts.events import PaymentStatus, TimerFired
 from bitloot.contracts.state import OrderStatus
@@ -27,6 +29,7 @@ async def test_every_topic_becomes_its_tables(model: ReadModel):
 
 
 async def test_repeats_are_counted_within_a_batch_and_across_batches(model: ReadModel):
+    counted = REGISTRY.get_sample_value("bitloot_webhooks_duplicate_total", {"provider": "kinguin"}) or 0
     for received in (1, 2):
         await model.publish(model.topics.events, records.revealed(1))
         await model.publish(model.topics.webhooks, records.webhook(1, received=received, note=f"no {received}"))
@@ -44,6 +47,7 @@ async def test_repeats_are_counted_within_a_batch_and_across_batches(model: Read
     assert letter["kafka_offset"] == 0
     assert (webhook["first_received_at"], webhook["last_received_at"]) == (records.at(1), records.at(3))
     assert webhook["note"] == "no 3"
+    assert REGISTRY.get_sample_value("bitloot_webhooks_duplicate_total", {"provider": "kinguin"}) == counted + 2
     assert event["kafka_offset"] == 0
     assert webhook["kafka_offset"] == 2
 

@@ -165,10 +165,11 @@ def test_a_record_must_be_keyed_by_its_order(key: bytes | None):
         rows.checked_order(records.revealed(1), key)
 
 
-def test_an_order_id_must_be_a_uuid():
+@pytest.mark.parametrize("order_id", ["abc", "", records.order(1).upper(), records.order(1).replace("-", "")])
+def test_an_order_id_must_be_a_uuid_in_its_usual_form(order_id: str):
     rows.checked_order(records.revealed(1), records.order(1).encode())
     with pytest.raises(Malformed):
-        rows.checked_order(records.revealed(1).model_copy(update={"order_id": "abc"}), b"abc")
+        rows.checked_order(records.revealed(1).model_copy(update={"order_id": order_id}), order_id.encode())
 
 
 def test_numbers_of_records_are_their_own_and_fit_a_browser():

@@ -44,7 +44,7 @@ async def open_ports(settings: ApiSettings, health: Health) -> AsyncIterator[Por
         pool: Pool = await stack.enter_async_context(open_pool(settings.database_url.get_secret_value()))
         health.register("database", lambda: _check_database(pool))
         producer = await stack.enter_async_context(Producer(settings, client_id=settings.service_instance))
-        producer.register(health)
+        # Not registered as a check: without Kafka the desk can still be read.
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         watching = tasks.create_task(producer.watch())
         stack.callback(watching.cancel)

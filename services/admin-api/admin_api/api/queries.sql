@@ -109,7 +109,7 @@ select event_id, topic, value_cut, kafka_partition, kafka_offset from dead_lette
 -- name: mark_replayed
 -- Write down that a dead letter is sent again. Returns nothing when this very action was done before.
 insert into dead_letter_replays (action_id, event_id, actor) values ($1, $2, $3)
-on conflict (action_id) do nothing
+on conflict (event_id, action_id) do nothing
 returning action_id
 
 -- name: time_to_key

@@ -13,7 +13,7 @@ from admin_api.api.ports import Ports
 from admin_api.api.reading import SQL, row
 from admin_api.api.routing import AnyRoute, Route
 from admin_api.api.schemas import Accepted, ActionKey, Question, RowNumber
-from bitloot import ids
+from bitloot import ids, log
 from bitloot.contracts import codec
 from bitloot.contracts.events import ReprocessRequested
 from bitloot.contracts.state import CLOSED, OrderStatus
@@ -21,6 +21,8 @@ from bitloot.errors import Malformed
 from bitloot.ids import OrderId
 from bitloot.ledger import translated
 from bitloot.problem import Problem
+
+_log = log.get(__name__)
 
 # One token is all there is: sign-in and roles come with the admin UI.
 _ACTOR = "admin"
@@ -62,6 +64,7 @@ async def reprocess_order(ports: Ports, question: OrderAction) -> Accepted:
         actor=_ACTOR,
     )
     await ports.publisher.send(ports.topics.events, order_id, event)
+    _log.info("order.reprocess_requested", order_id=order_id, order_status=status, action_id=question.action)
     return Accepted(action_id=question.action)
 
 
@@ -79,6 +82,7 @@ async def reprocess_webhook(ports: Ports, question: RowAction) -> Accepted:
         raise Problem(409, _GONE)
     event = codec.decode(topic, json.dumps(codec.decode(log, value).event).encode())
     await ports.publisher.send(topic, found["event_key"], event)
+    _log.info("webhook.reprocessed", webhook_log=question.id, topic=topic.name, action_id=question.action)
     return Accepted(action_id=question.action)
 
 
@@ -106,6 +110,13 @@ async def replay_dead_letter(ports: Ports, question: RowAction) -> Accepted:
             new = await connection.fetchval(SQL["mark_replayed"], question.action, found["event_id"], _ACTOR)
             if new:
                 await ports.publisher.send_raw(topic.name, _bytes(letter.key), _bytes(letter.value), headers)
+    _log.info(
+        "dead_letter.replayed",
+        dead_letter=question.id,
+        topic=topic.name,
+        action_id=question.action,
+        done_before=not new,
+    )
     return Accepted(action_id=question.action)
 
 

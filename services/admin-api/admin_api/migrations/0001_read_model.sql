@@ -230,14 +230,13 @@ create index dead_letters_by_consumer on dead_letters (consumer, occurred_at des
 comment on index dead_letters_by_consumer is 'The list of one consumer''s dead letters, newest first.';
 
 create table dead_letter_replays (
-    action_id   text primary key,
     event_id    text not null,
+    action_id   text not null,
     actor       text not null,
-    replayed_at timestamptz not null default now()
+    replayed_at timestamptz not null default now(),
+    primary key (event_id, action_id)
 );
 comment on table dead_letter_replays is 'Which dead letters an admin sent again. Written by the admin API; outlives a rebuild.';
-create index dead_letter_replays_by_event on dead_letter_replays (event_id, replayed_at desc);
-comment on index dead_letter_replays_by_event is 'Whether and when one dead letter was sent again.';
 
 create table sink_offsets (
     topic       text not null,

@@ -60,7 +60,7 @@ class Decoder:
     def _add_webhook(self, batch: Batch, raw: RawRecord) -> None:
         logged = codec.decode(self._topics.webhooks, raw.value)
         if logged.order_id is not None:
-            rows.as_uuid(logged.order_id)
+            rows.check_uuid(logged.order_id)
         row = rows.webhook_row(logged, raw)
         unique = (logged.provider, logged.external_id, logged.event_type)
         _count(batch.webhooks, unique, row, kept=_WEBHOOK_OF_FIRST)

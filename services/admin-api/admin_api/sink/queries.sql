@@ -64,9 +64,9 @@ on conflict (id) do update set
     closed_at = excluded.closed_at,
     updated_at = excluded.updated_at
 where stored.version < excluded.version
-returning id::text
+returning id::text as id
 
--- name: write_items
+-- name: write_order_items
 -- Write the items of orders that were written.
 insert into order_items (
     id, order_id, position, product_id, title, quantity, unit_price, status, reservation_id, order_version
@@ -83,6 +83,7 @@ on conflict (id) do update set
     status = excluded.status,
     reservation_id = excluded.reservation_id,
     order_version = excluded.order_version
+returning 1
 
 -- name: write_keys
 -- Write the keys of orders that were written.
@@ -95,6 +96,7 @@ on conflict (order_item_id, position) do update set
     viewed_at = excluded.viewed_at,
     created_at = excluded.created_at,
     order_version = excluded.order_version
+returning 1
 
 -- name: write_payments
 -- Write the payments of orders that were written.
@@ -125,6 +127,7 @@ on conflict (id) do update set
     first_seen_at = excluded.first_seen_at,
     updated_at = excluded.updated_at,
     order_version = excluded.order_version
+returning 1
 
 -- name: write_reservations
 -- Write the reservations of orders that were written.
@@ -142,6 +145,7 @@ on conflict (id) do update set
     delivered_at = excluded.delivered_at,
     ended_at = excluded.ended_at,
     order_version = excluded.order_version
+returning 1
 
 -- name: drop_superseded
 -- A snapshot is whole: what an older version had and the new one has not is gone. Parameter: the orders written.
@@ -161,7 +165,7 @@ paid as (
 delete from reservations as stored using newest
 where stored.order_id = newest.id and stored.order_version < newest.version
 
--- name: write_events
+-- name: write_order_events
 -- Add events to timelines; one that is known already is counted.
 insert into order_events as stored (
     order_id, event_id, type, occurred_at, recorded_at, payload, kafka_partition, kafka_offset, repeats,
@@ -174,8 +178,9 @@ from json_populate_recordset(null::order_events, $1::text::json)
 on conflict (order_id, event_id) do update set
     repeats = stored.repeats + excluded.repeats + 1,
     last_recorded_at = excluded.last_recorded_at
+returning 1
 
--- name: write_webhooks
+-- name: write_webhook_logs
 -- Add notifications to the log; of one that is known already the count and the content of the last one are kept.
 -- Those without an order's id have another key, so partition, than those with it: the id is not forgotten again.
 insert into webhook_logs as stored (
@@ -202,6 +207,8 @@ on conflict (provider, external_id, event_type) do update set
     last_received_at = greatest(stored.last_received_at, excluded.last_received_at),
     kafka_partition = excluded.kafka_partition,
     kafka_offset = excluded.kafka_offset
+-- A row that was there before has been updated, and so has a deleting transaction: ours.
+returning provider, (xmax <> 0)::integer as known_before
 
 -- name: write_dead_letters
 -- Add dead letters. The same one again says nothing new: its consumer was stopped before it could move on.
@@ -214,3 +221,4 @@ select
     headers, reason, error, stack, occurred_at, kafka_partition, kafka_offset
 from json_populate_recordset(null::dead_letters, $1::text::json)
 on conflict (event_id) do nothing
+returning 1

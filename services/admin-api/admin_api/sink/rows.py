@@ -124,12 +124,14 @@ def checked_order(record: OrderRecord, key: bytes | None) -> None:
     """Raise `Malformed` unless the record is keyed by its order, and that is a UUID."""
     if key != record.order_id.encode():
         raise Malformed(Cause.BAD_RECORD, "the key is not the order's id")
-    as_uuid(record.order_id)
+    check_uuid(record.order_id)
 
 
-def as_uuid(text: str) -> UUID:
-    """Parse an id. Raises `Malformed`."""
+def check_uuid(text: str) -> None:
+    """Raise `Malformed` unless a text is a UUID as Postgres writes it."""
     try:
-        return UUID(text)
+        if str(UUID(text)) == text:
+            return
     except ValueError:
-        raise Malformed(Cause.BAD_RECORD, "order_id: not a UUID") from None
+        pass
+    raise Malformed(Cause.BAD_RECORD, "order_id: not a UUID in its usual form")

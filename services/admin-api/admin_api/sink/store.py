@@ -1,8 +1,9 @@
 """Postgres, as the sink writes to it: rows and offsets in one transaction."""
 
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import asyncpg
@@ -43,6 +44,21 @@ class Move:
     new: int
 
 
+@dataclass(slots=True)
+class Written:
+    """What a transaction has written, for the metrics: they count when it is committed."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    duplicates: Counter[str] = field(default_factory=Counter)
+
+    def count(self) -> None:
+        """Set the metrics."""
+        for table, rows in self.rows.items():
+            metrics.SINK_ROWS.labels(table).inc(rows)
+        for provider, notifications in self.duplicates.items():
+            metrics.WEBHOOKS_DUPLICATE.labels(provider).inc(notifications)
+
+
 class Store:
     """Writes batches. All methods raise what asyncpg raises."""
 
@@ -67,9 +83,11 @@ class Store:
 
     async def write(self, batch: Batch, moves: Mapping[Partition, Move]) -> None:
         """Write a batch and move the offsets: all or nothing. Raises `Overtaken`."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            await _move(connection, moves)
-            await _write(connection, batch)
+        async with self._pool.acquire() as connection:
+            async with connection.transaction():
+                await _move(connection, moves)
+                written = await _write(connection, batch)
+            written.count()
 
     async def write_each(
         self,
@@ -81,14 +99,18 @@ class Store:
 
         `refuse` is told the index and the error of each that is left out, before anything is committed.
         """
-        async with self._pool.acquire() as connection, connection.transaction():
-            await _move(connection, moves)
-            for index, batch in enumerate(batches):
-                try:
-                    async with connection.transaction():  # a savepoint
-                        await _write(connection, batch)
-                except REFUSALS as error:
-                    await refuse(index, error)
+        written: list[Written] = []
+        async with self._pool.acquire() as connection:
+            async with connection.transaction():
+                await _move(connection, moves)
+                for index, batch in enumerate(batches):
+                    try:
+                        async with connection.transaction():  # a savepoint
+                            written.append(await _write(connection, batch))
+                    except REFUSALS as error:
+                        await refuse(index, error)
+            for each in written:
+                each.count()
 
 
 async def _known(connection: Connection, partitions: Iterable[Partition]) -> dict[Partition, int]:
@@ -111,43 +133,44 @@ async def _move(connection: Connection, moves: Mapping[Partition, Move]) -> None
         raise Overtaken(f"{len(moves) - len(moved)} of {len(moves)} partitions were moved by another sink")
 
 
-async def _write(connection: Connection, batch: Batch) -> None:
+async def _write(connection: Connection, batch: Batch) -> Written:
+    written = Written()
     if batch.orders:
-        await _write_orders(connection, batch.orders)
-    await _insert(connection, "order_events", "write_events", _sorted(batch.events))
-    await _insert(connection, "webhook_logs", "write_webhooks", _sorted(batch.webhooks))
-    await _insert(connection, "dead_letters", "write_dead_letters", _sorted(batch.dead_letters))
+        await _write_orders(connection, batch.orders, written)
+    for table, rows in (("order_events", batch.events), ("dead_letters", batch.dead_letters)):
+        await _insert(connection, table, rows, written)
+    for row in await _insert(connection, "webhook_logs", batch.webhooks, written):
+        written.duplicates[row["provider"]] += row["known_before"]
+    for (provider, *_), repeated in batch.webhooks.items():
+        written.duplicates[provider] += int(str(repeated["repeats"]))
+    return written
 
 
-async def _write_orders(connection: Connection, orders: Mapping[str, OrderRows]) -> None:
-    rows = [orders[each].order for each in sorted(orders)]
-    newer = {row["id"] for row in await connection.fetch(_SQL["write_orders"], _json(rows))}
-    metrics.SINK_ROWS.labels("orders").inc(len(newer))
-    written = [each for order_id, each in orders.items() if order_id in newer]
+async def _write_orders(connection: Connection, orders: Mapping[str, OrderRows], written: Written) -> None:
+    rows: dict[Unique, Row] = {(order_id,): each.order for order_id, each in orders.items()}
+    newer = [orders[row["id"]] for row in await _insert(connection, "orders", rows, written)]
     # By key: a payment that two orders claim must not be in one statement twice.
-    items: dict[Unique, Row] = {(str(row["id"]),): row for each in written for row in each.items}
-    keys: dict[Unique, Row] = {
-        (str(row["order_item_id"]), str(row["position"])): row for each in written for row in each.keys
+    parts: dict[str, dict[Unique, Row]] = {
+        "order_items": {(str(row["id"]),): row for each in newer for row in each.items},
+        "keys": {(str(row["order_item_id"]), str(row["position"])): row for each in newer for row in each.keys},
+        "payments": {(str(row["id"]),): row for each in newer for row in each.payments},
+        "reservations": {(str(row["id"]),): row for each in newer for row in each.reservations},
     }
-    payments: dict[Unique, Row] = {(str(row["id"]),): row for each in written for row in each.payments}
-    reservations: dict[Unique, Row] = {(str(row["id"]),): row for each in written for row in each.reservations}
-    await _insert(connection, "order_items", "write_items", _sorted(items))
-    await _insert(connection, "keys", "write_keys", _sorted(keys))
-    await _insert(connection, "payments", "write_payments", _sorted(payments))
-    await _insert(connection, "reservations", "write_reservations", _sorted(reservations))
-    versions = [{"id": each.order["id"], "version": each.order["version"]} for each in written]
+    for table, found in parts.items():
+        await _insert(connection, table, found, written)
+    versions = [{"id": each.order["id"], "version": each.order["version"]} for each in newer]
     await connection.execute(_SQL["drop_superseded"], _json(versions))
 
 
-async def _insert(connection: Connection, table: str, query: str, rows: Sequence[Row]) -> None:
-    if rows:
-        await connection.execute(_SQL[query], _json(rows))
-        metrics.SINK_ROWS.labels(table).inc(len(rows))
-
-
-def _sorted(rows: Mapping[Unique, Row]) -> list[Row]:
-    """Return rows in the order of their keys: two sinks that lock the same rows never wait in a circle."""
-    return [rows[key] for key in sorted(rows)]
+async def _insert(
+    connection: Connection, table: str, rows: Mapping[Unique, Row], written: Written
+) -> list[asyncpg.Record]:
+    """Write rows in the order of their keys, so that two sinks that lock the same ones never wait in a circle."""
+    if not rows:
+        return []
+    answer = await connection.fetch(_SQL[f"write_{table}"], _json([rows[key] for key in sorted(rows)]))
+    written.rows[table] += len(answer)
+    return answer
 
 
 def _json(rows: Sequence[Mapping[str, JsonValue]]) -> str:

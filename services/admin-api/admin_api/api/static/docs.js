@@ -55,11 +55,11 @@ const responses = (operation, shared) =>
   table(
     "Answers",
     ["Status", "Meaning", "Content"],
-    Object.entries(operation.responses).map(([status, given]) => [status, given.$ref ? shared[schemaName(given.$ref)] : given]).map(([status, answer]) => [
-      status,
-      answer.description,
-      describe(Object.values(answer.content ?? {})[0]?.schema ?? {}),
-    ]),
+    Object.entries(operation.responses).map(([status, given]) => {
+      const answer = given.$ref ? shared[schemaName(given.$ref)] : given;
+      const [content] = Object.values(answer.content ?? {});
+      return [status, answer.description, describe(content?.schema ?? {})];
+    }),
   );
 
 /** A form that sends the request and shows the answer. */
