@@ -15,7 +15,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from pydantic import Field
 
-from bitloot.contracts.topics import DEFAULT_PARTITIONS, TOPICS, Topic
+from bitloot.contracts.topics import CHANGELOGS, DEFAULT_PARTITIONS, TOPICS, Topic
 from bitloot.settings import KafkaSettings
 
 _EXIT_FAILED = 1
@@ -31,7 +31,7 @@ class Settings(KafkaSettings):
 
 
 async def ensure(
-    bootstrap_servers: str, topics: Iterable[Topic] = TOPICS, *, partitions: int, replication: int
+    bootstrap_servers: str, topics: Iterable[Topic] = (*TOPICS, *CHANGELOGS), *, partitions: int, replication: int
 ) -> list[str]:
     """Create the topics that are missing and compare the others with their declaration.
 
@@ -124,7 +124,9 @@ def main() -> int:
     for complaint in complaints:
         sys.stderr.write(f"{complaint}\n")
     if not complaints:
-        sys.stdout.write(f"{len(TOPICS)} topics are there with {settings.topic_partitions} partitions.\n")
+        sys.stdout.write(
+            f"{len(TOPICS) + len(CHANGELOGS)} topics are there with {settings.topic_partitions} partitions.\n"
+        )
     return _EXIT_FAILED if complaints else 0
 
 

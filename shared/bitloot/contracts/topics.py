@@ -104,4 +104,26 @@ DEAD_LETTERS = Topic(
     retention=timedelta(days=90),
 )
 
+# The changelogs of the fulfillment process's tables. Faust would create them itself when it first starts, but its
+# consumer then does not know of them for a while. Their values are the process's own: no other service reads them.
+ORDERS_CHANGELOG = Topic(
+    name="fulfillment-orders-changelog",
+    description="What the table of orders is restored from.",
+    key="order id",
+    records=TypeAdapter(bytes),
+    producers=("fulfillment",),
+    consumers=("fulfillment",),
+    cleanup="compact",
+)
+ROUTES_CHANGELOG = Topic(
+    name="fulfillment-routes-changelog",
+    description="What the table of reservations and their orders is restored from.",
+    key="reservation id",
+    records=TypeAdapter(bytes),
+    producers=("fulfillment",),
+    consumers=("fulfillment",),
+    cleanup="compact",
+)
+
+CHANGELOGS = (ORDERS_CHANGELOG, ROUTES_CHANGELOG)
 TOPICS = (ORDER_EVENTS, KINGUIN_NOTICES, KINGUIN_CALLS, DELIVERIES, ORDER_STATE, WEBHOOKS_LOG, DEAD_LETTERS)

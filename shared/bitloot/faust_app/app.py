@@ -116,6 +116,12 @@ class App(faust.App):  # type: ignore[misc]  # Faust has no usable types
 class BytesTable(faust.Table):  # type: ignore[misc]
     """A table whose recovery does not go on after an error; stock Faust logs it and leaves records out."""
 
+    def _verify_source_topic_partitions(self, source_topic: str) -> None:
+        # A changelog that was created a moment ago has 0 partitions in the consumer's metadata. Stock Faust takes
+        # that for a mismatch and refuses the write; we look again at the next one.
+        if self.app.consumer.topic_partitions(self.changelog_topic_name):
+            super()._verify_source_topic_partitions(source_topic)
+
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         """Write restored records to RocksDB. An error ends the process."""
         try:

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from bitloot import topics
 from bitloot.contracts.base import Record
 from bitloot.contracts.codec import decode
-from bitloot.contracts.topics import TOPICS, Topic
+from bitloot.contracts.topics import Topic
 from bitloot.kafka import Producer
 from bitloot.settings import KafkaSettings
 from embedded.kafka import Kafka
@@ -104,7 +104,7 @@ async def broker(tmp_path) -> AsyncIterator[Broker]:
     kafka = Kafka(tmp_path / "kafka", log_dir=tmp_path)
     await kafka.start()
     try:
-        assert await topics.ensure(kafka.bootstrap, TOPICS, partitions=4, replication=1) == []
+        assert await topics.ensure(kafka.bootstrap, partitions=4, replication=1) == []
         settings = KafkaSettings(kafka_bootstrap_servers=kafka.bootstrap)
         async with Producer(settings, client_id="test") as producer:
             yield Broker(kafka.bootstrap, producer)

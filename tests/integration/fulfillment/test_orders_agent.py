@@ -4,12 +4,14 @@ import shutil
 from datetime import UTC, datetime
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from bitloot.contracts.effects import BuyKey
 from bitloot.contracts.events import Failure, Notice, PaymentStatus, PurchasePlaced
 from bitloot.contracts.notices import ReservationNotified
 from bitloot.contracts.state import OrderStatus
 from bitloot.contracts.topics import (
+    CHANGELOGS,
     DEAD_LETTERS,
     DELIVERIES,
     KINGUIN_CALLS,
@@ -105,6 +107,15 @@ async def test_a_failed_call_is_asked_for_again_by_the_timer_after_a_restart(bro
     calls = [call for _, call in await broker.wait_for(KINGUIN_CALLS, 2)]
     assert {call.attempt for call in calls} == {1, 2}
     assert {call.external_id for call in calls} == {buy.external_id}
+
+
+async def test_its_changelogs_are_the_declared_ones(broker, worker):
+    await worker.ready()
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    await admin.start()
+    names = {name for name in await admin.list_topics() if name.endswith("-changelog")}
+    await admin.close()
+    assert names == {topic.name for topic in CHANGELOGS}
 
 
 async def test_it_stops_cleanly_and_has_committed_what_it_did(broker, worker):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from bitloot.contracts.effects import BuyKey
 from bitloot.contracts.events import Notice, PaymentStatus
 from bitloot.contracts.state import ItemStatus, OrderStatus
+from fulfillment.codec import order_from_bytes, order_to_bytes
 from fulfillment.order import Order, decide, pending, wake_at
 from tests.unit.fulfillment.order_world import START, Reservation, World, payment, placed, reprocess
 
@@ -49,6 +50,7 @@ def check(before: Order, after: Order, effects: tuple, event) -> None:
     again, more = decide(after, event)
     assert again is after, "a replay changed the state"
     assert more == ()
+    assert order_from_bytes(order_to_bytes(after)) == after, "the table would give back another order"
 
 
 class Run:
