@@ -34,9 +34,10 @@ status: setup ## Tell what runs
 	@$(PYTHON) -m embedded status
 
 .PHONY: test
+# By file, because tests that share a running system are in one file.
 test: setup ## Run all tests; ARGS goes to pytest
 	@$(PYTHON) -m embedded fetch
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: bench
 bench: setup ## Measure the ingress beside a bare echo, and the way from payment to mail; writes docs/benchmarks.md

@@ -15,7 +15,7 @@ from rocksdict import Options, Rdict
 from bitloot.ids import order_id
 from tests.e2e.leaks import scan, spellings
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
 _SECONDS = 60
 

@@ -9,6 +9,8 @@ import socket
 # back.
 FIRST, LAST = 15_000, 30_000
 _ATTEMPTS = 1_000
+# Not the seeded generator: tests seed it alike in every worker, which would then all pick the same ports.
+_CHANCE = random.SystemRandom()
 
 
 def free_ports(count: int) -> tuple[int, ...]:
@@ -19,7 +21,7 @@ def free_ports(count: int) -> tuple[int, ...]:
     """
     held: list[socket.socket] = []
     try:
-        for candidate in random.sample(range(FIRST, LAST), _ATTEMPTS):
+        for candidate in _CHANCE.sample(range(FIRST, LAST), _ATTEMPTS):
             if len(held) == count:
                 break
             if (listener := _bound(candidate)) is not None:

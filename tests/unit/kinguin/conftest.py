@@ -56,7 +56,7 @@ async def market(make_settings: MakeSettings) -> AsyncIterator[KeyMarket]:
 @pytest.fixture
 async def hasty_market(kinguin: Kinguin, make_settings: MakeSettings) -> AsyncIterator[KeyMarket]:
     """The same with little patience, for what never answers; it has its token and a connection already."""
-    async with open_market(make_settings(kinguin_connect_seconds=0.9, kinguin_call_seconds=1.0)) as market:
+    async with open_market(make_settings(kinguin_connect_seconds=2.9, kinguin_call_seconds=3.0)) as market:
         kinguin.script("lookup", Says(200, {"items": []}))
         await market.look_up(look_up())
         yield market
