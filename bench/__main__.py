@@ -59,7 +59,7 @@ async def _answers(url: str) -> None:
 async def _measure(stack: Mapping[str, Any], run_dir: Path, echo_url: str) -> report.Results:
     secret = SecretStr(json.loads((run_dir / "environment.json").read_text())["NOWPAYMENTS_IPN_SECRET"])
     await _answers(echo_url)
-    await journey.run(stack, "warm up", orders=50, per_second=None)
+    await journey.run(stack, "warm-up", orders=50, per_second=None)
     fastest = await journey.run(stack, "fastest", orders=ORDERS, per_second=None)
     half = await journey.run(stack, "half", orders=ORDERS, per_second=fastest.per_second / 2)
     # Last, because the orders agent is busy for a while with what these leave behind.

@@ -80,7 +80,7 @@ async def run(stack: Mapping[str, str], name: str, *, orders: int, per_second: f
             async with gate:
                 return await work
 
-        placed = await asyncio.gather(*(gated(shop.place(f"{name} {n}")) for n in range(orders)))
+        placed = await asyncio.gather(*(gated(shop.place(f"{name}-{n}")) for n in range(orders)))
         begun = time.monotonic()
         payments = []
         for n, order in enumerate(placed):
