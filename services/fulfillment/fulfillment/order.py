@@ -6,8 +6,8 @@ Order of this module: policy, state, `decide` with one function per kind of even
 What holds, whatever comes in and however often:
 
 - Every effect that `decide` returns stands in the new state's outbox, and leaves it only when an event
-  with its outcome comes back. `pending(state)` gives all that were asked for and are still owed: handling
-  an event again changes nothing, and then the shell sends these again.
+  with its outcome comes back. `pending(state)` gives all that were asked for and are still owed. Handling
+  an event again changes nothing, and then the shell sends again what that event had sent (`sent_by`).
 - An effect's id is made of order, item, kind and attempt, so a repeat is known as one.
 - A purchase is asked for again only when the one before is known to have bought nothing.
 - Closed orders stay closed; what happens to them afterwards becomes an incident.
@@ -147,6 +147,7 @@ class Owed:
     series_since: datetime
     tries: int = 1
     emissions: int = 0
+    sent_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,21 +241,18 @@ def decide(state: Order, event: OrderEvent) -> tuple[Order, tuple[Effect, ...]]:
         return state, ()
     now = event.occurred_at
     after = _apply(state, event)
-    due = {owed for owed in after.outbox if owed.due_at <= now}
+    due = [owed for owed in after.outbox if owed.due_at <= now]
     if after is state and not due:
         return state, ()
-    outbox = tuple(_sent(state.order_id, owed, now) if owed in due else owed for owed in after.outbox)
+    sent = {owed: _sent(state.order_id, owed, now) for owed in due}
+    outbox = tuple(sent.get(owed, owed) for owed in after.outbox)
     after = replace(after, outbox=outbox, version=state.version + 1, updated_at=now)
-    return after, tuple(_effect(after, owed) for owed in outbox if owed.emissions and _replaces(owed, due))
-
-
-def _replaces(owed: Owed, due: set[Owed]) -> bool:
-    return any((owed.kind, owed.item_id, owed.attempt) == (d.kind, d.item_id, d.attempt) for d in due)
+    return after, tuple(_effect(after, sent[owed]) for owed in due)
 
 
 def _sent(order: OrderId, owed: Owed, now: datetime) -> Owed:
     again = now + _wait(REDRIVE, owed.emissions + 1, f"{order}/{owed.kind}/{owed.attempt}/redrive")
-    return replace(owed, emissions=owed.emissions + 1, due_at=again)
+    return replace(owed, emissions=owed.emissions + 1, sent_at=now, due_at=again)
 
 
 def _apply(state: Order, event: OrderEvent) -> Order:  # noqa: C901, PLR0911, PLR0912 - one match over all events, checked for completeness
@@ -796,6 +794,15 @@ def _timer_fired(state: Order, event: TimerFired) -> Order:
 def pending(state: Order) -> tuple[Effect, ...]:
     """Return all effects that were asked for and whose outcome has not come back."""
     return tuple(_effect(state, owed) for owed in state.outbox if owed.emissions)
+
+
+def sent_by(state: Order, event: OrderEvent) -> tuple[Effect, ...]:
+    """Return those of the pending effects that were sent because of `event`.
+
+    After a crash the events whose outputs may be lost are handled again, and change nothing where the state
+    was stored: this is what each of them has to send once more.
+    """
+    return tuple(_effect(state, owed) for owed in state.outbox if owed.sent_at == event.occurred_at)
 
 
 def wake_at(state: Order) -> datetime | None:

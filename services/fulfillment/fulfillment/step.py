@@ -11,7 +11,7 @@ from bitloot.contracts.state import ReservationState
 from bitloot.contracts.topics import DELIVERIES, KINGUIN_CALLS, KINGUIN_NOTICES, ORDER_STATE, Topic
 from bitloot.ids import EventId
 from fulfillment.codec import order_from_bytes, order_to_bytes
-from fulfillment.order import Order, decide, pending, wake_at
+from fulfillment.order import Order, decide, sent_by, wake_at
 from fulfillment.snapshot import snapshot
 
 Output = tuple[Topic, str, Record]
@@ -34,16 +34,17 @@ def step(stored: bytes | None, event: OrderEvent) -> Step:
     """Return what becomes of the order in `stored` (None: nothing was heard of it) by `event`.
 
     An event that changes nothing may be one whose outputs were lost in a crash: the table can be ahead of
-    everything else. So then all that is still owed, and the state's snapshot, are sent once more.
+    everything else. So then what that event had sent is sent once more. Any other event without news, a
+    provider's repeat or a late timer, sends nothing.
     """
     before = Order(event.order_id) if stored is None else order_from_bytes(stored)
     after, effects = decide(before, event)
     replay = after is before
     if replay:
-        effects = pending(after)
+        effects = sent_by(after, event)
     outputs: list[Output] = [(_topic(effect), effect.order_id, effect) for effect in effects]
     outputs += _bindings(before, after, event, replay=replay)
-    if after.version:
+    if after.updated_at == event.occurred_at:
         outputs.append((ORDER_STATE, after.order_id, snapshot(after)))
     value = None if replay else order_to_bytes(after)
     return Step(before, after, value, tuple(outputs), effects, wake_at(after))

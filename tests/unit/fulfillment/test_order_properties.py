@@ -9,7 +9,7 @@ from bitloot.contracts.effects import BuyKey
 from bitloot.contracts.events import Notice, PaymentStatus
 from bitloot.contracts.state import ItemStatus, OrderStatus
 from fulfillment.codec import order_from_bytes, order_to_bytes
-from fulfillment.order import Order, decide, pending, wake_at
+from fulfillment.order import Order, decide, pending, sent_by, wake_at
 from tests.unit.fulfillment.order_world import START, Reservation, World, payment, placed, reprocess
 
 HOW = ["ok", "ok", "ok", "transient", "refused", "lost", "unknown"]
@@ -50,6 +50,9 @@ def check(before: Order, after: Order, effects: tuple, event) -> None:
     again, more = decide(after, event)
     assert again is after, "a replay changed the state"
     assert more == ()
+    assert {e.effect_id for e in effects} <= {e.effect_id for e in sent_by(after, event)}, (
+        "a replay would not send again what was sent"
+    )
     assert order_from_bytes(order_to_bytes(after)) == after, "the table would give back another order"
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitloot.contracts.events import Notice, PaymentStatus
+from bitloot.contracts.events import Notice, PaymentStatus, TimerFired
 from bitloot.contracts.notices import ReservationBound, ReservationNotified
 from bitloot.contracts.topics import DELIVERIES, KINGUIN_CALLS, KINGUIN_NOTICES, ORDER_STATE
 from bitloot.ids import ReservationId, content_id, item_id
@@ -38,6 +38,23 @@ def test_a_replay_stores_nothing_and_sends_everything_again():
     again = step(stored.value, FINISHED)
     assert again.value is None
     assert again.outputs == stored.outputs
+
+
+def test_a_repeat_without_news_sends_nothing():
+    stored = step(step(None, placed()).value, FINISHED)
+    repeat = FINISHED.model_copy(update={"occurred_at": START + timedelta(seconds=1)})
+    assert step(stored.value, repeat).outputs == ()
+
+
+def test_a_timer_that_comes_too_late_sends_nothing_and_its_replay_sends_what_it_sent():
+    stored = step(step(None, placed()).value, FINISHED)
+    due = wake_at(stored.after)
+    timer = TimerFired(event_id="timer/1", occurred_at=due, order_id=ORDER)
+    fired = step(stored.value, timer)
+    assert [e.effect_id for e in fired.effects] == [e.effect_id for e in stored.effects]
+    assert step(fired.value, timer).outputs == fired.outputs
+    late = timer.model_copy(update={"occurred_at": due + timedelta(seconds=1)})
+    assert step(fired.value, late).outputs == ()
 
 
 def test_a_new_reservation_is_bound_to_its_order_and_a_replay_binds_it_again():
