@@ -45,7 +45,6 @@ def build(settings: Settings, ports: Ports) -> tuple[faust_app.App, Timers]:
         partitions=ports.partitions,
         outputs=ports.outputs,
         replication=settings.topic_replication,
-        standbys=settings.faust_standbys,
     )
     orders, routes = faust_app.bytes_table(app, "orders"), faust_app.bytes_table(app, "routes")
     due, dead_letters = DueIndex(), DeadLetters(ports.outputs, consumer=APP_ID)

@@ -11,5 +11,4 @@ class Settings(KafkaSettings, HttpSettings):
     """Read once, in `__main__`."""
 
     faust_datadir: Path = Field(description="a directory for this worker's tables that survives a restart")
-    faust_standbys: int = Field(1, ge=0, le=3, description="how many other workers keep a copy of each table")
     topic_replication: int = Field(1, ge=1, description="the replication factor of the tables' changelogs")

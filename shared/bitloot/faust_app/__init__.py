@@ -7,7 +7,10 @@ Facts are of faust-streaming 0.15.3, read in its source and tried with a broker 
 - Whatever fails for good ends the process before the next commit, so the events are read again: a send, a
   changelog that cannot be restored, background work, and an agent that raised or ended (stock Faust
   acknowledges the event of an agent that raised, and goes on with the next).
-- A commit never passes an event that is still in work, and never stalls on a gap between offsets.
+- Every record reaches its agent, in order: Faust's queues are cleared while records are in them, records that
+  were skipped are never read again, and stock Faust may commit behind them (faust#596, #606). What was handed
+  over and is not done is read again, and a commit passes nothing that is not done.
+- Tables are restored from their changelogs by a consumer of our own, for the same reason. There are no standbys.
 - Done work is committed before partitions are given away; stock Faust forgets it and handles it again.
 - A commit that the group refuses is tried again or given up; stock Faust crashes, or notes it as done.
 - A process that stood still for so long that its partitions may be somebody else's writes nothing any more.

@@ -1,6 +1,6 @@
 """The app, its topics and its tables."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import faust.streams
 from bitloot import log
 from bitloot.contracts.topics import Topic
 from bitloot.faust_app.guard import Guard, Sends
+from bitloot.faust_app.restore import BytesTable, Tables
 from bitloot.faust_app.transport import DRAIN_SECONDS, Consumer, Transport
 from bitloot.kafka import Producer
 from bitloot.settings import KafkaSettings
@@ -47,12 +48,13 @@ class App(faust.App):  # type: ignore[misc]  # Faust has no usable types
         super().__init__(*args, **kwargs)
         self._recovered_hooks: list[Hook] = []
         self._revoked_hooks: list[Hook] = []
+        self._restored: int | None = None
 
     @property
     def ready(self) -> bool:
         """Whether the tables are restored and events flow."""
-        flows = self.started and not self.rebalancing and self.tables.actives_ready
-        return bool(flows and self.guard.error is None)
+        # Counted, because Faust's own flag can be reset by the end of a recovery that was overtaken.
+        return self._restored == self.rebalancing_count and self.guard.error is None
 
     @property
     def safe_consumer(self) -> Consumer | None:
@@ -81,11 +83,11 @@ class App(faust.App):  # type: ignore[misc]  # Faust has no usable types
         for hook in self._revoked_hooks:
             hook()
 
-    def on_rebalance_end(self) -> None:
-        """Run the hooks; called by Faust when recovery is complete."""
+    def on_restored(self, rebalance: int) -> None:
+        """Run the hooks; called by our recovery for the `rebalance`-th rebalance."""
+        self._restored = rebalance
         for hook in self._recovered_hooks:
             hook()
-        super().on_rebalance_end()
 
     def _guarded(self, function: AgentFunction) -> AgentFunction:
         @wraps(function)
@@ -113,24 +115,6 @@ class App(faust.App):  # type: ignore[misc]  # Faust has no usable types
         return Transport(self.conf.broker_producer, self)
 
 
-class BytesTable(faust.Table):  # type: ignore[misc]
-    """A table whose recovery does not go on after an error; stock Faust logs it and leaves records out."""
-
-    def _verify_source_topic_partitions(self, source_topic: str) -> None:
-        # A changelog that was created a moment ago has 0 partitions in the consumer's metadata. Stock Faust takes
-        # that for a mismatch and refuses the write; we look again at the next one.
-        if self.app.consumer.topic_partitions(self.changelog_topic_name):
-            super()._verify_source_topic_partitions(source_topic)
-
-    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        """Write restored records to RocksDB. An error ends the process."""
-        try:
-            super().apply_changelog_batch(batch)
-        except Exception as error:
-            self.app.guard.fail(error)
-            raise
-
-
 def create_app(
     settings: KafkaSettings,
     *,
@@ -139,7 +123,6 @@ def create_app(
     partitions: int,
     outputs: Producer,
     replication: int = 1,
-    standbys: int = 1,
     session_seconds: float = SESSION_SECONDS,
 ) -> App:
     """Return an app without agents; call inside the running loop.
@@ -157,13 +140,14 @@ def create_app(
         store="rocksdb://",
         datadir=str(datadir),
         Table=BytesTable,
+        TableManager=Tables,
         autodiscover=False,
         web_enabled=False,
         key_serializer="raw",
         value_serializer="raw",
         topic_partitions=partitions,
         topic_replication_factor=replication,
-        table_standby_replicas=standbys,
+        table_standby_replicas=0,  # a standby reads through the queues that lose records, see `restore`
         broker_session_timeout=session_seconds,
         broker_heartbeat_interval=heartbeat_seconds,
         broker_rebalance_timeout=_REBALANCE_SECONDS,

@@ -49,6 +49,15 @@ class Guard:
             self._error = error
             self._loop.call_soon_threadsafe(self._announce, error)
 
+    @property
+    def may_write(self) -> bool:
+        """Whether `check` passes."""
+        try:
+            self.check()
+        except Ending:
+            return False
+        return True
+
     def check(self) -> None:
         """Raise `Ending` if the process has to end. Called before each event and each write."""
         stood_still = 0.0 if self._ticked_at is None else self._clock() - self._ticked_at

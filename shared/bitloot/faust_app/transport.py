@@ -1,8 +1,9 @@
 """Faust's consumer and producer, with the gaps in their guarantees closed."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from aiokafka.errors import CommitFailedError, IllegalStateError
@@ -12,22 +13,13 @@ from faust.types import TP
 
 from bitloot import log
 from bitloot.faust_app.guard import InWork
+from bitloot.faust_app.progress import Progress
 
 DRAIN_SECONDS = 20.0
 """What an event may take while partitions are taken away; below the time that the group waits."""
 _FETCH_WAIT_MS = 250
 
 _log = log.get(__name__)
-
-
-def committable(acked: Iterable[int], first_in_work: int | None) -> int | None:
-    """Return the offset up to which everything is done, or None.
-
-    Messages come in the order of their offsets, so what is neither in work nor behind a message in work is done.
-    Stock Faust looks for gaps between acknowledged offsets instead, and can pass one or stall on one.
-    """
-    done = [offset for offset in acked if first_in_work is None or offset < first_in_work]
-    return max(done) + 1 if done else None
 
 
 class Producer(driver.Producer):  # type: ignore[misc]  # Faust has no usable types
@@ -50,11 +42,13 @@ class Producer(driver.Producer):  # type: ignore[misc]  # Faust has no usable ty
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The thread that talks to the broker."""
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         """Return the consumer, with short fetches.
 
-        A broker answers the requests of one connection in turn, so each question of a recovery (where do the
-        changelogs end?) waits behind a fetch that waits for records: 1.5 s, which Faust does not let one set.
+        A broker answers the requests of one connection in turn, so each question of a rebalance (where does a
+        partition begin?) waits behind a fetch that waits for records: 1.5 s, which Faust does not let one set.
         """
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001 - read when it starts
@@ -63,11 +57,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit; False when the group has moved on. Stock Faust crashes then, or takes it for done."""
         owned = self.assignment()
-        wanted = {
-            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "")
-            for tp, offset in offsets.items()
-            if tp in owned
-        }
+        wanted = {_aiokafka(tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in owned}
         try:
             await self._ensure_consumer().commit(wanted)
         except (CommitFailedError, IllegalStateError) as error:
@@ -79,63 +69,102 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self.tp_last_committed_at.update(dict.fromkeys(owned, time.monotonic()))
         return True
 
+    async def committed(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """Return the offsets that the group has committed; partitions without one are left out."""
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - one request for all, unlike `committed`
+        partitions = [_aiokafka(tp) for tp in tps]
+        found = await self.call_thread(coordinator.fetch_committed_offsets, partitions)
+        return {TP(tp.topic, tp.partition): known.offset for tp, known in found.items()}
+
+    def next_offset(self, tp: TP) -> int | None:
+        """Return the offset of the next record that a poll returns, or None when that is not settled."""
+        subscription = self._ensure_consumer()._subscription.subscription  # noqa: SLF001
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None or _aiokafka(tp) not in assignment.tps:
+            return None
+        state = assignment.state_value(_aiokafka(tp))
+        return state.position if state.has_valid_position else None
+
+
+class _Nothing(dict[TP, int | None]):
+    """Takes the place of Faust's notes on what was read last, by which it drops records that it needs again."""
+
+    def __missing__(self, _tp: TP) -> None:
+        return None
+
+    def __setitem__(self, _tp: TP, _offset: int | None) -> None:
+        return None
+
+    def update(self, *_args: Any, **_kwargs: Any) -> None:
+        """Note nothing."""
+
 
 class Consumer(driver.Consumer):  # type: ignore[misc]
-    """Commits only what is done and whose consequences are stored."""
+    """Hands over each record, in order, until it is done; commits only that and whose consequences are stored.
+
+    What changelogs hold does not come this way: see `restore`.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.in_work = self._unacked_messages = InWork(self.app.guard)
-        self._heads: dict[TP, int] = {}
+        self._read_offset = _Nothing()
+        self._progress: dict[TP, Progress] = {}
+        self._epoch = 0  # of the positions: what was fetched in an older one is not handed over
         self._committed_at = time.monotonic()
         self._pending_since: float | None = None
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    def _new_offset(self, tp: TP) -> int | None:
-        in_work = [message.offset for message in self.in_work if message.tp == tp and not message.acked]
-        head = committable(self._acked[tp], min(in_work, default=None))
-        if head is not None:
-            done = {offset for offset in self._acked[tp] if offset < head}
-            self._acked[tp][:] = [offset for offset in self._acked[tp] if offset >= head]
-            self._acked_index[tp].difference_update(done)
-            self._heads[tp] = head
-        return self._heads.get(tp)  # also one that was refused before
+    # --- from Kafka to the agents ---
 
-    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:  # noqa: ARG002, FBT001, FBT002 - Faust's signature
-        try:
-            await self.app.sends.settle()
-        except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be committed any more
-            self.app.guard.fail(error)
-            return False
-        owned = self.assignment()
-        ours = {tp: offset for tp, offset in offsets.items() if tp in owned}
-        if not ours or not await self._commit(ours):
-            return False
-        self._committed_offset.update(ours)
-        self.app.monitor.on_tp_commit(ours)
-        self._committed_at = time.monotonic()
-        return True
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's signature
+        """Fetch records; each partition's come in order and without holes, from where it stands."""
+        await self._align()
+        epoch = self._epoch
+        async for tp, message in super().getmany(timeout):
+            progress = self._progress.get(tp)
+            if epoch == self._epoch and progress is not None and progress.deliver(message.offset):
+                yield tp, message
 
-    def uncommitted_seconds(self) -> float:
-        """Return for how long something has been done and nothing committed. Call it now and then."""
-        behind = any(head > (self._committed_offset.get(tp) or 0) for tp, head in self._heads.items())
-        if not behind and not any(self._acked.values()):
-            self._pending_since = None
-            return 0.0
-        now = time.monotonic()
-        self._pending_since = self._pending_since or now
-        return now - max(self._pending_since, self._committed_at)
+    async def _align(self) -> None:
+        """Read on from where each partition stands. Nothing is on its way from the broker to us meanwhile."""
+        if self.flow_active:
+            active = self._get_active_partitions()
+            expected = {tp: progress.expected for tp, progress in self._progress.items() if tp in active}
+            moved = {tp: offset for tp, offset in expected.items() if self._thread.next_offset(tp) != offset}
+            if moved:
+                with contextlib.suppress(IllegalStateError):  # taken away meanwhile
+                    await self.seek_wait(moved)
 
-    def lags(self) -> Mapping[TP, int]:
-        """Return how many records wait in each partition that agents read, as far as it is known."""
-        lags = {}
-        for tp in self.assignment():
-            committed, end = self._committed_offset.get(tp), self.highwater(tp)
-            if self.app.topics.acks_enabled_for(tp.topic) and committed is not None and end is not None:
-                lags[tp] = max(0, end - committed)
-        return lags
+    async def perform_seek(self) -> None:
+        """Find out where newly assigned partitions stand: at the committed offset, else at their beginning."""
+        self._epoch += 1
+        epoch = self._epoch
+        tps = [tp for tp in self.assignment() if self.app.topics.acks_enabled_for(tp.topic)]
+        committed, earliest = await self._thread.committed(tps), await self.earliest_offsets(*tps)
+        if epoch != self._epoch:
+            return  # the partitions were taken away meanwhile
+        for tp in tps:
+            # The beginning may have been deleted since.
+            start = max(committed.get(tp, 0), earliest[tp])
+            if tp not in self._progress:
+                self._progress[tp] = Progress(start)
+                self._committed_offset[tp] = committed.get(tp)
+
+    def stop_flow(self) -> None:
+        """Hand over nothing more. Called by Faust."""
+        self._epoch += 1
+        super().stop_flow()
+
+    def resume_flow(self) -> None:
+        """Begin again with what is not done: Faust has just cleared its queues. Called by Faust."""
+        self._epoch += 1
+        self._advance()
+        for progress in self._progress.values():
+            progress.rewind()
+        super().resume_flow()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let what is in work end, and commit it, before the partitions are given away."""
@@ -149,11 +178,63 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                     await self.force_commit()
             except TimeoutError as error:
                 self.app.guard.fail(error)
+        self._epoch += 1
         for tp in revoked:
-            self._heads.pop(tp, None)
+            self._progress.pop(tp, None)
         if revoked:
             self.app.on_give_up()
         await super().on_partitions_revoked(revoked)
+
+    # --- from the agents to the commit ---
+
+    def _advance(self) -> None:
+        """Move the heads over what agents have finished."""
+        self._clean_unacked_messages()
+        for tp, progress in self._progress.items():
+            done = self._acked_index[tp]
+            head = progress.advance(done)
+            done.difference_update([offset for offset in done if offset < head])
+            self._acked[tp][:] = done
+
+    def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:  # noqa: ARG002 - all of them
+        self._advance()
+        return {tp: progress.head for tp, progress in self._progress.items() if self._should_commit(tp, progress.head)}
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:  # noqa: ARG002, FBT001, FBT002 - Faust's signature
+        try:
+            await self.app.sends.settle()
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be committed any more
+            self.app.guard.fail(error)
+            return False
+        owned = self.assignment()
+        ours = {tp: offset for tp, offset in offsets.items() if tp in owned}
+        if not ours or not await self._commit(ours):
+            return False  # tried again with the next commit, unless the partitions are gone
+        self._committed_offset.update(ours)
+        self.app.monitor.on_tp_commit(ours)
+        self._committed_at = time.monotonic()
+        return True
+
+    # --- how it is ---
+
+    def uncommitted_seconds(self) -> float:
+        """Return for how long something has been done and nothing committed. Call it now and then."""
+        behind = any(self._should_commit(tp, progress.head) for tp, progress in self._progress.items())
+        if not behind and not any(self._acked_index.values()):
+            self._pending_since = None
+            return 0.0
+        now = time.monotonic()
+        self._pending_since = self._pending_since or now
+        return now - max(self._pending_since, self._committed_at)
+
+    def lags(self) -> Mapping[TP, int]:
+        """Return how many records are not done in each partition that agents read, as far as it is known."""
+        ends = {tp: self.highwater(tp) for tp in self._progress if tp in self.assignment()}
+        return {tp: max(0, end - self._progress[tp].head) for tp, end in ends.items() if end is not None}
+
+
+def _aiokafka(tp: TP) -> Any:
+    return driver.ensure_aiokafka_TP(tp)
 
 
 class Transport(driver.Transport):  # type: ignore[misc]
