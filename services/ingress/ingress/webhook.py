@@ -72,6 +72,7 @@ class Webhook:
         try:
             incoming = await _receive(request)
             notification = self._read(incoming)
+            _refuse_forms(request)
         except NotAccepted as refusal:
             raise self._refused(request, refusal, started) from refusal
         try:
@@ -114,10 +115,14 @@ class Webhook:
         return Problem(503, "The notification could not be stored; send it again.", headers=wait)
 
 
-async def _receive(request: web.Request) -> Incoming:
+def _refuse_forms(request: web.Request) -> None:
+    """Judge the type last: whoever cannot sign is told so whatever they call their bytes."""
     kind = request.headers.get("Content-Type", "").strip().lower()
     if kind.startswith(_IMPOSSIBLE_TYPES):
         raise NotAccepted(415, Reason.MEDIA_TYPE, "A notification is JSON.")
+
+
+async def _receive(request: web.Request) -> Incoming:
     return Incoming(
         body=await read_body(request),
         headers=request.headers,

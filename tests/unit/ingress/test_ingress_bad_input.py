@@ -223,10 +223,25 @@ async def test_json_that_is_no_object(rig: Rig, path: str, body: bytes):
     await refusal(await send(rig, path, body), 400)
 
 
-@EVERYWHERE
-@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/html"])
+FORMS = ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/html"]
+
+
+@pytest.mark.parametrize("path", [path for path in WEBHOOK_HEADERS if path != "/webhooks/nowpayments"])
+@pytest.mark.parametrize("kind", FORMS)
 async def test_wrong_content_type(rig: Rig, path: str, kind: str):
-    await refusal(await send(rig, path, b"{}", **{"Content-Type": kind}), 415)
+    await refusal(await send(rig, path, b'{"id": "x"}', **{"Content-Type": kind}), 415)
+
+
+@pytest.mark.parametrize("kind", FORMS)
+async def test_wrong_content_type_of_a_signed_notification(rig: Rig, kind: str):
+    await refusal(await rig.ipn(ipn(), **{"Content-Type": kind}), 415)
+
+
+@pytest.mark.parametrize("kind", FORMS)
+async def test_a_wrong_signature_is_told_whatever_the_content_type(rig: Rig, kind: str):
+    await refusal(await send(rig, "/webhooks/nowpayments", b"{}", **{"Content-Type": kind}), 401)
+    await refusal(await rig.post("/webhooks/kinguin", b"{}", **{"Content-Type": kind, "X-Auth-Token": "no"}), 401)
+    await refusal(await send(rig, "/webhooks/kinguin", b" " * 300_000, **{"Content-Type": kind}), 413)
 
 
 @EVERYWHERE
