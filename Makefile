@@ -43,6 +43,10 @@ test: setup ## Run all tests; ARGS goes to pytest
 bench: setup ## Measure the ingress beside a bare echo, and the way from payment to mail; writes docs/benchmarks.md
 	@$(PYTHON) -m bench
 
+.PHONY: chaos
+chaos: setup ## Break the running system for DURATION=300 seconds by SEED=, let it heal, compare to the last item
+	@$(PYTHON) -m chaos $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 .PHONY: lint
 lint: setup ## Check style, types and who imports whom
 	@$(BIN)/ruff check

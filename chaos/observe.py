@@ -1,0 +1,197 @@
+"""Reads the facts from a running stack, waits until nothing moves, and keeps the evidence of an order."""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import httpx
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from bitloot.contracts.topics import ORDER_STATE
+from chaos.facts import Facts, Mail, Purchase, Row, State
+from chaos.verdict import FINAL
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+_LOOK_SECONDS = 0.5
+_STILL_SECONDS = 5.0
+"""So long must all be final and the ledger stay as it is, before we believe that nothing moves any more."""
+
+_ROWS = """
+select o.id::text, o.status, o.version, o.review->>'cause' as review,
+       array(select i->>'cause' from jsonb_array_elements(o.incidents) i) as incidents,
+       array(select array[i.id, i.status, i.reservation_id] from order_items i
+             where i.order_id = o.id order by i.position) as items,
+       (select coalesce(jsonb_object_agg(k.order_item_id, k.count), '{}')
+        from (select order_item_id, count(*) from keys where order_id = o.id group by 1) k)::text as keys,
+       array(select distinct storage_ref from keys where order_id = o.id) as refs,
+       (select count(*) from emails e where e.order_id = o.id and e.status = 'accepted') as mails
+from orders o
+"""
+_WAITS = """
+select extract(epoch from mailed_at - paid_at)::float8 as wait from orders
+where status = 'fulfilled' and mailed_at is not null and paid_at is not null order by 1
+"""
+
+
+async def until_still(stack: Mapping[str, Any], orders: Sequence[str], client: httpx.AsyncClient, bound: float) -> bool:
+    """Wait until all `orders` have come to their end and the ledger stands still; False after `bound` seconds."""
+    deadline = time.monotonic() + bound
+    seen, since = None, time.monotonic()
+    while time.monotonic() < deadline:
+        now = (await _open_orders(stack["postgres"], orders), await _ledger_size(stack, client))
+        if now != seen:
+            seen, since = now, time.monotonic()
+        if now[0] == 0 and time.monotonic() - since >= _STILL_SECONDS:
+            return True
+        await asyncio.sleep(_LOOK_SECONDS)
+    return False
+
+
+async def _open_orders(dsn: str, orders: Sequence[str]) -> int:
+    """Return how many orders have not ended; all of them where the database does not answer."""
+    try:
+        connection = await asyncpg.connect(dsn, timeout=5)
+    except (OSError, TimeoutError, asyncpg.PostgresError):
+        return len(orders)
+    try:
+        ended = await connection.fetchval(
+            "select count(*) from orders where id = any($1::uuid[]) and status = any($2)", list(orders), list(FINAL)
+        )
+    finally:
+        await connection.close()
+    return len(orders) - int(ended)
+
+
+async def _ledger_size(stack: Mapping[str, Any], client: httpx.AsyncClient) -> str:
+    answer = await client.get(f"{stack['sandbox_url']}/_ledger", params={"parts": "purchases", "orderId": "none"})
+    totals = answer.raise_for_status().json()["totals"]
+    return json.dumps([totals["purchases"], totals["mails"]])
+
+
+async def facts(stack: Mapping[str, Any], settings: Mapping[str, str], client: httpx.AsyncClient) -> Facts:
+    """Read everything that the verdict compares."""
+    answer = await client.get(f"{stack['sandbox_url']}/_ledger", params={"parts": "purchases,mails"})
+    ledger = answer.raise_for_status().json()
+    connection = await asyncpg.connect(stack["postgres"])
+    try:
+        rows = {row["id"]: _row(row) for row in await connection.fetch(_ROWS)}
+        letters = await connection.fetch("select consumer, reason, count(*) as n from dead_letters group by 1, 2")
+    finally:
+        await connection.close()
+    return Facts(
+        purchases=tuple(_purchase(each) for each in ledger["purchases"]),
+        mails=tuple(Mail(m["id"], tuple(m["to"]), tuple(m["orderIds"])) for m in ledger["mails"]),
+        rows=rows,
+        states=await _states(stack["kafka"]),
+        objects=await _objects(stack, settings),
+        dead_letters={f"{row['consumer']}: {row['reason']}": row["n"] for row in letters},
+        ledger_whole=not any(part["dropped"] for part in ledger["totals"].values()),
+    )
+
+
+async def waits(stack: Mapping[str, Any]) -> Sequence[float]:
+    """Return the seconds from payment to mail of all fulfilled orders, the shortest first."""
+    connection = await asyncpg.connect(stack["postgres"])
+    try:
+        return [row["wait"] for row in await connection.fetch(_WAITS)]
+    finally:
+        await connection.close()
+
+
+def _purchase(sold: Mapping[str, Any]) -> Purchase:
+    return Purchase(sold["reservationId"], sold["orderId"], sold["productId"], sold["quantity"], tuple(sold["keys"]))
+
+
+def _row(row: asyncpg.Record) -> Row:
+    return Row(
+        status=row["status"],
+        version=row["version"],
+        review=row["review"],
+        incidents=tuple(row["incidents"]),
+        items=tuple((item, status, reservation) for item, status, reservation in row["items"]),
+        keys=json.loads(row["keys"]),
+        storage_refs=frozenset(row["refs"]),
+        mails_accepted=row["mails"],
+    )
+
+
+async def _states(bootstrap: str) -> Mapping[str, State]:
+    """Read the newest snapshot of each order from Kafka."""
+    states: dict[str, State] = {}
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        topic = ORDER_STATE.name
+        await consumer.topics()  # or it does not know their partitions
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                for record in records:
+                    if record.value is not None:
+                        told = json.loads(record.value)
+                        states[record.key.decode()] = State(told["status"], told["version"])
+    finally:
+        await consumer.stop()
+    return states
+
+
+async def _objects(stack: Mapping[str, Any], settings: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:
+    """Read every object of the bucket."""
+    async with get_session().create_client(
+        "s3",
+        endpoint_url=stack["s3_endpoint"],
+        region_name="auto",
+        aws_access_key_id=settings["R2_ACCESS_KEY_ID"],
+        aws_secret_access_key=settings["R2_SECRET_ACCESS_KEY"],
+        config=AioConfig(s3={"addressing_style": "path"}),
+    ) as client:
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=stack["s3_bucket"])
+        names = [each["Key"] async for page in pages for each in page.get("Contents", [])]
+        gate = asyncio.Semaphore(8)
+
+        async def read(name: str) -> tuple[str, tuple[str, ...]]:
+            async with gate:
+                return name, await _codes(client, stack["s3_bucket"], name)
+
+        return dict(await asyncio.gather(*map(read, names)))
+
+
+async def _codes(client: "S3Client", bucket: str, name: str) -> tuple[str, ...]:
+    answer = await client.get_object(Bucket=bucket, Key=name)
+    async with answer["Body"] as body:
+        return tuple(json.loads(await body.read())["codes"])
+
+
+async def evidence(stack: Mapping[str, Any], order: str, client: httpx.AsyncClient) -> str:
+    """Return all that is known of an order as JSON, to be read when the stack is gone."""
+    ledger = await client.get(f"{stack['sandbox_url']}/_ledger", params={"orderId": order})
+    known: dict[str, object] = {"sandbox": ledger.json()}
+    connection = await asyncpg.connect(stack["postgres"])
+    try:
+        for table, column in (
+            ("orders", "id"),
+            ("order_items", "order_id"),
+            ("reservations", "order_id"),
+            ("order_events", "order_id"),
+            ("effect_ledger", "order_id"),
+            ("emails", "order_id"),
+            ("webhook_logs", "order_id"),
+        ):
+            rows = await connection.fetch(
+                f"select to_jsonb(t)::text as row from {table} t where {column} = $1::uuid",  # noqa: S608 - names from above
+                order,
+            )
+            known[table] = [json.loads(row["row"]) for row in rows]
+    finally:
+        await connection.close()
+    return json.dumps(known, indent=1)

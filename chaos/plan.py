@@ -1,0 +1,183 @@
+"""What goes wrong and when: a pure schedule, the same for the same seed."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Json: TypeAlias = str | int | float | bool | list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """SIGKILL to the `number`-th process of a service, counted round."""
+
+    at: float
+    target: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """SIGSTOP, and SIGCONT after `seconds`: a process that wakes up when its work has been given to another."""
+
+    at: float
+    target: str
+    number: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """An orderly stop of a server; whoever supervises it starts it again."""
+
+    at: float
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A server that is killed, and killed again whenever it comes back, for `seconds`; 0 is a single crash."""
+
+    at: float
+    target: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """How the providers behave from now on: fault rules and dials of the sandbox, in place of those before."""
+
+    at: float
+    rules: tuple[Mapping[str, Json], ...]
+    dials: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeTokens:
+    """All access tokens of Kinguin end."""
+
+    at: float
+
+
+Action: TypeAlias = Kill | Pause | Restart | Outage | Weather | RevokeTokens
+
+SERVERS = ("kafka", "postgres", "s3")
+_KILLED = ("fulfillment", "kinguin", "delivery", "ingress", "sink", "order-page", "admin-api")
+_KILL_WEIGHTS = (4, 4, 4, 3, 3, 1, 1)
+_PAUSED = ("fulfillment", "kinguin", "delivery", "sink")
+# Consumers lose their partitions after a session of 10 s without a heartbeat.
+_PAUSE_SECONDS = (12.0, 18.0)
+_OUTAGE_SECONDS = (5.0, 20.0)
+_COUNT = (2, 12)
+
+
+def schedule(seed: int, seconds: float) -> tuple[Action, ...]:
+    """Return what happens within `seconds`, in order of time.
+
+    Everything ends by itself within that time but the weather, which `Weather.at` says how to replace.
+    """
+    kinds: tuple[tuple[str, Callable[[random.Random, float], Iterator[Action]]], ...] = (
+        ("kills", _kills),
+        ("pauses", _pauses),
+        ("servers", _servers),
+        ("weather", _weather),
+        ("tokens", _tokens),
+    )
+    # A stream of its own for each kind: a change to one leaves the others as they were.
+    actions = [action for name, make in kinds for action in make(random.Random(f"{seed}/{name}"), seconds)]  # noqa: S311 - repeatable on purpose
+    return tuple(sorted(actions, key=lambda action: action.at))
+
+
+def _times(dice: random.Random, seconds: float, gap: tuple[float, float]) -> Iterator[float]:
+    at = dice.uniform(gap[0] / 2, gap[1] / 2)
+    while at < seconds:
+        yield round(at, 2)
+        at += dice.uniform(*gap)
+
+
+def _kills(dice: random.Random, seconds: float) -> Iterator[Action]:
+    for at in _times(dice, seconds, (4.0, 12.0)):
+        (target,) = dice.choices(_KILLED, _KILL_WEIGHTS)
+        yield Kill(at, target, dice.randrange(16))
+
+
+def _pauses(dice: random.Random, seconds: float) -> Iterator[Action]:
+    for at in _times(dice, seconds - _PAUSE_SECONDS[1], (20.0, 40.0)):
+        yield Pause(at, dice.choice(_PAUSED), dice.randrange(16), round(dice.uniform(*_PAUSE_SECONDS), 2))
+
+
+def _servers(dice: random.Random, seconds: float) -> Iterator[Action]:
+    def away() -> float:
+        return round(dice.uniform(*_OUTAGE_SECONDS), 2)
+
+    kinds: Sequence[Callable[[float, str], Action]] = (
+        Restart,
+        lambda at, target: Outage(at, target, 0.0),
+        lambda at, target: Outage(at, target, away()),
+    )
+    deck: list[tuple[Callable[[float, str], Action], str]] = []
+    for at in _times(dice, seconds - _OUTAGE_SECONDS[1], (18.0, 35.0)):
+        if not deck:  # each server in each way before anything is repeated
+            deck = [(kind, target) for kind in kinds for target in SERVERS]
+            dice.shuffle(deck)
+        kind, target = deck.pop()
+        yield kind(at, target)
+
+
+def _tokens(dice: random.Random, seconds: float) -> Iterator[Action]:
+    for at in _times(dice, seconds, (30.0, 60.0)):
+        yield RevokeTokens(at)
+
+
+_STATUSES: Mapping[str, tuple[int, ...]] = {"kinguin": (500, 502, 503, 429, 401), "resend": (500, 503, 429)}
+_CALLS: Mapping[str, tuple[str, ...]] = {
+    "kinguin": ("token", "reserve", "give", "delivered", "lookup", "*"),
+    "resend": ("send",),
+}
+_KINDS = ("error", "error_after", "timeout_before", "timeout_after", "slow", "malformed", "drop_webhook")
+
+
+def _weather(dice: random.Random, seconds: float) -> Iterator[Action]:
+    for at in _times(dice, seconds, (8.0, 20.0)):
+        yield Weather(at, tuple(_rule(dice) for _ in range(dice.randint(1, 4))), _dials(dice))
+
+
+def _rule(dice: random.Random) -> Mapping[str, Json]:
+    """Return a fault that happens a bounded number of times."""
+    kind = dice.choice(_KINDS)
+    provider = "kinguin" if kind == "drop_webhook" else dice.choice(("kinguin", "kinguin", "resend"))
+    rule: dict[str, Json] = {
+        "provider": provider,
+        "call": dice.choice(("reserve", "give", "delivered") if kind == "drop_webhook" else _CALLS[provider]),
+        "kind": kind,
+        "count": dice.randint(*_COUNT),
+        "probability": dice.choice((0.3, 0.6, 1.0)),
+        "seed": dice.randrange(1 << 30),
+    }
+    if kind in {"error", "error_after"}:
+        # After the effect only a server's own failure is believable.
+        statuses = [s for s in _STATUSES[provider] if kind == "error" or s >= 500]
+        rule["status"] = dice.choice(statuses)
+        if rule["status"] in {429, 503} and dice.random() < 0.5:
+            rule["retryAfter"] = dice.randint(1, 4)
+    if kind == "slow":
+        rule["delay"] = round(dice.uniform(1.0, 12.0), 2)
+    if kind.startswith("timeout"):
+        rule["delay"] = round(dice.uniform(1.0, 30.0), 2)
+    return rule
+
+
+def _dials(dice: random.Random) -> Mapping[str, Json]:
+    return {
+        "webhookDuplicates": dice.choice((0, 1, 1, 2)),
+        "webhookShuffle": dice.choice((0.0, 0.5, 2.0)),
+        "webhookDrop": dice.choice((0.0, 0.0, 0.2)),
+        "keyDelay": dice.choice((0.0, 0.2, 3.0)),
+        "latency": dice.choice((0.0, 0.05, 0.5)),
+        "codesInWebhook": dice.random() < 0.3,
+        "orderIdInWebhook": dice.random() < 0.6,
+        "tokenLifetime": dice.choice((5, 3600)),
+        "resendEvents": dice.choice(([], ["email.sent", "email.delivered"])),
+        "seed": dice.randrange(1 << 30),
+    }
