@@ -40,7 +40,7 @@ from bitloot.faust_app.app import (
     create_app,
 )
 from bitloot.faust_app.guard import Fenced
-from bitloot.faust_app.running import EXIT_CRASHED, Background, register, run, stop_on_signals
+from bitloot.faust_app.running import EXIT_CRASHED, Background, register, run
 
 __all__ = [
     "EXIT_CRASHED",
@@ -54,5 +54,4 @@ __all__ = [
     "create_app",
     "register",
     "run",
-    "stop_on_signals",
 ]

@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from bitloot import log, metrics
@@ -128,17 +126,3 @@ def register(app: App, health: Health) -> None:
 
     health.register("tables", check_ready)
     health.register("faust", check_alive, vital=True)
-
-
-@asynccontextmanager
-async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
-    """Give an event that is set by SIGTERM or SIGINT."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    for number in signals:
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield stop
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)

@@ -174,6 +174,17 @@ async def test_whatever_fails_ends_the_process_before_the_commit(tallied: Tally)
     assert await tallied.forwarded() == tallied.all_sent()
 
 
+async def test_events_survive_that_faust_clears_its_queues(tallied: Tally):
+    worker = tallied.worker()
+    await until(worker.ready, worker.process)
+    (worker.directory / "shake").touch()
+    await tallied.send(*range(600))
+    (worker.directory / "shake").unlink()
+    await until(lambda: worker.rows() == tallied.sent, worker.process)
+    await tallied.until_committed()
+    assert await tallied.forwarded() == tallied.all_sent()
+
+
 async def test_stopping_waits_for_the_event_at_hand(tallied: Tally):
     worker = tallied.worker()
     worker.tell("slow", 0)
