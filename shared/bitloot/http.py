@@ -9,9 +9,7 @@ request, safe headers, and an end that lets requests at hand finish.
 """
 
 import asyncio
-import contextlib
 import re
-import signal
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -149,26 +147,3 @@ async def serve_until(
         if HEALTH in app:
             app[HEALTH].begin_shutdown()
         await runner.cleanup()
-
-
-def run(app: web.Application, host: str, port: int, *, reuse_port: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT, on uvloop where it is installed. Call once, from `__main__`."""
-
-    async def serve() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for each in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(each, stop.set)
-        await serve_until(stop, app, host, port, reuse_port=reuse_port)
-
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(serve())
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's, or None for the standard one."""
-    with contextlib.suppress(ImportError):
-        import uvloop  # noqa: PLC0415 - optional: not built for every platform
-
-        return uvloop.new_event_loop
-    return None

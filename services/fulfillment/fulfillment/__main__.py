@@ -1,7 +1,8 @@
 """`python -m fulfillment`: the orders agent and the reservation router."""
 
-from fulfillment.app import main
+from bitloot import process
+from fulfillment.app import APP_ID, serve
 from fulfillment.settings import Settings
 
 if __name__ == "__main__":
-    main(Settings.load())
+    process.run(APP_ID, Settings, serve)

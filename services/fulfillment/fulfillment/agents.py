@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -57,6 +57,18 @@ class Stream(Protocol):
         """Iterate over events; going on to the next one acknowledges the last."""
 
 
+async def _each(
+    stream: Stream, handle: Callable[[bytes | None, bytes | None], None], dead_letters: DeadLetters
+) -> None:
+    """Handle every event, whatever is in it: Faust acknowledges the event of an agent that raised."""
+    async for event in stream.events():
+        try:
+            with trace.use(trace.from_headers(event.message.headers or {})):
+                handle(event.message.key, event.message.value)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is put aside and seen
+            await dead_letters.send(event.message, error)
+
+
 class OrdersAgent:
     """Hands each event to its order, stores the order and sends what follows from it."""
 
@@ -67,13 +79,8 @@ class OrdersAgent:
         self._due = due
 
     async def run(self, stream: Stream) -> None:
-        """Handle every event, whatever is in it: an exception that left here would lose its event."""
-        async for event in stream.events():
-            try:
-                with trace.use(trace.from_headers(event.message.headers or {})):
-                    self._handle(event.message.key, event.message.value)
-            except Exception as error:  # noqa: BLE001
-                await self._dead_letters.send(event.message, error)
+        """Handle every event."""
+        await _each(stream, self._handle, self._dead_letters)
 
     def _handle(self, key: bytes | None, value: bytes | None) -> None:
         started = time.perf_counter()
@@ -118,13 +125,8 @@ class ReservationRouter:
         self._dead_letters = dead_letters
 
     async def run(self, stream: Stream) -> None:
-        """Handle every record; see `OrdersAgent`."""
-        async for event in stream.events():
-            try:
-                with trace.use(trace.from_headers(event.message.headers or {})):
-                    self._handle(event.message.key, event.message.value)
-            except Exception as error:  # noqa: BLE001
-                await self._dead_letters.send(event.message, error)
+        """Handle every record."""
+        await _each(stream, self._handle, self._dead_letters)
 
     def _handle(self, key: bytes | None, value: bytes | None) -> None:
         record: NoticeRecord = decode(KINGUIN_NOTICES, value)

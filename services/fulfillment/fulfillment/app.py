@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from bitloot import faust_app, health, http, log, metrics
+from bitloot import faust_app, health
 from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS
 from bitloot.errors import Cause, Transient
 from bitloot.kafka import Producer
@@ -55,13 +55,10 @@ def build(settings: Settings, ports: Ports) -> tuple[faust_app.App, Timers]:
     return app, Timers(app, orders, ports.outputs, due)
 
 
-async def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT; end the process when anything in it has failed for good."""
-    log.configure(APP_ID, settings.service_instance, settings.log_level)
-    metrics.announce(APP_ID)
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Run until `stop` is set; end the process when anything in it has failed for good."""
     checks = health.Health()
     async with (
-        faust_app.stop_on_signals() as stop,
         health.serve(checks, settings.http_host, settings.http_port),
         open_ports(settings) as ports,
     ):
@@ -84,9 +81,3 @@ async def _partitions(settings: Settings) -> int:
     if len(described) != 2 or len(counts) != 1:
         raise Transient(Cause.BROKER_UNAVAILABLE, "the topics are missing or differ: run `python -m bitloot.topics`")
     return counts.pop()
-
-
-def main(settings: Settings) -> None:
-    """Run the process."""
-    with asyncio.Runner(loop_factory=http.loop_factory()) as runner:
-        runner.run(serve(settings))

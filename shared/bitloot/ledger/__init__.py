@@ -8,7 +8,7 @@
 published as an event of the order, again and again if need be, always the same one.
 """
 
-from bitloot.ledger.pool import open_pool, translated
+from bitloot.ledger.pool import answers, open_pool, translated
 from bitloot.ledger.run import Act, perform, perform_read
 from bitloot.ledger.store import Claimed, EffectLedger, Expired, Finished, Running
 
@@ -19,6 +19,7 @@ __all__ = [
     "Expired",
     "Finished",
     "Running",
+    "answers",
     "open_pool",
     "perform",
     "perform_read",

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -89,6 +90,13 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
 
 
+def ready(url: str) -> bool:
+    try:
+        return httpx.get(url).is_success
+    except httpx.TransportError:
+        return False
+
+
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory):
     """A stack that the tests below share: they may hurt its processes, it heals."""
@@ -115,7 +123,8 @@ def test_up_tells_the_way_and_writes_the_facts(standing):
     for step in ("Kafka", "topics", "PostgreSQL", "migrations", "S3", "bucket", "ingress-1"):
         assert step in standing.said
     for name in ("ingress_url", "admin_url", "delivery_url", "sandbox_url"):
-        assert httpx.get(f"{standing.facts[name]}/readyz").is_success
+        url = f"{standing.facts[name]}/readyz"
+        eventually(partial(ready, url), seconds=60)  # a test before this one may have killed it
 
 
 def test_up_again_changes_nothing_and_says_so(standing):

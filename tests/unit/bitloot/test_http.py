@@ -1,8 +1,4 @@
 import asyncio
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -163,30 +159,3 @@ async def test_stopping_lets_the_request_at_hand_finish():
         release.set()
         assert await (await request).text() == "done"
     await server
-
-
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_run_ends_cleanly_on_a_signal(stop: signal.Signals):
-    program = (
-        "from bitloot import http, log\n"
-        "from bitloot.health import Health\n"
-        "log.configure('t', 't-1')\n"
-        "http.run(http.create_app(Health()), '127.0.0.1', 0)\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert "http.listening" in process.stdout.readline()
-        os.kill(process.pid, stop)
-        rest = process.stdout.read()
-        assert process.wait(20) == 0
-    assert "http.stopping" in rest
-
-
-def test_uvloop_is_used_where_it_is_installed():
-    factory = http.loop_factory()
-    assert factory is not None
-    loop = factory()
-    try:
-        assert type(loop).__module__.startswith("uvloop")
-    finally:
-        loop.close()

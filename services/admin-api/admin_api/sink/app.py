@@ -1,7 +1,6 @@
 """Puts the sink together."""
 
 import asyncio
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 
 from admin_api.settings import SinkSettings
@@ -9,12 +8,17 @@ from admin_api.sink.loop import GROUP, Sink
 from admin_api.sink.source import Topics
 from admin_api.sink.store import Store
 from admin_api.sink.writer import Writer
-from bitloot import health
+from bitloot import health, process
 from bitloot.health import Health
 from bitloot.kafka import Producer
 from bitloot.ledger import open_pool
 
 _CONNECTIONS = 2  # it writes one batch after the other
+
+
+async def serve(settings: SinkSettings, stop: asyncio.Event) -> None:
+    """Be the process."""
+    await run(settings, stop, Health())
 
 
 async def run(
@@ -30,17 +34,4 @@ async def run(
         producer.register(checks)
         sink = Sink(settings, Writer(Store(pool), topics, producer), checks, topics=topics, group=group)
         await stack.enter_async_context(health.serve(checks, settings.http_host, settings.http_port))
-        await _first_to_end(stop.wait(), sink.run(), producer.watch())
-
-
-async def _first_to_end(*works: Coroutine[object, object, object]) -> None:
-    """Run all until one ends, cancel the others; raises what that one raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await process.until(stop, sink.run(), producer.watch())

@@ -8,7 +8,7 @@ from functools import partial
 
 from aiohttp import web
 
-from bitloot import links, metrics
+from bitloot import links
 from bitloot.health import Health
 from bitloot.http import create_app, serve_until
 from bitloot.ids import OrderId
@@ -76,7 +76,6 @@ def build(settings: OrderPageSettings, ports: PagePorts, health: Health) -> web.
 
 async def serve(settings: OrderPageSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; raises when the producer has failed for good, to be started again."""
-    metrics.announce(SERVICE)
     async with open_ports(settings) as opened, asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(opened.producer.watch())
         app = build(settings, opened.ports, opened.health)

@@ -1,0 +1,54 @@
+"""The life of a process: read settings, log, run until a signal or until something failed for good."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Coroutine
+from typing import TypeVar
+
+from bitloot import log, metrics
+from bitloot.settings import Settings
+
+S = TypeVar("S", bound=Settings)
+
+
+def run(service: str, settings: type[S], serve: Callable[[S, asyncio.Event], Coroutine[None, None, None]]) -> None:
+    """Be the process `service`; call once, from `__main__`.
+
+    `serve` gets the settings and an event that SIGTERM and SIGINT set. What it raises ends the process with a
+    traceback in the log and a status that makes an orchestrator start it again.
+    """
+    loaded = settings.load()
+    log.configure(service, loaded.service_instance, loaded.log_level)
+    metrics.announce(service)
+
+    async def until_signal() -> None:
+        stop = asyncio.Event()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(each, stop.set)
+        await serve(loaded, stop)
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(until_signal())
+
+
+async def until(stop: asyncio.Event, *work: Coroutine[None, None, None]) -> None:
+    """Do all of `work` until `stop` is set, or until one of it ends; raises what that one raised."""
+    tasks: list[asyncio.Task[object]] = [asyncio.create_task(each) for each in (stop.wait(), *work)]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in done:
+        task.result()
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's, or None for the standard one."""
+    with contextlib.suppress(ImportError):
+        import uvloop  # noqa: PLC0415 - optional: not built for every platform
+
+        return uvloop.new_event_loop
+    return None
