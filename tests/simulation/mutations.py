@@ -1,0 +1,44 @@
+"""Bugs that can be planted, to see that the simulation finds them."""
+
+from dataclasses import replace
+from enum import StrEnum
+
+from bitloot.contracts.state import OrderStatus
+from fulfillment.order import Order
+
+
+class Bug(StrEnum):
+    """What is done wrong."""
+
+    AGENT_ACKS_EARLY = "an agent acknowledges before it has handled"
+    WORKER_ACKS_EARLY = "a worker acknowledges before it has handled"
+    HIGHEST_OFFSET = "a worker commits the highest offset that is done, not the head"
+    CLAIM_SKIPPED = "an effect is not claimed"
+    EXPIRED_CLAIM_TAKEN = "a claim whose deadline is past is taken over, and the effect done again"
+    RETRY_WITHOUT_ASKING = "an unknown outcome counts as nothing happened"
+    LOOK_UP_IGNORED = "what a look-up finds is ignored"
+    OUTBOX_CLEARED_EARLY = "an effect leaves the outbox when it is sent"
+    PAYMENT_FORGOTTEN = "a repeated notification pays again"
+    MAIL_WITHOUT_KEY = "each try of a mail has an Idempotency-Key of its own"
+    MAIL_STATE_FORGOTTEN = "a mail is rendered anew for each try"
+    COMMIT_BEFORE_OUTPUTS = "offsets are committed before outputs are acknowledged"
+    TIMERS_FORGOTTEN = "timers are not set again after a restart"
+    ZOMBIE_WRITES = "an agent that lost its partition goes on writing"
+    LAST_OUTCOME_STANDS = "a later outcome replaces the recorded one"
+    CLOSED_REOPENS = "a closed order is opened by a late event"
+
+
+def as_written(order: Order, bugs: frozenset[Bug]) -> Order:
+    """Return an order as an agent with these bugs stores it."""
+    if Bug.OUTBOX_CLEARED_EARLY in bugs:
+        order = replace(order, outbox=tuple(owed for owed in order.outbox if not owed.emissions))
+    return order
+
+
+def as_read(order: Order, bugs: frozenset[Bug]) -> Order:
+    """Return an order as an agent with these bugs reads it."""
+    if Bug.PAYMENT_FORGOTTEN in bugs:
+        order = replace(order, payments=(), paid_at=None)
+    if Bug.CLOSED_REOPENS in bugs and order.closed:
+        order = replace(order, status=OrderStatus.PURCHASING)
+    return order

@@ -1,0 +1,363 @@
+"""What stands outside: Kinguin with its own books, the mail provider, object storage, and Postgres with the ledger.
+
+What they hold is shared; each process reaches it through ports of its own, which fail as the schedule says.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from bitloot.contracts.effects import EffectRecord, LookUpPurchase
+from bitloot.contracts.events import EffectFailed, Failure, FoundReservation, Outcome
+from bitloot.contracts.sealed import SealedCode
+from bitloot.errors import BitLootError, Cause, Refused, Transient, Unknown
+from bitloot.ids import EffectId, MessageId, OrderId
+from bitloot.ledger.store import MARGIN, Claimed, Expired, Finished, Running
+from delivery.mail import Message, SignedLink
+from delivery.sending import Email, MailStatus
+from fulfillment.kinguin.gateway import lost
+from fulfillment.kinguin.reservations import Reservations
+from fulfillment.kinguin.wire import Answer
+from tests.simulation.mutations import Bug
+
+if TYPE_CHECKING:
+    from tests.simulation.processes import Process
+    from tests.simulation.world import World
+
+CALL_SECONDS = 10.0
+
+
+# --- Kinguin --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Purchase:
+    """A reservation in Kinguin's books."""
+
+    id: str
+    external_id: str
+    quantity: int
+    given_at: float | None = None
+    told: bool = False
+    """Whether any notification about it was handed in."""
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        return tuple(f"CODE-{self.id}-{n}" for n in range(self.quantity))
+
+
+@dataclass
+class Kinguin:
+    """The market's books. An effect happens when a request arrives, whatever has become of its sender."""
+
+    world: "World"
+    purchases: dict[str, Purchase] = field(default_factory=dict)
+
+    def answer(self, method: str, path: str, params: Mapping[str, str] | None, body: Mapping[str, Any] | None) -> Answer:
+        status, document = self._answer(method, path.split("/")[2:], params or {}, body or {})
+        return Answer(method, path, status, document)
+
+    def _answer(self, method: str, path: list[str], params: Mapping[str, str], body: Mapping[str, Any]) -> tuple[int, Any]:
+        if not path:
+            if method == "POST":
+                return 201, self._reserve(body)
+            found = [p for p in self.purchases.values() if p.external_id == params["orderId"]]
+            return 200, {"items": [self._shown(p) for p in found]}
+        purchase = self.purchases.get(path[0])
+        if purchase is None:
+            return 404, {"kind": "ReservationNotFound"}
+        if path[1] == "give":
+            self._give(purchase)
+            return 200, self._shown(purchase)
+        ready = self._status(purchase) == "delivered"
+        return 200, self._shown(purchase) | {"codes": list(purchase.codes) if ready else []}
+
+    def _reserve(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        purchase = Purchase(f"r{len(self.purchases) + 1}", body["orderId"], body["quantity"])
+        self.purchases[purchase.id] = purchase
+        self.world.notify(purchase, "reserve")
+        return self._shown(purchase)
+
+    def _give(self, purchase: Purchase) -> None:
+        if purchase.given_at is not None:
+            return
+        purchase.given_at = self.world.loop.time()
+        self.world.notify(purchase, "give")
+        self.world.later(self._delay(purchase), self.world.notify, purchase, "delivered")
+
+    def _delay(self, purchase: Purchase) -> float:
+        return self.world.plan_of(purchase.external_id).codes_after
+
+    def _status(self, purchase: Purchase) -> str:
+        if purchase.given_at is None:
+            return "reserved"
+        return "delivered" if self.world.loop.time() >= purchase.given_at + self._delay(purchase) else "given"
+
+    def _shown(self, purchase: Purchase) -> dict[str, Any]:
+        return {"reservationId": purchase.id, "orderId": purchase.external_id, "status": self._status(purchase)}
+
+
+class KinguinGateway:
+    """The way from one worker to Kinguin: `Gateway.call`."""
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Answer:
+        process, world = self._process, self._process.world
+        await process.passes("calling")
+        last = path.rsplit("/", 1)[-1]
+        site = "kinguin." + (("reserve" if method == "POST" else "lookup") if last == "reservations" else last)
+        fault = world.fault(site)
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                await asyncio.sleep(world.latency())
+                process.live()
+                if fault is None or fault.how == "lost_after":
+                    answer = world.kinguin.answer(method, path, params, body)
+                elif fault.how == "late":
+                    world.later(fault.seconds, world.kinguin.answer, method, path, params, body)
+                elif fault.how == "not_now":
+                    raise Transient(Cause.PROVIDER_UNAVAILABLE, "503")
+                if fault is not None:
+                    await asyncio.sleep(2 * CALL_SECONDS)
+                await asyncio.sleep(world.latency())
+        except TimeoutError:
+            raise lost(method, Cause.TIMEOUT, "no answer") from None
+        await process.passes("called")
+        return answer
+
+
+class Market(Reservations):
+    """The real dialect, or one with a planted bug."""
+
+    def __init__(self, process: "Process") -> None:
+        super().__init__(KinguinGateway(process), OpenSealer())  # type: ignore[arg-type]
+        self._world = process.world
+
+    async def look_up(self, call: LookUpPurchase) -> tuple[FoundReservation, ...]:
+        found = await super().look_up(call)
+        return () if self._world.has(Bug.LOOK_UP_IGNORED) else found
+
+
+class OpenSealer:
+    """Seals and opens without any cryptography, which would be most of the time of a simulation."""
+
+    def seal(self, plain: bytes, media_type: str) -> SealedCode:
+        return SealedCode(key_id="open", box=plain.decode(), media_type=media_type)
+
+    def open(self, sealed: SealedCode) -> bytes:
+        return sealed.box.encode()
+
+
+# --- Mail and storage -----------------------------------------------------------------------------
+
+
+@dataclass
+class Mailbox:
+    """The mail provider: one mail for each Idempotency-Key, for a day."""
+
+    received: list[Message] = field(default_factory=list)
+    memory: dict[str, tuple[float, Message]] = field(default_factory=dict)
+
+    def accept(self, message: Message, key: str, now: float) -> None:
+        known = self.memory.get(key)
+        if known is None or now - known[0] > 86_400:
+            self.memory[key] = (now, message)
+            self.received.append(message)
+        elif known[1] != message:
+            raise Refused(Cause.CONFLICT, "invalid_idempotent_request")
+
+
+class MailerPort:
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+
+    async def send(self, message: Message) -> str:
+        process, world = self._process, self._process.world
+        await process.passes("calling")
+        fault = world.fault("mail.send")
+        key = f"{message.id}/{world.number()}" if world.has(Bug.MAIL_WITHOUT_KEY) else message.id
+        await asyncio.sleep(world.latency())
+        process.live()
+        if fault is None or fault.how == "lost_after":
+            world.mailbox.accept(message, key, world.loop.time())
+        elif fault.how == "late":
+            world.later(fault.seconds, world.mailbox.accept, message, key, world.loop.time())
+        elif fault.how == "not_now":
+            raise Transient(Cause.RATE_LIMITED, "429", retry_after=2.0)
+        await asyncio.sleep(world.latency() if fault is None else CALL_SECONDS)
+        if fault is not None:
+            raise Unknown(Cause.TIMEOUT, "no answer")
+        await process.passes("called")
+        return f"accepted-{message.id}"
+
+
+class StorePort:
+    """Write-once objects, and links to them."""
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+
+    async def put_new(self, object_key: str, body: bytes) -> bool:
+        objects = self._process.world.objects
+        await self._process.passes("calling")
+        fault = self._process.world.fault("store.put")
+        await asyncio.sleep(self._process.world.latency())
+        self._process.live()
+        written = False
+        if fault is None or fault.how in {"lost_after", "late"}:
+            written = objects.setdefault(object_key, body) is body
+        if fault is not None:
+            raise Transient(Cause.STORAGE_UNAVAILABLE, "no answer")
+        await self._process.passes("called")
+        return written
+
+    async def get(self, object_key: str) -> bytes:
+        await self._process.gate()
+        if self._process.world.fault("store.get") is not None:
+            raise Transient(Cause.STORAGE_UNAVAILABLE, "no answer")
+        return self._process.world.objects[object_key]
+
+    async def sign(self, object_key: str) -> SignedLink:
+        await self._process.gate()
+        now = self._process.world.clock()
+        return SignedLink(f"https://storage.test/{object_key}?at={now.isoformat()}", now + timedelta(minutes=15))
+
+
+# --- Postgres -------------------------------------------------------------------------------------
+
+
+async def query(process: "Process", site: str) -> bool:
+    """Make the way to Postgres; tells whether the answer will be lost. Raises `Transient` where it is away."""
+    await process.gate()
+    fault = process.world.fault(site)
+    await asyncio.sleep(process.world.latency())
+    process.live()
+    if fault is not None and fault.how not in {"lost_after", "late"}:
+        raise Transient(Cause.DATABASE_UNAVAILABLE, "no answer")
+    return fault is not None
+
+
+@dataclass
+class Row:
+    """A row of the effect ledger; times are the database's."""
+
+    claimed_by: str
+    deadline: datetime
+    outcome: Outcome | None = None
+
+
+class LedgerPort:
+    """The contract of `EffectLedger`, for one start of a process, on rows in memory."""
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+        self._world = process.world
+        self._rows = process.world.ledger
+        self._begun: set[EffectId] = set()
+
+    async def claim(self, effect: EffectRecord, kind: str, within: timedelta) -> Claimed | Finished | Running | Expired:  # noqa: ARG002
+        await self._process.passes("claiming")
+        claim, is_lost = await self._claim(effect.effect_id, within + MARGIN)
+        if is_lost:
+            raise Transient(Cause.DATABASE_UNAVAILABLE, "no answer")
+        if isinstance(claim, Claimed):
+            self._begun.add(effect.effect_id)
+        await self._process.passes("claimed")
+        return claim
+
+    async def _claim(self, effect: EffectId, allowed: timedelta) -> tuple[Claimed | Finished | Running | Expired, bool]:
+        is_lost = await query(self._process, "ledger.claim")
+        row, now = self._rows.get(effect), self._world.clock()
+        if row is None or self._world.has(Bug.CLAIM_SKIPPED):
+            self._rows[effect] = Row(self._process.incarnation, now + allowed)
+            return Claimed(), is_lost
+        ours = row.claimed_by == self._process.incarnation and row.outcome is None and effect not in self._begun
+        taken_over = self._world.has(Bug.EXPIRED_CLAIM_TAKEN) and row.outcome is None and row.deadline <= now
+        if (ours and row.deadline > now) or taken_over:
+            row.deadline = now + allowed
+            return Claimed(), is_lost
+        return self._progress(row), is_lost
+
+    async def look(self, effect_id: EffectId) -> Finished | Running | Expired:
+        if await query(self._process, "ledger.look"):
+            raise Transient(Cause.DATABASE_UNAVAILABLE, "no answer")
+        progress = self._progress(self._rows[effect_id])
+        if isinstance(progress, Expired) and self._world.has(Bug.EXPIRED_CLAIM_TAKEN):
+            raise Transient(Cause.DATABASE_UNAVAILABLE, "try again: the claim is there to be taken")
+        return progress
+
+    async def finish(self, effect_id: EffectId, outcome: Outcome) -> Outcome:
+        await self._process.passes("recording")
+        outcome = self._world.in_virtual_time(outcome)
+        if self._world.has(Bug.RETRY_WITHOUT_ASKING) and isinstance(outcome, EffectFailed):
+            outcome = outcome.model_copy(update={"failure": Failure.TRANSIENT})
+        is_lost = await query(self._process, "ledger.finish")
+        row = self._rows[effect_id]
+        if row.outcome is None or self._world.has(Bug.LAST_OUTCOME_STANDS):
+            row.outcome = outcome
+        if is_lost:
+            raise Transient(Cause.DATABASE_UNAVAILABLE, "no answer")
+        self._begun.discard(effect_id)
+        await self._process.passes("recorded")
+        return row.outcome
+
+    def _progress(self, row: Row) -> Finished | Running | Expired:
+        if row.outcome is not None:
+            return Finished(row.outcome)
+        return Expired() if row.deadline <= self._world.clock() else Running(row.deadline)
+
+
+class EmailsPort:
+    """The contract of `PostgresEmails`, on messages in memory."""
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+        self._kept = process.world.emails
+
+    async def newest(self, order: OrderId, base: MessageId) -> Email | None:  # noqa: ARG002
+        await self._query()
+        if self._process.world.has(Bug.MAIL_STATE_FORGOTTEN):
+            return None
+        found = [email for key, email in self._kept.items() if key == base or key.startswith(f"{base}.")]
+        return found[-1] if found else None
+
+    async def add(self, message: Message) -> Email:
+        await self._query()
+        if self._process.world.has(Bug.MAIL_STATE_FORGOTTEN):
+            message = replace(message, id=MessageId(f"{message.id}.{self._process.world.number()}"))
+        return self._kept.setdefault(message.id, Email(message))
+
+    async def begin(self, message: MessageId) -> Email:
+        await self._query()
+        after = {MailStatus.RENDERED: MailStatus.SENDING, MailStatus.SENDING: MailStatus.UNKNOWN}
+        return self._set(message, after.get(self._kept[message].status, self._kept[message].status))
+
+    async def accepted(self, message: MessageId, provider_id: str) -> None:
+        await self._query()
+        if self._kept[message].status is not MailStatus.ACCEPTED:
+            self._kept[message] = replace(self._set(message, MailStatus.ACCEPTED), provider_id=provider_id)
+
+    async def failed(self, message: MessageId, status: MailStatus, error: str) -> None:  # noqa: ARG002
+        await self._query()
+        if self._kept[message].status is MailStatus.SENDING:
+            self._set(message, status)
+
+    def _set(self, message: MessageId, status: MailStatus) -> Email:
+        self._kept[message] = replace(self._kept[message], status=status)
+        return self._kept[message]
+
+    async def _query(self) -> None:
+        if await query(self._process, "emails"):
+            raise Transient(Cause.DATABASE_UNAVAILABLE, "no answer")
+
