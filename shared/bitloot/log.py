@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, TextIO, cast
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
@@ -117,8 +118,20 @@ def _route_standard_logging(shared: list[Processor], final: list[Processor], thr
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(threshold)
     logging.captureWarnings(capture=True)
+    server = logging.getLogger("aiohttp.server")
+    server.filters[:] = [_without_bytes]
     for name, floor in _FLOORS.items():
         logging.getLogger(name).setLevel(max(floor, threshold))
+
+
+def _without_bytes(record: logging.LogRecord) -> bool:
+    """Keep of a request that is no HTTP only that it came: aiohttp's error quotes what the sender sent."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg = f"{record.getMessage()}: {type(error).__name__}"
+        record.args, record.exc_info, record.exc_text = None, None, None
+    return True
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

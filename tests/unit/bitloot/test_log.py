@@ -1,3 +1,4 @@
+import asyncio
 import io
 import json
 import logging
@@ -12,10 +13,12 @@ from typing import Any
 
 import pytest
 import structlog
+from aiohttp import web
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from bitloot import log, trace
+from bitloot import http, log, trace
 from bitloot.errors import Cause, Transient
+from bitloot.health import Health
 
 CODE = "AAAA-BBBB-CCCC-DDDD"
 
@@ -224,3 +227,30 @@ def test_no_secret_reaches_a_line(lines: Lines):
 
     assert CODE not in lines.text
     assert len(lines.all()) == 10
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nZZZ SECRET-CODE\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -SECRET-CODE\r\n\r\n",
+        b"\x00\x01SECRET-CODE\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_is_refused_without_a_traceback_or_its_bytes_in_the_log(lines: Lines, raw: bytes):
+    async def read(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
+    app = http.create_app(Health())
+    app.router.add_post("/", read)
+    server = asyncio.create_task(http.serve_until(stop, app, "127.0.0.1", 0, on_listening=port.set_result))
+    reader, writer = await asyncio.open_connection("127.0.0.1", await port)
+    writer.write(raw)
+    assert (await reader.readline()).split()[1] == b"400"
+    writer.close()
+    await writer.wait_closed()
+    stop.set()
+    await server
+    assert "SECRET-CODE" not in lines.stream.getvalue()
+    assert "Traceback" not in lines.stream.getvalue()
