@@ -662,6 +662,9 @@ def _effect_failed(state: Order, event: EffectFailed) -> Order:
         return state
     now, why = event.occurred_at, (event.cause, event.detail)
     item = _item(order, owed.item_id) if owed.item_id else None
+    if item is not None and owed.kind is Kind.BUY and item.status is ItemStatus.RESERVED:
+        # A notification was faster than the failure, but only by half: whether it is bought Kinguin must tell.
+        return _owe(order, Kind.LOOK_UP, now, item.item_id, wait=FIRST_LOOK_UP)
     if item is not None and not _still_wanted(owed.kind, item):
         return order  # a notification was faster
     match event.failure:

@@ -155,7 +155,7 @@ class World:
         """Return what the worker reports for an effect: the first outcome is recorded and stands.
 
         `how`: `ok`, `transient` (no effect), `refused` (no effect), `lost` (effect, answer lost),
-        `unknown` (no effect, answer lost).
+        `unknown` (no effect, answer lost), `half` (of a purchase only the reservation, answer lost).
         """
         self.now += timedelta(milliseconds=50)
         repeatable = isinstance(effect, LookUpPurchase | FetchCodes | StoreKeys)
@@ -168,7 +168,9 @@ class World:
         if how in failures:
             return failed(effect, failures[how], at=self.now)
         happened = self._effect(effect)
-        return failed(effect, Failure.UNKNOWN, at=self.now) if how == "lost" else happened
+        if how == "half" and isinstance(effect, BuyKey):
+            self.reservations[-1].given = False
+        return failed(effect, Failure.UNKNOWN, at=self.now) if how in {"lost", "half"} else happened
 
     def _effect(self, effect: Effect) -> OrderEvent:  # noqa: PLR0911 - one return per kind
         about = {

@@ -242,6 +242,21 @@ def test_an_unknown_outcome_that_did_happen_is_adopted():
     assert len(world.reservations) == 1
 
 
+@pytest.mark.parametrize("failure", list(Failure))
+def test_a_reservation_that_is_told_before_its_purchase_fails_is_looked_up_and_bought(failure):
+    world, (buy,) = paid_world()
+    world.outcome(buy, "half")
+    world.tell(world.notice(world.reservations[0], Notice.RESERVE))
+    world.tell(failed(buy, failure, at=world.now))
+    (look_up,) = world.fire_timer()
+    assert isinstance(look_up, LookUpPurchase)
+    (give,) = world.tell(world.outcome(look_up))
+    assert isinstance(give, GiveReservation)
+    world.tell(world.outcome(give))
+    assert world.order.items[0].status is ItemStatus.BOUGHT
+    assert len(world.reservations) == 1
+
+
 def test_a_provider_that_cannot_be_asked_leaves_the_order_to_a_human():
     world, (buy,) = paid_world()
     world.tell(world.outcome(buy, "lost"))

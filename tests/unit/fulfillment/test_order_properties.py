@@ -12,10 +12,11 @@ from fulfillment.codec import order_from_bytes, order_to_bytes
 from fulfillment.order import Order, decide, pending, sent_by, wake_at
 from tests.unit.fulfillment.order_world import START, Reservation, World, payment, placed, reprocess
 
-HOW = ["ok", "ok", "ok", "transient", "refused", "lost", "unknown"]
+HOW = ["ok", "ok", "ok", "transient", "refused", "lost", "unknown", "half"]
+UNDER_WAY = {ItemStatus.BUYING, ItemStatus.RESERVED, ItemStatus.BOUGHT}
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["event", "effect", "effect", "again", "timer", "ready", "notice", "reprocess"]),
+        st.sampled_from(["event", "effect", "effect", "silent", "again", "timer", "ready", "notice", "reprocess"]),
         st.integers(0, 999),
     ),
     max_size=60,
@@ -42,6 +43,10 @@ def check(before: Order, after: Order, effects: tuple, event) -> None:
     assert all(owed.get(e.effect_id) == e for e in effects), "an effect outside the outbox"
     buys = [e for e in pending(after) if isinstance(e, BuyKey)]
     assert len({b.item_id for b in buys}) == len(buys), "two purchases of one item under way"
+    if after.status in {OrderStatus.PURCHASING, OrderStatus.DELIVERING} and not after.refunded:
+        under_way = {o.item_id for o in after.outbox}
+        idle = [i.item_id for i in after.items if i.status in UNDER_WAY and i.item_id not in under_way]
+        assert not idle, "an item is under way, and nothing is owed that would move it on"
     if before.closed:
         assert after.status is before.status, "a closed order changed its status"
         assert not any(
@@ -77,6 +82,8 @@ class Run:
         elif action == "effect" and world.sent:
             effect = list(world.sent.values())[n % len(world.sent)]
             self.tell(world.outcome(effect, HOW[n % len(HOW)]))
+        elif action == "silent" and world.sent:  # it happens, and others tell of it before the worker does
+            world.outcome(list(world.sent.values())[n % len(world.sent)], HOW[n // 7 % len(HOW)])
         elif action == "timer" and wake_at(world.order) is not None:
             before = world.order
             effects = world.fire_timer()
