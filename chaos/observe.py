@@ -10,7 +10,7 @@ import asyncpg
 import httpx
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 from bitloot.contracts.topics import ORDER_STATE
 from chaos.facts import Facts, Mail, Purchase, Row, State
@@ -125,15 +125,13 @@ def _row(row: asyncpg.Record) -> Row:
 async def _states(bootstrap: str) -> Mapping[str, State]:
     """Read the newest snapshot of each order from Kafka."""
     states: dict[str, State] = {}
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    # Without a group it gets all partitions at its start.
+    consumer = AIOKafkaConsumer(
+        ORDER_STATE.name, bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
     await consumer.start()
     try:
-        topic = ORDER_STATE.name
-        await consumer.topics()  # or it does not know their partitions
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        ends = await consumer.end_offsets(partitions)
+        ends = await consumer.end_offsets(list(consumer.assignment()))
         while any([await consumer.position(partition) < end for partition, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 for record in records:
