@@ -28,7 +28,7 @@ from chaos.verdict import Difference, compare
 CHECKOUT = Path(__file__).resolve().parent.parent
 WORKERS = "fulfillment=2,kinguin=2,delivery=2"
 _EVIDENCE = 10
-"""Of so many orders at most is the evidence kept."""
+"""Of so many different orders, and of so many that wait for a human, is the evidence kept."""
 
 
 def _tell(text: str) -> None:
@@ -61,7 +61,9 @@ async def _run(arguments: argparse.Namespace, run_dir: Path, stack: Mapping[str,
         differences = compare(shop.sales, facts)
         if pids(run_dir)["sandbox"] != proof:
             differences = (Difference("no proof", "", "the sandbox was started again"), *differences)
-        for order in sorted({each.order for each in differences if each.order})[:_EVIDENCE]:
+        different = sorted({each.order for each in differences if each.order})
+        reviewed = [sale.order for sale in shop.sales if (row := facts.rows.get(sale.order)) and row.review]
+        for order in {*different[:_EVIDENCE], *reviewed[:_EVIDENCE]}:
             _keep(run_dir / "evidence", order, await observe.evidence(stack, order, client))
         return Run(
             seed=arguments.seed,

@@ -31,6 +31,8 @@ class Row:
     status: str
     version: int
     review: str | None
+    """the cause for which it waits for a human"""
+    review_detail: str | None
     incidents: tuple[str, ...]
     items: tuple[tuple[str, str, str | None], ...]
     """(item id, status, reservation id)"""

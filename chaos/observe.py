@@ -24,7 +24,7 @@ _STILL_SECONDS = 5.0
 """So long must all be final and the ledger stay as it is, before we believe that nothing moves any more."""
 
 _ROWS = """
-select o.id::text, o.status, o.version, o.review->>'cause' as review,
+select o.id::text, o.status, o.version, o.review->>'cause' as review, o.review->>'detail' as detail,
        array(select i->>'cause' from jsonb_array_elements(o.incidents) i) as incidents,
        array(select array[i.id, i.status, i.reservation_id] from order_items i
              where i.order_id = o.id order by i.position) as items,
@@ -114,6 +114,7 @@ def _row(row: asyncpg.Record) -> Row:
         status=row["status"],
         version=row["version"],
         review=row["review"],
+        review_detail=row["detail"],
         incidents=tuple(row["incidents"]),
         items=tuple((item, status, reservation) for item, status, reservation in row["items"]),
         keys=json.loads(row["keys"]),

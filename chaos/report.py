@@ -45,6 +45,10 @@ def _lines(run: Run) -> Iterator[tuple[str, str]]:
     yield "  fulfilled", str(statuses.pop(FULFILLED, 0))
     yield "  refused with a reason", f"{statuses.pop(REVIEW, 0)}{_counts(reviews, ': ')}"
     yield "  neither", f"{sum(statuses.values())}{_counts(statuses, ': ')}"
+    for cause in sorted(reviews):
+        mine = [s.order for s in run.sales if s.order in run.rows and run.rows[s.order].review == cause]
+        for order in mine[:_EXAMPLES]:
+            yield f"    {cause}", f"{order} {run.rows[order].review_detail}"
     yield "incidents", f"{sum(incidents.values())}{_counts(incidents, ': ')}"
     yield "answers to POST /orders", _counts(run.answers)
     yield "answers to notifications", _counts(run.payments)

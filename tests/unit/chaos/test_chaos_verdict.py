@@ -25,6 +25,7 @@ def row(**changes) -> Row:
         status="fulfilled",
         version=9,
         review=None,
+        review_detail=None,
         incidents=(),
         items=((ONE, "stored", "r1"), (TWO, "stored", "r2")),
         keys={ONE: 1, TWO: 2},
