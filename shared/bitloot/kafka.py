@@ -18,6 +18,7 @@ runs the process; a new process has a new producer id.
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Sequence
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -152,6 +153,7 @@ class Producer:
                 retry_backoff_ms=RETRY_BACKOFF_MS,
                 max_request_size=2**20,
             )
+            keep_batches(producer)
             try:
                 await producer.start()
             except KafkaError as error:
@@ -218,6 +220,15 @@ class Producer:
     def _raise_if_failed(self) -> None:
         if self.failed is not None:
             raise ProducerFailed(f"Kafka refused a batch for good: {self.failed!r}") from self.failed
+
+
+def keep_batches(producer: AIOKafkaProducer) -> None:
+    """Let records wait for a leader however long that takes, as they wait for a broker.
+
+    aiokafka drops a batch that has waited for one request timeout while its partition had no leader, as it has
+    none in the first seconds of a broker. The number of that batch is used up, and so the producer is lost.
+    """
+    producer._message_accumulator._batch_ttl = math.inf  # noqa: SLF001 - there is no setting
 
 
 def _checked(value: bytes) -> bytes:

@@ -14,6 +14,7 @@ from faust.types import TP
 from bitloot import log
 from bitloot.faust_app.guard import InWork
 from bitloot.faust_app.progress import Progress
+from bitloot.kafka import keep_batches
 
 DRAIN_SECONDS = 20.0
 """What an event may take while partitions are taken away; below the time that the group waits."""
@@ -27,6 +28,11 @@ class Producer(driver.Producer):  # type: ignore[misc]  # Faust has no usable ty
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        producer = super()._new_producer(transactional_id)
+        keep_batches(producer)  # how long they may wait is for the guard to say
+        return producer
 
     def send_soon(self, fut: asyncio.Future[Any]) -> None:
         """Buffer a changelog record. Tracked from here on: stock Faust cannot see it between two buffers."""

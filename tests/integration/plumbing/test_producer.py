@@ -85,3 +85,21 @@ async def test_a_refused_batch_ends_the_producer(broker: Broker):
         for attempt in (producer.send(topic, "key", revealed(3)), producer.flush(), producer.watch()):
             with pytest.raises(ProducerFailed):
                 await attempt
+
+
+async def test_a_record_waits_for_a_leader_however_long_that_takes(broker: Broker):
+    """A broker that starts knows its partitions before their leaders, and aiokafka dropped what had waited."""
+    topic = await broker.topic()
+    async with Producer(broker.settings, client_id="test") as producer:
+        await producer.send(topic, "key", revealed(1))
+        inner: AIOKafkaProducer = producer._connected.result()
+        inner._metadata.leader_for_partition, leader = lambda _partition: -1, inner._metadata.leader_for_partition
+        sending = asyncio.ensure_future(producer.post(topic, "key", revealed(2)))
+        while not (batches := list(inner._message_accumulator._batches.values())):
+            await asyncio.sleep(0)
+        batches[0][0]._ctime -= 3600
+        await inner.client.force_metadata_update()
+        await asyncio.sleep(0.3)  # the sender looks for a leader again and again
+        inner._metadata.leader_for_partition = leader
+        await sending
+    assert len(await broker.read(topic)) == 2
