@@ -239,6 +239,12 @@ async def test_a_404_of_something_in_between_says_nothing_about_the_stock(kingui
     await fails(market.buy(buy()), Transient, Cause.BAD_ANSWER)
 
 
+@pytest.mark.parametrize("status", [400, 404, 409, 410, 422])
+async def test_a_refusal_to_read_that_nobody_can_read_is_asked_again(kinguin: Kinguin, market: KeyMarket, status):
+    kinguin.script("delivered", Says(status, b'{"kind": "NotDeliv'))
+    await fails(market.fetch(fetch()), Transient, Cause.BAD_ANSWER)
+
+
 async def test_a_redirect_is_not_followed(kinguin: Kinguin, market: KeyMarket):
     kinguin.script("reserve", Says(302, b"", {"Location": kinguin.base_url + "/elsewhere"}))
     await fails(market.buy(buy()), Unknown, Cause.BAD_ANSWER)

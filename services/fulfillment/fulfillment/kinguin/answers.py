@@ -98,9 +98,10 @@ def _refusal_by_status(answer: Answer, detail: str, not_found: Cause) -> BitLoot
     if answer.status in {401, 403}:
         # Repaired in an account, not in the order: an address not on the list, a right not given.
         return Transient(Cause.AUTHORIZATION, detail)
+    if answer.document is Unreadable.BODY and (answer.is_read or answer.status == 404):
+        # Something in between that does not know the address, or an answer cut short: a "not yet" may be in it.
+        return Transient(Cause.BAD_ANSWER, f"{detail}: not the API's own answer")
     if answer.status == 404:
-        if answer.document is Unreadable.BODY:  # something in between that does not know the address
-            return Transient(Cause.BAD_ANSWER, f"{detail}: not the API's own answer")
         return Refused(not_found, detail)
     return Refused(_STATUSES.get(answer.status, Cause.REJECTED), detail)
 
