@@ -34,6 +34,7 @@ select o.id::text, o.status, o.version, o.review->>'cause' as review, o.review->
        (select count(*) from emails e where e.order_id = o.id and e.status = 'accepted') as mails
 from orders o
 """
+_ENDED = "select count(*) from orders where id = any($1::uuid[]) and status = any($2)"
 _WAITS = """
 select extract(epoch from mailed_at - paid_at)::float8 as wait from orders
 where status = 'fulfilled' and mailed_at is not null and paid_at is not null order by 1
@@ -57,15 +58,13 @@ async def until_still(stack: Mapping[str, Any], orders: Sequence[str], client: h
 async def _open_orders(dsn: str, orders: Sequence[str]) -> int:
     """Return how many orders have not ended; all of them where the database does not answer."""
     try:
-        connection = await asyncpg.connect(dsn, timeout=5)
-    except (OSError, TimeoutError, asyncpg.PostgresError):
+        connection = await asyncpg.connect(dsn, timeout=5, command_timeout=30)
+        try:
+            ended = await connection.fetchval(_ENDED, list(orders), list(FINAL))
+        finally:
+            await connection.close(timeout=5)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return len(orders)
-    try:
-        ended = await connection.fetchval(
-            "select count(*) from orders where id = any($1::uuid[]) and status = any($2)", list(orders), list(FINAL)
-        )
-    finally:
-        await connection.close()
     return len(orders) - int(ended)
 
 
