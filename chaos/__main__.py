@@ -23,6 +23,7 @@ from chaos.driver import Shop
 from chaos.faults import Saboteur, pids
 from chaos.plan import schedule
 from chaos.report import Run, table
+from chaos.takeover import read_logs, takeovers
 from chaos.verdict import Difference, compare
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -75,6 +76,7 @@ async def _run(arguments: argparse.Namespace, run_dir: Path, stack: Mapping[str,
             deeds=saboteur.done,
             hits=saboteur.hits,
             waits=await observe.waits(stack),
+            takeovers=takeovers(saboteur.struck, read_logs(Path(stack["log_dir"]))),
             settled=settled,
             still=still,
             differences=differences,

@@ -6,6 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ _CRASHES: Final = {"kafka": signal.SIGKILL, "postgres": signal.SIGQUIT, "s3": si
 
 
 class Saboteur:
-    """Does the damage and undoes it. `done` counts the deeds by kind, `told` has a line for each."""
+    """Does the damage and undoes it. `done` counts the deeds by kind, `struck` has when and what was hit."""
 
     def __init__(self, run_dir: Path, sandbox_url: str, client: httpx.AsyncClient, tell: Callable[[str], None]) -> None:
         self._run_dir = run_dir
@@ -30,6 +31,7 @@ class Saboteur:
         self._tell = tell
         self._stopped: set[psutil.Process] = set()
         self.done: Counter[str] = Counter()
+        self.struck: list[tuple[datetime, str]] = []
         self.hits: Counter[str] = Counter()
 
     async def follow(self, plan: Sequence[Action]) -> None:
@@ -74,6 +76,7 @@ class Saboteur:
             self._tell(f"{deed} {target}: not running")
             return None
         self.done[f"{deed} {target}"] += 1
+        self.struck.append((datetime.now(UTC), target))
         self._tell(f"{deed} {target} (pid {process.pid})")
         return process
 
@@ -96,8 +99,8 @@ class Saboteur:
         self._stopped.add(process)
         await asyncio.sleep(action.seconds)
         self._stopped.discard(process)
-        _send(process, signal.SIGCONT)
-        self._tell(f"woke {action.target} (pid {process.pid}) after {action.seconds:.0f} s")
+        if _send(process, signal.SIGCONT):  # else it was killed in its sleep
+            self._tell(f"woke {action.target} (pid {process.pid}) after {action.seconds:.0f} s")
 
     async def _change_weather(self, weather: Weather) -> None:
         await self._collect_hits()

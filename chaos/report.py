@@ -1,5 +1,6 @@
 """The table at the end of a run."""
 
+import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,11 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """All that one run showed. `waits` are seconds from payment to mail, `settled` those from the healing on."""
+    """All that one run showed.
+
+    `waits` are seconds from payment to mail, `takeovers` those in which partitions lay idle, `settled` those from the
+    healing on.
+    """
 
     seed: int
     seconds: float
@@ -25,6 +30,7 @@ class Run:
     deeds: Mapping[str, int]
     hits: Mapping[str, int]
     waits: Sequence[float]
+    takeovers: Mapping[str, Sequence[float]]
     settled: float
     still: bool
     differences: Sequence[Difference]
@@ -57,6 +63,9 @@ def _lines(run: Run) -> Iterator[tuple[str, str]]:
     if run.waits:
         shares = " / ".join(f"{quantile(run.waits, share):.1f}" for share in (0.5, 0.9, 0.99, 1.0))
         yield "payment to mail, p50/p90/p99/max", f"{shares} s"
+    for service, seconds in run.takeovers.items():
+        median, longest = statistics.median(seconds), max(seconds)
+        yield f"takeover of {service}", f"{len(seconds)} times, median {median:.1f} s, longest {longest:.1f} s"
     yield "settled after the healing", f"{run.settled:.1f} s" if run.still else f"not within {run.settled:.0f} s"
 
 
