@@ -39,6 +39,11 @@ test: setup ## Run all tests; ARGS goes to pytest
 	@$(PYTHON) -m embedded fetch
 	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
+.PHONY: simulate
+# JOBS processes (default: one for each core), from seed FROM on.
+simulate: setup ## Run N (100000) schedules of crashes and faults through the whole flow in virtual time
+	@$(PYTHON) -m tests.simulation $(or $(N),100000) --start $(or $(FROM),0) $(if $(JOBS),--jobs $(JOBS))
+
 .PHONY: bench
 bench: setup ## Measure the ingress beside a bare echo, and the way from payment to mail; writes docs/benchmarks.md
 	@$(PYTHON) -m bench

@@ -178,11 +178,11 @@ class Process:
 
     def on_woken(self) -> None:
         """Find out, some time after standing still, that the group went on without us."""
-        self.world.later(self.world.rng.uniform(0, 3), self.forget, self.lost())
+        self.world.later(self.world.rng.uniform(0, 3), self.forget, list(range(PARTITIONS)))
 
-    def lost(self) -> list[int]:
+    def not_ours(self, partitions: list[int]) -> list[int]:
         owners = self.world.broker.owners
-        return [p for p in range(PARTITIONS) if owners.get((self.group, p)) is not self]
+        return [p for p in partitions if owners.get((self.group, p)) is not self]
 
     # --- sending (what `Producer` offers) ---
 
@@ -246,18 +246,25 @@ class WorkerProcess(Process):
         self._committing = False
         handle: Handle = world.handler(self)
         self._attempts = Attempts(
-            handle, {self._topic.name: self._topic}, group, self, DEAD_LETTERS, Allowance(1000)  # type: ignore[arg-type]
+            handle,
+            {self._topic.name: self._topic},
+            group,
+            self,
+            DEAD_LETTERS,
+            Allowance(1000),  # type: ignore[arg-type]
         )
         self.spawn(self._pump())
 
     def assign(self, partition: int) -> None:
+        if partition in self._windows:  # lost and won again before we noticed
+            self._windows[partition]._closed.set()
         self._windows[partition] = Window()
         self._positions[partition] = self.world.broker.start(self.group, self._topic.name, partition)
         self._highest.pop(partition, None)
         self.news.set()
 
     def forget(self, partitions: list[int]) -> None:
-        for partition in partitions:
+        for partition in self.not_ours(partitions):
             window = self._windows.pop(partition, None)
             if window is not None:
                 window._closed.set()
@@ -379,7 +386,7 @@ class VirtualStream:
             if process.world.has(Bug.AGENT_ACKS_EARLY):
                 self.acked[record.partition] = record.offset + 1
                 process.handled()
-                await process.passes("taken")
+                await asyncio.sleep(process.world.latency())
             yield SimpleNamespace(message=SimpleNamespace(**{n: getattr(record, n) for n in _FIELDS}, headers={}))
             if record.partition in self.acked:
                 self.acked[record.partition] = record.offset + 1
@@ -453,7 +460,7 @@ class FulfillmentProcess(Process):
         self._set_alarm()
 
     def forget(self, partitions: list[int]) -> None:
-        for partition in partitions:
+        for partition in self.not_ours(partitions):
             for stream in self._streams.values():
                 stream.positions.pop(partition, None)
                 stream.acked.pop(partition, None)
@@ -467,7 +474,6 @@ class FulfillmentProcess(Process):
         for stream in self._streams.values():
             stream.positions.pop(partition, None)
         await self._commit_all()
-        self.forget([partition])
 
     def on_woken(self) -> None:
         """Who stood still for too long must not write any more, not even what it was about to send."""
@@ -486,7 +492,7 @@ class FulfillmentProcess(Process):
             self.spawn(self._commit())
 
     async def _commit(self) -> None:
-        if not self.world.has(Bug.COMMIT_BEFORE_OUTPUTS):
+        if not self.world.has(Bug.COMMIT_BEFORE_OUTPUTS) and not self.world.has(Bug.AGENT_ACKS_EARLY):
             await asyncio.sleep(self.world.rng.choice((0.05, 1.0, 3.0)))
         self._committing = False
         await self.passes("committing")
@@ -495,7 +501,7 @@ class FulfillmentProcess(Process):
 
     async def _commit_all(self) -> None:
         heads = {(s._topic, p): head for s in self._streams.values() for p, head in s.acked.items()}
-        if not self.world.has(Bug.COMMIT_BEFORE_OUTPUTS):
+        if not self.world.has(Bug.COMMIT_BEFORE_OUTPUTS) and not self.world.has(Bug.AGENT_ACKS_EARLY):
             await self.flushed.wait()
         await self.gate()
         for (topic, partition), head in heads.items():

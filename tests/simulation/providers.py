@@ -55,11 +55,15 @@ class Kinguin:
     world: "World"
     purchases: dict[str, Purchase] = field(default_factory=dict)
 
-    def answer(self, method: str, path: str, params: Mapping[str, str] | None, body: Mapping[str, Any] | None) -> Answer:
+    def answer(
+        self, method: str, path: str, params: Mapping[str, str] | None, body: Mapping[str, Any] | None
+    ) -> Answer:
         status, document = self._answer(method, path.split("/")[2:], params or {}, body or {})
         return Answer(method, path, status, document)
 
-    def _answer(self, method: str, path: list[str], params: Mapping[str, str], body: Mapping[str, Any]) -> tuple[int, Any]:
+    def _answer(
+        self, method: str, path: list[str], params: Mapping[str, str], body: Mapping[str, Any]
+    ) -> tuple[int, Any]:
         if not path:
             if method == "POST":
                 return 201, self._reserve(body)
@@ -360,4 +364,3 @@ class EmailsPort:
     async def _query(self) -> None:
         if await query(self._process, "emails"):
             raise Transient(Cause.DATABASE_UNAVAILABLE, "no answer")
-

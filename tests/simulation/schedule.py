@@ -8,6 +8,8 @@ from typing import Literal
 PARTITIONS = 2
 FAULTS_END = 240.0
 """Seconds after which everything is well again."""
+VERY_LATE = 120.0
+"""Seconds after which no look-up is under way any more: what Kinguin does then on an old request nobody can prevent."""
 
 Group = Literal["fulfillment", "kinguin", "delivery"]
 How = Literal["not_now", "lost_before", "lost_after", "late"]
@@ -190,7 +192,7 @@ def _fault(rng: random.Random, orders: int) -> Fault:
     kind = rng.random()
     if kind < 0.35:
         how = rng.choice(_HOWS)
-        return CallFault(rng.choice(SITES), rng.choice((1, 1, 2, 3, 5)), how, rng.choice((6.0, 12.0, 18.0)))
+        return CallFault(rng.choice(SITES), rng.choice((1, 1, 2, 3, 5)), how, rng.choice((6.0, 12.0, 18.0, VERY_LATE)))
     if kind < 0.6:
         return Crash(rng.choice(POINTS), rng.choice((1, 1, 2, 3, 5, 8)), rng.choice((0.1, 1.0, 15.0, 60.0)))
     if kind < 0.72:

@@ -18,7 +18,7 @@ from bitloot.ids import OrderId
 from delivery.storing import content, object_key
 from fulfillment.order import Order
 from tests.simulation.mutations import Bug
-from tests.simulation.schedule import PARTITIONS, Schedule, generate, shrink
+from tests.simulation.schedule import PARTITIONS, VERY_LATE, CallFault, Schedule, generate, shrink
 from tests.simulation.virtual_time import Stalled, VirtualLoop
 from tests.simulation.world import World
 
@@ -161,8 +161,17 @@ def _check_purchases(world: World, order: Order) -> int:
         if purchase.external_id.startswith(order.order_id) and purchase.given_at is not None:
             given.setdefault(purchase.external_id, []).append(purchase.id)
     double = {external: ids for external, ids in given.items() if len(ids) > 1}
-    _must(not double, f"bought twice: {double}, incidents {[i.cause for i in order.incidents]}")
+    known = any(incident.cause == "double_purchase" for incident in order.incidents)
+    for external, ids in double.items():
+        _must(_very_late(world.schedule), f"bought twice: {external}")
+        told = all(world.kinguin.purchases[each].told for each in ids) and world.plan_of(external).names_order
+        _must(known or not told, f"nobody hears of a second purchase: {external}")
     return len(double)
+
+
+def _very_late(schedule: Schedule) -> bool:
+    """Tell whether Kinguin acts on a request long after it was given up, which no caller can prevent."""
+    return any(isinstance(f, CallFault) and f.how == "late" and f.seconds >= VERY_LATE for f in schedule.faults)
 
 
 def _check_end(world: World, order: Order) -> None:

@@ -253,7 +253,9 @@ class World:
             market = Market(process)
             return KinguinWorker(market, ledger, producer, claim_time=CLAIM_TIME, clock=self.clock).handle
         store = StorePort(process)
-        mail = MailPorts(EmailsPort(process), MailerPort(process), store, lambda order: f"https://page/{order}", self.clock)
+        mail = MailPorts(
+            EmailsPort(process), MailerPort(process), store, lambda order: f"https://page/{order}", self.clock
+        )
         pace = Pace(1000.0, clock=self.loop.time)
         ports = WorkerPorts(OpenSealer(), store, mail, pace, ledger, producer, self.clock)
         return DeliveryWorker(ports).handle
@@ -261,9 +263,7 @@ class World:
     def _start(self, group: Group) -> Process:
         incarnation = f"{group}-{self.number()}"
         process = (
-            FulfillmentProcess(self, incarnation)
-            if group == "fulfillment"
-            else WorkerProcess(self, group, incarnation)
+            FulfillmentProcess(self, incarnation) if group == "fulfillment" else WorkerProcess(self, group, incarnation)
         )
         self.processes.append(process)
         for partition in range(PARTITIONS):
@@ -316,6 +316,7 @@ class World:
     def _given_up(self, old: Process, move: Move) -> None:
         if self.broker.owners.get((move.group, move.partition)) is old:
             self._move(move.group, move.partition, old)
+            old.forget([move.partition])
 
     # --- the run ---
 
@@ -345,8 +346,8 @@ class World:
             second: Process = FulfillmentProcess(self, incarnation)
         else:
             second = WorkerProcess(self, first.group, incarnation)
-        first.forget([1])
         self._hand(first.group, 1, second)
+        first.forget([1])
         return second
 
     def _arrange(self, fault: Fault) -> None:

@@ -31,10 +31,11 @@ async def perform(ledger: EffectLedger, producer: Producer, effect: Effect, act:
     `act` is stopped after `within`, and then its outcome is unknown. Raises `Transient` when the ledger or
     Kafka is away: call again with the same effect.
     """
+    begun = asyncio.get_running_loop().time()
     claim = await ledger.claim(effect, effect.type, within)
     match claim:
         case Claimed():
-            outcome = await _act_and_record(ledger, effect, act, within)
+            outcome = await _act_and_record(ledger, effect, act, within, begun)
         case Finished(outcome=outcome):
             metrics.EFFECTS.labels(effect.type, "repeated").inc()
         case Running():
@@ -55,9 +56,16 @@ async def perform_read(producer: Producer, effect: Effect, act: Act, *, within: 
     await producer.send(ORDER_EVENTS, effect.order_id, outcome)
 
 
-async def _act_and_record(ledger: EffectLedger, effect: Effect, act: Act, within: timedelta) -> Outcome:
+async def _act_and_record(ledger: EffectLedger, effect: Effect, act: Act, within: timedelta, begun: float) -> Outcome:
+    """Act within what is left of the claim; `begun` is the loop's time before it was made."""
     started = time.monotonic()
-    outcome = await _outcome_of(effect, act, within, otherwise=Failure.UNKNOWN)
+    left = within - timedelta(seconds=asyncio.get_running_loop().time() - begun)
+    if left < within / 2:
+        # We stood still with the claim in hand. An act that ended after the deadline could be a second purchase:
+        # by then others have asked the provider, found nothing and begun anew.
+        outcome: Outcome = _failed(effect, Failure.TRANSIENT, Cause.TIMEOUT, "the claim had run down before the act")
+    else:
+        outcome = await _outcome_of(effect, act, left, otherwise=Failure.UNKNOWN)
     _count(effect, outcome, started)
     # What happened exists only in this process' memory until it is recorded, so there is no giving up.
     backoff = _POLL_SECONDS
