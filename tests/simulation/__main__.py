@@ -5,39 +5,15 @@ import os
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from tests.simulation.schedule import generate
-from tests.simulation.simulate import Broken, Result, Simulator
-from tests.simulation.virtual_time import Stalled
+from tests.simulation.simulate import Simulator, Tally, run_seeds
 
 CHUNK = 250
 REPORT_SECONDS = 10.0
 EXPLAINED = 3
 """So many failures are shrunk and shown; the rest are counted."""
-
-Tally = tuple[Counter[str], list[int]]
-"""How orders ended and what else was counted; the seeds that failed."""
-
-
-def run_chunk(seeds: range) -> Tally:
-    """Run some seeds."""
-    counted: Counter[str] = Counter()
-    failed: list[int] = []
-    with Simulator() as simulator:
-        for seed in seeds:
-            try:
-                counted.update(_counted(simulator.run(generate(seed))))
-            except (Broken, Stalled):
-                failed.append(seed)
-    return counted, failed
-
-
-def _counted(result: Result) -> Counter[str]:
-    counts = Counter(result.statuses)
-    counts["virtual hours"] = round(result.virtual_seconds / 3600)
-    counts["second purchases"] = result.second_purchases
-    return counts
 
 
 def main() -> int:
@@ -52,9 +28,9 @@ def main() -> int:
     counted, failed = _run_all(chunks, options.jobs, options.count)
     for seed in failed[:EXPLAINED]:
         with Simulator() as simulator:
-            print(f"\nseed {seed}: {simulator.explain(seed)}")
+            print(f"\nseed {seed}: {simulator.explain(seed)}")  # noqa: T201
     ends = ", ".join(f"{count} {name}" for name, count in counted.most_common())
-    print(
+    print(  # noqa: T201
         f"{options.count} schedules from seed {options.start}: {len(failed)} broke a promise {failed[:20] or ''}. {ends}."
     )
     return 1 if failed else 0
@@ -65,15 +41,16 @@ def _run_all(chunks: list[range], jobs: int, count: int) -> Tally:
     failed: list[int] = []
     done, begun = 0, time.monotonic()
     told = begun
-    with get_context("spawn").Pool(jobs) as pool:
-        for tally in pool.imap_unordered(run_chunk, chunks):
+    # An executor, not a pool: when one of its processes is killed it says so instead of waiting for ever.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        for tally in pool.map(run_seeds, chunks):
             counted.update(tally[0])
             failed.extend(tally[1])
             done = min(done + CHUNK, count)
             if time.monotonic() - told >= REPORT_SECONDS:
                 told = time.monotonic()
                 rate = done / (told - begun)
-                print(f"{done} of {count}, {rate:.0f}/s, {len(failed)} failed", flush=True)
+                print(f"{done} of {count}, {rate:.0f}/s, {len(failed)} failed", flush=True)  # noqa: T201
     return counted, sorted(failed)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bitloot.contracts.effects import EffectRecord, LookUpPurchase
 from bitloot.contracts.events import EffectFailed, Failure, FoundReservation, Outcome
 from bitloot.contracts.sealed import SealedCode
-from bitloot.errors import BitLootError, Cause, Refused, Transient, Unknown
+from bitloot.errors import Cause, Refused, Transient, Unknown
 from bitloot.ids import EffectId, MessageId, OrderId
 from bitloot.ledger.store import MARGIN, Claimed, Expired, Finished, Running
 from delivery.mail import Message, SignedLink
@@ -270,7 +270,7 @@ class LedgerPort:
         self._rows = process.world.ledger
         self._begun: set[EffectId] = set()
 
-    async def claim(self, effect: EffectRecord, kind: str, within: timedelta) -> Claimed | Finished | Running | Expired:  # noqa: ARG002
+    async def claim(self, effect: EffectRecord, kind: str, within: timedelta) -> Claimed | Finished | Running | Expired:
         await self._process.passes("claiming")
         claim, is_lost = await self._claim(effect.effect_id, within + MARGIN)
         if is_lost:
@@ -329,7 +329,7 @@ class EmailsPort:
         self._process = process
         self._kept = process.world.emails
 
-    async def newest(self, order: OrderId, base: MessageId) -> Email | None:  # noqa: ARG002
+    async def newest(self, order: OrderId, base: MessageId) -> Email | None:
         await self._query()
         if self._process.world.has(Bug.MAIL_STATE_FORGOTTEN):
             return None
@@ -352,7 +352,7 @@ class EmailsPort:
         if self._kept[message].status is not MailStatus.ACCEPTED:
             self._kept[message] = replace(self._set(message, MailStatus.ACCEPTED), provider_id=provider_id)
 
-    async def failed(self, message: MessageId, status: MailStatus, error: str) -> None:  # noqa: ARG002
+    async def failed(self, message: MessageId, status: MailStatus, error: str) -> None:
         await self._query()
         if self._kept[message].status is MailStatus.SENDING:
             self._set(message, status)

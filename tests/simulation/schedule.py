@@ -233,6 +233,6 @@ def _smaller(schedule: Schedule) -> list[Schedule]:
 def _less(order: OrderPlan) -> list[OrderPlan]:
     less = [replace(order, quantities=order.quantities[1:])] if len(order.quantities) > 1 else []
     if len(order.payments) > 1:
-        for n in range(len(order.payments)):
-            less.append(replace(order, payments=order.payments[:n] + order.payments[n + 1 :]))
+        without = (order.payments[:n] + order.payments[n + 1 :] for n in range(len(order.payments)))
+        less.extend(replace(order, payments=payments) for payments in without)
     return less

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Self
 
 import structlog
 from structlog.typing import EventDict
@@ -25,7 +26,7 @@ from tests.simulation.world import World
 ENDS = CLOSED | {OrderStatus.NEEDS_REVIEW}
 
 
-class Broken(AssertionError):
+class Broken(AssertionError):  # noqa: N818 - it names what happened
     """A promise that a simulation broke."""
 
 
@@ -45,7 +46,7 @@ class Simulator:
         self._loop = VirtualLoop()
         self._bugs = frozenset(bugs)
 
-    def __enter__(self) -> "Simulator":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -76,6 +77,30 @@ class Simulator:
         reason = self.fails(generate(seed))
         smallest = shrink(generate(seed), lambda schedule: self.fails(schedule) is not None)
         return f"{reason}\nshrunk: {self.fails(smallest)}\n  {smallest}"
+
+
+Tally = tuple[Counter[str], list[int]]
+"""How orders ended and what else was counted; the seeds that failed."""
+
+
+def run_seeds(seeds: range) -> Tally:
+    """Run some seeds."""
+    counted: Counter[str] = Counter()
+    failed: list[int] = []
+    with Simulator() as simulator:
+        for seed in seeds:
+            try:
+                counted.update(_counted(simulator.run(generate(seed))))
+            except (Broken, Stalled):
+                failed.append(seed)
+    return counted, failed
+
+
+def _counted(result: Result) -> Counter[str]:
+    counts = Counter(result.statuses)
+    counts["virtual hours"] = round(result.virtual_seconds / 3600)
+    counts["second purchases"] = result.second_purchases
+    return counts
 
 
 def _drop(logger: object, method: str, event: EventDict) -> EventDict:

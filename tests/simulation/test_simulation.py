@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.simulation.mutations import Bug
-from tests.simulation.schedule import generate
+from tests.simulation.schedule import Notification, OrderPlan, Schedule, Stall, generate
 from tests.simulation.simulate import Simulator
 
 SCHEDULES = int(os.environ.get("SIMULATE_N", "600"))
@@ -31,6 +31,14 @@ def test_a_schedule_is_a_function_of_its_seed(simulator: Simulator) -> None:
     for seed in range(20):
         assert generate(seed) == generate(seed)
         assert simulator.run(generate(seed)) == simulator.run(generate(seed))
+
+
+@pytest.mark.parametrize("seconds", [20.0, 40.0, 90.0])
+def test_a_worker_that_stood_still_with_its_claim_in_hand_does_not_buy(simulator: Simulator, seconds: float) -> None:
+    paid = (Notification(at=2.0, payment=0, status="finished"),)
+    order = OrderPlan(placed_at=1.0, quantities=(1,), payments=paid, codes_after=0.5, names_order=False)
+    result = simulator.run(Schedule(291, (order,), (Stall("kinguin.claimed", 1, seconds),)))
+    assert result.statuses == ("fulfilled",)
 
 
 @pytest.mark.parametrize("bug", Bug)

@@ -12,7 +12,7 @@ START = datetime(2100, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 
 
-class Stalled(AssertionError):
+class Stalled(AssertionError):  # noqa: N818 - it names what happened
     """All tasks wait, and no time is set at which any of them goes on."""
 
 
