@@ -86,7 +86,7 @@ class Restore(Recovery):  # type: ignore[misc]
         self._set_recovery_ended()
         consumer = self.app.consumer
         consumer.resume_partitions({tp for tp in consumer.assignment() if not self._is_changelog_tp(tp)})
-        await self._unless_rebalanced(consumer.perform_seek())
+        await self._unless_rebalanced(consumer.locate())
         if self.app.consumer_generation_id == generation and self.app.rebalancing_count == rebalance:
             await self._let_flow(rebalance)
 

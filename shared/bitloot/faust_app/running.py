@@ -1,10 +1,15 @@
 """Run an app until it is told to stop; end the process at once when anything in it has failed."""
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
+
+from aiokafka.errors import KafkaError
+from faust.types import TP
 
 from bitloot import log, metrics
 from bitloot.faust_app.app import App
@@ -15,7 +20,8 @@ EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h: an orchestrator starts the proce
 _STOP_SECONDS = 25.0
 _TICK_SECONDS = 0.25
 _GAUGES_SECONDS = 1.0
-_STALL_SECONDS = 120.0  # an event takes milliseconds, a rebalance seconds
+_WATCH_SECONDS = 10.0
+_STALL_SECONDS = 60.0  # an event takes milliseconds, a rebalance seconds
 _RECOVERY_SECONDS = 600.0  # a changelog from its beginning
 
 _log = log.get(__name__)
@@ -28,6 +34,10 @@ class BackgroundEnded(RuntimeError):  # noqa: N818 - it names what happened
     """Background work returned though the process goes on."""
 
 
+class Stalled(RuntimeError):  # noqa: N818 - it names what happened
+    """Events wait, and none is done: a new process begins where this one stands."""
+
+
 async def run(app: App, stop: asyncio.Event, background: Sequence[Background] = ()) -> None:
     """Run the app until `stop` is set; then finish what is in work, commit and leave the group.
 
@@ -36,7 +46,8 @@ async def run(app: App, stop: asyncio.Event, background: Sequence[Background] = 
     """
     starting = asyncio.ensure_future(app.start())
     starting.add_done_callback(lambda done: _note_start(app, done))
-    tasks = [asyncio.ensure_future(_guarded(app, work)) for work in (*background, lambda: _tick(app))]
+    ours: tuple[Background, ...] = (partial(_tick, app), partial(watch_heads, app))
+    tasks = [asyncio.ensure_future(_guarded(app, work)) for work in (*background, *ours)]
     stopping = asyncio.ensure_future(stop.wait())
     ends: set[asyncio.Future[Any]] = {stopping, app.guard.failed}
     try:
@@ -76,6 +87,28 @@ async def _tick(app: App) -> None:
         await asyncio.sleep(_TICK_SECONDS)
 
 
+async def watch_heads(app: App, *, every: float = _WATCH_SECONDS, limit: float = _STALL_SECONDS) -> None:
+    """Raise `Stalled` when a partition stands still though the broker has more, whatever the reason may be.
+
+    Looks `every` so many seconds; `limit` is in seconds too.
+    """
+    since: dict[TP, tuple[int, float]] = {}
+    while True:
+        await asyncio.sleep(every)
+        behind: dict[TP, int] = {}
+        if app.safe_consumer is not None and app.ready:
+            with contextlib.suppress(KafkaError, TimeoutError):  # of a broker that is away
+                async with asyncio.timeout(every):
+                    behind = await app.safe_consumer.behind()
+        now = time.monotonic()
+        since = {tp: since[tp] if since.get(tp, (None,))[0] == head else (head, now) for tp, head in behind.items()}
+        stalled = [
+            f"{tp.topic}/{tp.partition} at {head}" for tp, (head, at) in since.items() if now - at > _STALL_SECONDS
+        ]
+        if stalled:
+            raise Stalled(", ".join(stalled))
+
+
 async def _stop(app: App) -> None:
     _log.info("faust.stopping")
     try:
@@ -98,8 +131,9 @@ def _set_gauges(app: App) -> None:
     if consumer is None or not app.ready:
         return
     metrics.COMMIT_AGE_SECONDS.labels(app.conf.id).set(consumer.uncommitted_seconds())
-    for tp, lag in consumer.lags().items():
-        metrics.CONSUMER_LAG.labels(tp.topic, str(tp.partition)).set(lag)
+    for tp, head in consumer.heads().items():
+        if head >= 0 and (end := consumer.highwater(tp)) is not None:
+            metrics.CONSUMER_LAG.labels(tp.topic, str(tp.partition)).set(max(0, end - head))
 
 
 def register(app: App, health: Health) -> None:

@@ -117,6 +117,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._read_offset = _Nothing()
         self._progress: dict[TP, Progress] = {}
         self._epoch = 0  # of the positions: what was fetched in an older one is not handed over
+        self._assignment_number = 0
         self._committed_at = time.monotonic()
         self._pending_since: float | None = None
 
@@ -145,19 +146,19 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                     await self.seek_wait(moved)
 
     async def perform_seek(self) -> None:
+        """Nothing: `_align` does it. Called by Faust, not only when partitions are new."""
+
+    async def locate(self) -> None:
         """Find out where newly assigned partitions stand: at the committed offset, else at their beginning."""
-        self._epoch += 1
-        epoch = self._epoch
+        assignment = self._assignment_number
         tps = [tp for tp in self.assignment() if self.app.topics.acks_enabled_for(tp.topic)]
         committed, earliest = await self._thread.committed(tps), await self.earliest_offsets(*tps)
-        if epoch != self._epoch:
+        if assignment != self._assignment_number:
             return  # the partitions were taken away meanwhile
         for tp in tps:
+            self._committed_offset[tp] = committed.get(tp)
             # The beginning may have been deleted since.
-            start = max(committed.get(tp, 0), earliest[tp])
-            if tp not in self._progress:
-                self._progress[tp] = Progress(start)
-                self._committed_offset[tp] = committed.get(tp)
+            self._progress[tp] = Progress(max(committed.get(tp, 0), earliest[tp]))
 
     def stop_flow(self) -> None:
         """Hand over nothing more. Called by Faust."""
@@ -185,6 +186,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             except TimeoutError as error:
                 self.app.guard.fail(error)
         self._epoch += 1
+        self._assignment_number += 1
         for tp in revoked:
             self._progress.pop(tp, None)
         if revoked:
@@ -233,10 +235,17 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._pending_since = self._pending_since or now
         return now - max(self._pending_since, self._committed_at)
 
-    def lags(self) -> Mapping[TP, int]:
-        """Return how many records are not done in each partition that agents read, as far as it is known."""
-        ends = {tp: self.highwater(tp) for tp in self._progress if tp in self.assignment()}
-        return {tp: max(0, end - self._progress[tp].head) for tp, end in ends.items() if end is not None}
+    def heads(self) -> dict[TP, int]:
+        """Return how far each partition that agents read is done; -1 where that is not known."""
+        self._advance()
+        owned = (tp for tp in self.assignment() if self.app.topics.acks_enabled_for(tp.topic))
+        return {tp: self._progress[tp].head if tp in self._progress else -1 for tp in owned}
+
+    async def behind(self) -> dict[TP, int]:
+        """Return the heads of the partitions in which the broker has more."""
+        heads = self.heads()
+        ends = await self.highwaters(*heads) if heads else {}
+        return {tp: head for tp, head in heads.items() if head < ends[tp]}
 
 
 def _aiokafka(tp: TP) -> Any:
