@@ -102,9 +102,7 @@ async def watch_heads(app: App, *, every: float = _WATCH_SECONDS, limit: float =
                     behind = await app.safe_consumer.behind()
         now = time.monotonic()
         since = {tp: since[tp] if since.get(tp, (None,))[0] == head else (head, now) for tp, head in behind.items()}
-        stalled = [
-            f"{tp.topic}/{tp.partition} at {head}" for tp, (head, at) in since.items() if now - at > _STALL_SECONDS
-        ]
+        stalled = [f"{tp.topic}/{tp.partition} at {head}" for tp, (head, at) in since.items() if now - at > limit]
         if stalled:
             raise Stalled(", ".join(stalled))
 
