@@ -16,6 +16,7 @@ _COMMAND_SECONDS = 10.0
 _AWAY = (
     OSError,  # with TimeoutError
     asyncpg.InterfaceError,  # the connection was closed under us
+    asyncpg.InternalClientError,  # the same, noticed by asyncpg in the middle of something
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # it shuts down, or starts up
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
