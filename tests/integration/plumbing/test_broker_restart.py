@@ -95,7 +95,8 @@ async def test_everything_comes_back_by_itself(tmp_path: Path):
                     assert faust.exit_code == faust_app.EXIT_CRASHED, faust.output()
                     faust = faust_process(broker, tmp_path)
                 await asyncio.sleep(0.1)
-            assert await health.failures() == {}
+            while await health.failures():  # between two assignments it says so
+                await asyncio.sleep(0.05)
             # The group may have forgotten the consumer and refuse a commit: then records come again.
             partitions = [record.partition for record in await broker.read(ORDER_EVENTS)]
             for partition in set(partitions):

@@ -169,7 +169,7 @@ async def test_an_act_that_takes_too_long_is_stopped_and_unknown(pool):
     effect, producer = wish(), FakeProducer()
     market = Market(effect)
     market.may_answer.clear()
-    await perform(ledger(pool), producer, effect, market, within=timedelta(seconds=1))
+    await perform(ledger(pool), producer, effect, market, within=timedelta(seconds=4))
     (failed,) = producer.on(ORDER_EVENTS)
     assert (failed.failure, failed.cause) == (Failure.UNKNOWN, Cause.TIMEOUT)
 
