@@ -14,6 +14,9 @@ class Limits:
     heartbeat: float = 3.0
     rebalance: float = 30.0
     """How long the group waits for a member that drains; must exceed `drain_on_revoke` and a commit."""
+    metadata: float = 10.0
+    """How old the known partitions may be: a broker that has just started may not know its topics yet, and the
+    member that shares partitions out then shares out none, until its knowledge is renewed (aiokafka: 5 minutes)."""
     commit_interval: float = 1.0
     drain_on_revoke: float = 10.0
     drain_on_stop: float = 20.0

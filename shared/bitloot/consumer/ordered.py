@@ -106,6 +106,7 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             session_timeout_ms=int(self._limits.session * 1000),
             heartbeat_interval_ms=int(self._limits.heartbeat * 1000),
             rebalance_timeout_ms=int(self._limits.rebalance * 1000),
+            metadata_max_age_ms=int(self._limits.metadata * 1000),
             max_poll_records=self._limits.window,
             retry_backoff_ms=RETRY_BACKOFF_MS,
         )

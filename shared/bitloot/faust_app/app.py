@@ -22,6 +22,7 @@ SESSION_SECONDS = 10.0
 _HEARTBEATS_IN_SESSION = 3.3  # a heartbeat every 3 s in 10
 _REBALANCE_SECONDS = DRAIN_SECONDS + 5.0
 _LINGER_SECONDS = 0.005  # changelog records of one poll go out in few requests
+_METADATA_MS = 10_000
 _MIB = 1 << 20
 
 AgentFunction = Callable[[Any], Awaitable[None]]
@@ -161,6 +162,9 @@ def create_app(
         producer_linger=_LINGER_SECONDS,
         producer_request_timeout=10.0,
         consumer_auto_offset_reset="earliest",
+        # A broker that has just started may not know its topics yet; the worker that shares partitions out then
+        # shares out none, until its knowledge is renewed (by default after 5 minutes).
+        consumer_metadata_max_age_ms=_METADATA_MS,
     )
     # The last heartbeat may be one interval old when the process stops.
     app.guard = Guard(session_seconds - heartbeat_seconds)

@@ -342,6 +342,20 @@ async def test_fetching_that_stands_still_is_begun_anew(bench: Bench):
         assert consumer._consumer is not first
 
 
+async def test_partitions_come_back_after_they_were_shared_out_without_knowing_them(bench: Bench):
+    """A broker that has just started told the leader of the group of no topic, and nobody got any partition."""
+    handler = Handler()
+    async with bench.consuming(handler, limits=replace(LIMITS, metadata=1.0)) as consumer:
+        await bench.send(1)
+        await until(lambda: handler.done == [1])
+        inner = consumer._consumer
+        inner._client.cluster._partitions.clear()
+        inner._coordinator.request_rejoin()
+        await until(lambda: not consumer._windows and consumer._outside_since is None)
+        await bench.send(2)
+        await until(lambda: 2 in handler.done)
+
+
 async def test_a_handler_that_hangs_turns_the_vital_check_red(bench: Bench):
     health = Health()
     handler = Handler({1: asyncio.Event()})
