@@ -11,6 +11,7 @@ from typing import Protocol
 from bitloot import log, metrics
 from bitloot.contracts.dead_letters import DeadLetter
 from bitloot.contracts.topics import DEAD_LETTERS, Topic
+from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import BitLootError, Cause
 from bitloot.ids import EventId
 from bitloot.kafka import Producer
@@ -129,6 +130,7 @@ async def put_aside(
     """
     key = (taken.key or b"").decode(errors="replace")
     await producer.send(topic, key, dead_letter(consumer, taken, error))
+    reach(CrashPoint.DEAD_LETTER_SENT)
     metrics.DEAD_LETTERS.labels(taken.topic, reason(error)).inc()
     where = {"topic": taken.topic, "partition": taken.partition, "offset": taken.offset}
     _log.error("record.put_aside", **where, consumer=consumer, reason=reason(error), exc_info=error)

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
-from bitloot import log, metrics
+from bitloot import crash_points, log, metrics
 from bitloot.settings import Settings
 
 S = TypeVar("S", bound=Settings)
@@ -21,6 +21,7 @@ def run(service: str, settings: type[S], serve: Callable[[S, asyncio.Event], Cor
     loaded = settings.load()
     log.configure(service, loaded.service_instance, loaded.log_level)
     metrics.announce(service)
+    crash_points.watch(loaded.crash_points, service)
 
     async def until_signal() -> None:
         stop = asyncio.Event()

@@ -13,6 +13,7 @@ A missing or malformed setting ends the start-up with one sentence per setting. 
 import os
 import socket
 import sys
+from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
 from urllib.parse import urlsplit
 
@@ -25,6 +26,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     SettingsError,
 )
+
+from bitloot.crash_points import watched
 
 EXIT_BAD_SETTINGS = 2  # the same as a bad command line
 
@@ -96,6 +99,9 @@ class Settings(BaseSettings):
         description="a name for this process that no other running process has",
     )
     log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    crash_points: Annotated[Path, AfterValidator(watched)] | None = Field(
+        None, description="for tests only: a directory that tells where to die, see bitloot.crash_points"
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from bitloot.contracts.effects import SendMail
 from bitloot.contracts.events import MailSent
+from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import Cause, Refused, Transient, Unknown
 from bitloot.ids import MessageId, OrderId, outcome_id
 from delivery.clock import Clock
@@ -117,6 +118,7 @@ async def send_mail(effect: SendMail, ports: MailPorts) -> MailSent:
     """
     email = await _message(effect, ports)
     if email.status is not MailStatus.ACCEPTED:
+        reach(CrashPoint.MAIL_RENDERED)
         email = await _try(email, ports)
     if email.provider_id is None:
         raise Refused(Cause.DEFECT, "an accepted mail has no provider id")
@@ -171,5 +173,6 @@ async def _try(email: Email, ports: MailPorts) -> Email:
     except Unknown as error:
         await ports.emails.failed(message.id, MailStatus.UNKNOWN, str(error))
         raise Transient(error.cause, error.detail) from error
+    reach(CrashPoint.MAIL_ACCEPTED)
     await ports.emails.accepted(message.id, provider_id)
     return replace(email, status=MailStatus.ACCEPTED, provider_id=provider_id)

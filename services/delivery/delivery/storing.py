@@ -7,6 +7,7 @@ from typing import Protocol
 from bitloot.contracts.effects import ItemKeys, StoreKeys
 from bitloot.contracts.events import KeysStored
 from bitloot.contracts.sealed import SealedCode
+from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import Cause, Malformed, Refused
 from bitloot.ids import OrderId, outcome_id
 from delivery.clock import Clock
@@ -56,6 +57,7 @@ async def store_keys(effect: StoreKeys, *, opener: CodeOpener, store: KeyStore, 
     key, body = object_key(effect.order_id), content(codes)
     if not await store.put_new(key, body) and await store.get(key) != body:
         raise Refused(Cause.CONFLICT, "the order's object exists with other codes")
+    reach(CrashPoint.STORAGE_WRITTEN)
     return KeysStored(
         event_id=outcome_id(effect.effect_id, "stored"),
         occurred_at=clock(),

@@ -12,6 +12,7 @@ from bitloot.contracts.codec import MAX_RECORD_BYTES, decode
 from bitloot.contracts.events import OrderEvent, TimerFired
 from bitloot.contracts.notices import NoticeRecord
 from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS, Topic
+from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import Cause, Malformed
 from bitloot.ids import EventId, OrderId
 from fulfillment import codec
@@ -92,9 +93,12 @@ class OrdersAgent:
             if len(result.value) > MAX_RECORD_BYTES:  # the changelog would refuse it, and the worker would crash
                 raise Malformed(Cause.TOO_LARGE, f"the order would grow to {len(result.value)} bytes")
             self._orders[key] = result.value
+            reach(CrashPoint.ORDERS_STORED)
         self._due.set(event.order_id, result.wake_at)
         for topic, output_key, record in result.outputs:
             self._outputs.post(topic, output_key, record)
+        if result.outputs:
+            reach(CrashPoint.ORDERS_SENT)
         _tell(event, result, time.perf_counter() - started)
 
 
@@ -137,8 +141,10 @@ class ReservationRouter:
         after, events = route(before, record)
         if after is not before:
             self._routes[key] = codec.route_to_bytes(after)
+            reach(CrashPoint.ROUTER_STORED)
         for event in events:
             self._outputs.post(ORDER_EVENTS, event.order_id, event)
+            reach(CrashPoint.ROUTER_SENT)
         _log.info(
             "reservation.routed",
             reservation_id=record.reservation_id,
@@ -206,3 +212,4 @@ class Timers:
             self._outputs.post(
                 ORDER_EVENTS, order_id, TimerFired(event_id=event_id, occurred_at=now, order_id=order_id)
             )
+            reach(CrashPoint.TIMERS_SENT)

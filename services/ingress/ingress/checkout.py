@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from bitloot import ids, links, log, metrics
 from bitloot.contracts.events import OrderItem, OrderPlaced
 from bitloot.contracts.topics import ORDER_EVENTS
+from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import BitLootError, Transient
 from bitloot.ids import OrderId, ProductId
 from ingress.order_request import OrderRequest
@@ -124,6 +125,7 @@ class Checkout:
             # Kept before it is published: when Kafka is away, the next try has the same invoice and time.
             self._remember(order, known)
             await self._publisher.post(ORDER_EVENTS, order, _event(order, request, known))
+            reach(CrashPoint.INGRESS_ORDERED)
         self._remember(order, replace(known, published=True))
         status_url = self._addresses.status_url(order, known.placed_at)
         return Placed(order, status_url, known.pay_url or status_url, replayed)

@@ -16,6 +16,7 @@ from bitloot import log, metrics
 from bitloot.contracts import codec
 from bitloot.contracts.topics import WEBHOOKS_LOG
 from bitloot.contracts.webhooks import WebhookLogged
+from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import Transient
 from bitloot.kafka import ProducerFailed
 from bitloot.problem import Problem
@@ -77,6 +78,7 @@ class Webhook:
             raise self._refused(request, refusal, started) from refusal
         try:
             await self._publish(notification, incoming)
+            reach(CrashPoint.INGRESS_PUBLISHED)
         except (Transient, ProducerFailed) as error:
             raise self._not_stored(notification, error, started) from error
         metrics.WEBHOOKS_ACCEPTED.labels(self._provider, notification.matched.partition("/")[0]).inc()

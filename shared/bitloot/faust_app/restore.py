@@ -20,6 +20,7 @@ from faust.types import TP
 from mode import Service
 
 from bitloot import log
+from bitloot.crash_points import CrashPoint, reach
 
 _POLL_MS = 1_000
 _BATCH = 500  # records written in one go; events wait for nothing else on this loop
@@ -156,6 +157,7 @@ class Restore(Recovery):  # type: ignore[misc]
                 wanted = [record for record in records if record.offset < ends[partition]]
                 self._apply(TP(partition.topic, partition.partition), wanted)
                 count += len(wanted)
+                reach(CrashPoint.RESTORE_HALFWAY)
             ends = {p: end for p, end in ends.items() if await consumer.position(p) < end}
         return count
 

@@ -12,6 +12,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from bitloot import log
+from bitloot.crash_points import CrashPoint, reach
 from bitloot.faust_app.guard import InWork
 from bitloot.faust_app.progress import Progress
 from bitloot.kafka import keep_batches
@@ -216,8 +217,11 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             return False
         owned = self.assignment()
         ours = {tp: offset for tp, offset in offsets.items() if tp in owned}
+        if ours:
+            reach(CrashPoint.AGENTS_SETTLED)
         if not ours or not await self._commit(ours):
             return False  # tried again with the next commit, unless the partitions are gone
+        reach(CrashPoint.AGENTS_COMMITTED)
         self._committed_offset.update(ours)
         self.app.monitor.on_tp_commit(ours)
         self._committed_at = time.monotonic()

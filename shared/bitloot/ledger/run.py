@@ -9,6 +9,7 @@ from bitloot import log, metrics
 from bitloot.contracts.effects import Effect, ItemEffect
 from bitloot.contracts.events import EffectFailed, Failure, Outcome
 from bitloot.contracts.topics import ORDER_EVENTS
+from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import BitLootError, Cause, Refused, Transient
 from bitloot.ids import outcome_id
 from bitloot.kafka import Producer
@@ -35,6 +36,7 @@ async def perform(ledger: EffectLedger, producer: Producer, effect: Effect, act:
     claim = await ledger.claim(effect, effect.type, within)
     match claim:
         case Claimed():
+            reach(CrashPoint.LEDGER_CLAIMED)
             outcome = await _act_and_record(ledger, effect, act, within, begun)
         case Finished(outcome=outcome):
             metrics.EFFECTS.labels(effect.type, "repeated").inc()
@@ -42,7 +44,9 @@ async def perform(ledger: EffectLedger, producer: Producer, effect: Effect, act:
             outcome = await _wait_for_owner(ledger, effect)
         case Expired():
             outcome = await _abandon(ledger, effect)
+    reach(CrashPoint.LEDGER_RECORDED)
     await producer.send(ORDER_EVENTS, effect.order_id, outcome)
+    reach(CrashPoint.LEDGER_PUBLISHED)
 
 
 async def perform_read(producer: Producer, effect: Effect, act: Act, *, within: timedelta) -> None:
@@ -52,6 +56,7 @@ async def perform_read(producer: Producer, effect: Effect, act: Act, *, within: 
     """
     started = time.monotonic()
     outcome = await _outcome_of(effect, act, within, otherwise=Failure.TRANSIENT)
+    reach(CrashPoint.READ_ANSWERED)
     _count(effect, outcome, started)
     await producer.send(ORDER_EVENTS, effect.order_id, outcome)
 
@@ -66,6 +71,7 @@ async def _act_and_record(ledger: EffectLedger, effect: Effect, act: Act, within
         outcome: Outcome = _failed(effect, Failure.TRANSIENT, Cause.TIMEOUT, "the claim had run down before the act")
     else:
         outcome = await _outcome_of(effect, act, left, otherwise=Failure.UNKNOWN)
+        reach(CrashPoint.LEDGER_ACTED)
     _count(effect, outcome, started)
     # What happened exists only in this process' memory until it is recorded, so there is no giving up.
     backoff = _POLL_SECONDS

@@ -15,6 +15,7 @@ from admin_api.sink.batch import Batch, Unique
 from admin_api.sink.rows import OrderRows, Row
 from admin_api.sql import named_queries
 from bitloot import metrics
+from bitloot.crash_points import CrashPoint, reach
 
 _SQL = named_queries("admin_api.sink")
 # Postgres has no character zero, but JSON can spell it: u0000 behind an odd number of backslashes.
@@ -87,6 +88,8 @@ class Store:
             async with connection.transaction():
                 await _move(connection, moves)
                 written = await _write(connection, batch)
+                reach(CrashPoint.SINK_WRITTEN)
+            reach(CrashPoint.SINK_COMMITTED)
             written.count()
 
     async def write_each(
