@@ -13,11 +13,11 @@ written after we stopped waiting. Records have deterministic event ids, so that 
 The broker numbers the batches of an idempotent producer. Once one of them fails for good, every later one of
 its partition is out of sequence (https://github.com/aio-libs/aiokafka/issues/1017). So such a failure ends the
 producer: every later send raises `ProducerFailed`, the vital check turns red, and `watch` raises for whoever
-runs the process; a new process has a new producer id.
+runs the process; a new process has a new producer id. The same when another cluster answers, or topics that were
+made anew: `bitloot.pin` says why.
 """
 
 import asyncio
-import contextlib
 import math
 from collections.abc import Awaitable, Sequence
 from types import TracebackType
@@ -27,11 +27,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 
 from bitloot import log, metrics, trace
+from bitloot.cluster import finish
 from bitloot.contracts.base import Record
 from bitloot.contracts.codec import MAX_RECORD_BYTES, encode
 from bitloot.contracts.topics import Topic
 from bitloot.errors import Cause, Malformed, Transient
 from bitloot.health import Health
+from bitloot.pin import Pin
 from bitloot.settings import KafkaSettings
 
 Headers = Sequence[tuple[str, bytes]]
@@ -39,7 +41,7 @@ Headers = Sequence[tuple[str, bytes]]
 REQUEST_TIMEOUT_MS = 10_000  # a broker that hangs is asked again after this long; a repeat has the same number
 RETRY_BACKOFF_MS = 250  # aiokafka writes two log lines for each try while a broker is away
 _RECONNECT_SECONDS = 0.5
-_STOP_SECONDS = 5.0
+_METADATA_SECONDS = 10.0
 
 _log = log.get(__name__)
 
@@ -66,6 +68,7 @@ class Producer:
         self._timeout = timeout_seconds
         self._connected: asyncio.Future[AIOKafkaProducer] = asyncio.get_running_loop().create_future()
         self._connecting: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._enqueueing = asyncio.Lock()  # fair, so that records are enqueued in the order of the calls
         self._unacknowledged: set[asyncio.Future[Any]] = set()
         self._posted: set[asyncio.Task[None]] = set()
@@ -81,11 +84,12 @@ class Producer:
     ) -> None:
         if self._posted:
             await asyncio.wait(self._posted)  # each ends within the timeout
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.wait({self._connecting})
+        for task in (self._connecting, self._watching):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
         if self._connected.done():
-            await _stop(self._connected.result())
+            await finish(self._connected.result().stop())
 
     async def send(self, topic: Topic, key: str, record: Record) -> None:
         """Send a record and return once the broker has acknowledged it.
@@ -151,19 +155,22 @@ class Producer:
                 enable_idempotence=True,
                 request_timeout_ms=REQUEST_TIMEOUT_MS,
                 retry_backoff_ms=RETRY_BACKOFF_MS,
+                metadata_max_age_ms=int(_METADATA_SECONDS * 1000),
                 max_request_size=2**20,
             )
             keep_batches(producer)
+            pin = Pin(producer.client, self._fail)
             try:
                 await producer.start()
             except KafkaError as error:
                 _log.warning("producer.not_connected", error=type(error).__name__)
-                await _stop(producer)
+                await finish(producer.stop())
                 await asyncio.sleep(_RECONNECT_SECONDS)
             except asyncio.CancelledError:
-                await _stop(producer)
+                await finish(producer.stop())
                 raise
             else:
+                self._watching = asyncio.create_task(pin.watch(_METADATA_SECONDS))
                 self._connected.set_result(producer)
                 return
 
@@ -219,7 +226,7 @@ class Producer:
 
     def _raise_if_failed(self) -> None:
         if self.failed is not None:
-            raise ProducerFailed(f"Kafka refused a batch for good: {self.failed!r}") from self.failed
+            raise ProducerFailed(f"nothing can be sent any more: {self.failed!r}") from self.failed
 
 
 def keep_batches(producer: AIOKafkaProducer) -> None:
@@ -235,10 +242,3 @@ def _checked(value: bytes) -> bytes:
     if len(value) > MAX_RECORD_BYTES:
         raise Malformed(Cause.TOO_LARGE, f"the record has {len(value)} bytes, {MAX_RECORD_BYTES} are allowed")
     return value
-
-
-async def _stop(producer: AIOKafkaProducer) -> None:
-    """Close what was opened; without a broker there is nothing to wait for, so this is bounded."""
-    with contextlib.suppress(TimeoutError, KafkaError):
-        async with asyncio.timeout(_STOP_SECONDS):
-            await producer.stop()
