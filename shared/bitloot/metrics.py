@@ -70,12 +70,21 @@ OLDEST_UNHANDLED_SECONDS = Gauge(
 )
 COMMIT_AGE_SECONDS = Gauge("bitloot_commit_age_seconds", "Time since offsets were last committed.", ("group",))
 TABLES_RECOVERED = Gauge("bitloot_tables_recovered", "1 when the Faust tables are complete, else 0.", ())
+RECOVERY_SECONDS = Gauge(
+    "bitloot_recovery_seconds", "For how long Faust tables have been incomplete; 0 when they are complete.", ()
+)
+STANDBY_LAG = Gauge(
+    "bitloot_standby_lag",
+    "Records that this worker's copy of another one's table lacks, for each partition of a changelog.",
+    ("topic", "partition"),
+)
 
 # Effects
 
 EFFECTS = Counter(
     "bitloot_effects",
-    "Effects ended. `outcome` is done, repeated (from the ledger), transient, refused, malformed or unknown.",
+    "Effects ended. `outcome` is done, repeated (from the ledger), late (given up by others before), transient, "
+    "refused, malformed or unknown.",
     ("kind", "outcome"),
 )
 EFFECT_SECONDS = Histogram(
@@ -88,6 +97,26 @@ PROVIDER_CALLS = Counter(
 )
 PROVIDER_SECONDS = Histogram(
     "bitloot_provider_call_seconds", "A call to a provider.", ("provider", "call"), buckets=_CALL_SECONDS
+)
+RATE_LIMIT_PERMITS = Counter(
+    "bitloot_rate_limit_permits",
+    "Calls that a shared rate limit has let through. `source` is shared, or alone while Postgres is away.",
+    ("source",),
+)
+RATE_LIMIT_TURNED_AWAY = Counter(
+    "bitloot_rate_limit_turned_away", "Calls that were not made because their turn would have come too late.", ()
+)
+BREAKER_OPEN = Gauge(
+    "bitloot_breaker_open",
+    "1 while calls to a provider fail at once, 0.5 while one of them tries, else 0.",
+    ("provider",),
+)
+BREAKER_OPENED = Counter("bitloot_breaker_opened", "How often calls to a provider were stopped.", ("provider",))
+PROVIDER_BALANCE = Gauge(
+    "bitloot_provider_balance", "The last balance read of our account at a provider.", ("provider", "currency")
+)
+PROVIDER_BALANCE_LOW = Gauge(
+    "bitloot_provider_balance_low", "1 while the balance is below the threshold that was set, else 0.", ("provider",)
 )
 RETRIES = Counter("bitloot_retries", "Durable retries scheduled.", ("kind", "cause"))
 RETRIES_WAITING = Gauge("bitloot_retries_waiting", "Retries scheduled and not yet due, in this process.", ())
