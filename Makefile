@@ -11,7 +11,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## Install the Python packages into .venv; quick when nothing has changed
@@ -32,6 +32,10 @@ down: setup ## Stop what `make up` started
 .PHONY: status
 status: setup ## Tell what runs
 	@$(PYTHON) -m embedded status
+
+.PHONY: rebuild-read-model
+rebuild-read-model: setup ## Fill the read tables from Kafka anew beside the running system, compare, put right what differs
+	@$(PYTHON) -m embedded exec --service sink $(PYTHON) -m admin_api.rebuild
 
 .PHONY: test
 # By file, because tests that share a running system are in one file.

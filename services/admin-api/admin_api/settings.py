@@ -9,6 +9,10 @@ class SinkSettings(KafkaSettings, PostgresSettings, HttpSettings):
     """The sink; its HTTP port serves health and metrics only."""
 
 
+class RebuildSettings(KafkaSettings, PostgresSettings):
+    """The command that rebuilds the read model."""
+
+
 class ApiSettings(KafkaSettings, PostgresSettings, HttpSettings):
     """The admin API."""
 

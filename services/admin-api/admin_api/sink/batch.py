@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeAlias
+
+from pydantic import JsonValue
 
 from admin_api.sink import rows
 from admin_api.sink.rows import OrderRows, Row
@@ -46,7 +49,7 @@ class Decoder:
         rows.checked_order(event, raw.key)
         row = rows.event_row(event, raw)
         if row is not None:
-            _count(batch.events, (event.order_id, event.event_id), row, kept=_EVENT_OF_FIRST)
+            _count(batch.events, (event.order_id, event.event_id), row, _again)
 
     def _add_state(self, batch: Batch, raw: RawRecord) -> None:
         if raw.value is None and raw.key is not None:
@@ -63,7 +66,7 @@ class Decoder:
             rows.check_uuid(logged.order_id)
         row = rows.webhook_row(logged, raw)
         unique = (logged.provider, logged.external_id, logged.event_type)
-        _count(batch.webhooks, unique, row, kept=_WEBHOOK_OF_FIRST)
+        _count(batch.webhooks, unique, row, _received_again)
 
     def _add_dead_letter(self, batch: Batch, raw: RawRecord) -> None:
         try:
@@ -74,13 +77,35 @@ class Decoder:
         batch.dead_letters.setdefault((letter.event_id,), rows.dead_letter_row(letter, raw))
 
 
-# What a repeat leaves as the first one had it; the rest is as the last one has it. The queries do the same.
-_EVENT_OF_FIRST = ("type", "occurred_at", "recorded_at", "payload", "kafka_partition", "kafka_offset")
-_WEBHOOK_OF_FIRST = ("id", "first_received_at")
-
-
-def _count(found: dict[Unique, Row], unique: Unique, row: Row, *, kept: tuple[str, ...]) -> None:
-    first = found.get(unique)
-    if first is not None:
-        row |= {name: first[name] for name in kept} | {"repeats": int(str(first["repeats"])) + 1}
+def _count(found: dict[Unique, Row], unique: Unique, row: Row, merge: Callable[[Row, Row], Row]) -> None:
+    known = found.get(unique)
+    if known is not None:
+        row = merge(known, row) | {"repeats": int(str(known["repeats"])) + 1}
     found[unique] = row
+
+
+# The queries merge by the same rules.
+
+
+def _again(known: Row, row: Row) -> Row:
+    """Merge an event that was told twice: all its records are in one partition, and the first one stands."""
+    return known | {"last_recorded_at": row["last_recorded_at"]}
+
+
+def _received_again(known: Row, row: Row) -> Row:
+    """Merge a notification that came twice: first and last by the time of arrival, as partitions may differ."""
+    first = min(known, row, key=lambda each: (_time(each["first_received_at"]), int(str(each["id"]))))
+    last, other = sorted((known, row), key=_arrival, reverse=True)
+    return last | {
+        "id": first["id"],
+        "first_received_at": first["first_received_at"],
+        "order_id": last["order_id"] or other["order_id"],
+    }
+
+
+def _arrival(row: Row) -> tuple[datetime, int, int]:
+    return _time(row["last_received_at"]), int(str(row["kafka_offset"])), int(str(row["kafka_partition"]))
+
+
+def _time(text: JsonValue) -> datetime:
+    return datetime.fromisoformat(str(text))

@@ -100,7 +100,7 @@ returning 1
 
 -- name: write_payments
 -- Write the payments of orders that were written.
-insert into payments (
+insert into payments as stored (
     id, order_id, parent_payment_id, invoice_id, status, provider_status, verdict, price_amount, price_currency,
     pay_amount, pay_currency, actually_paid, outcome_amount, outcome_currency, first_seen_at, updated_at,
     order_version
@@ -127,11 +127,14 @@ on conflict (id) do update set
     first_seen_at = excluded.first_seen_at,
     updated_at = excluded.updated_at,
     order_version = excluded.order_version
+-- Should two orders claim the same one, the order of reading must not matter.
+where stored.order_id = excluded.order_id
+    or (stored.updated_at, stored.order_id) < (excluded.updated_at, excluded.order_id)
 returning 1
 
 -- name: write_reservations
 -- Write the reservations of orders that were written.
-insert into reservations (
+insert into reservations as stored (
     id, order_id, order_item_id, status, reserved_at, given_at, delivered_at, ended_at, order_version
 )
 select id, order_id, order_item_id, status, reserved_at, given_at, delivered_at, ended_at, order_version
@@ -145,6 +148,9 @@ on conflict (id) do update set
     delivered_at = excluded.delivered_at,
     ended_at = excluded.ended_at,
     order_version = excluded.order_version
+-- Should two orders claim the same one, the order of reading must not matter.
+where stored.order_id = excluded.order_id
+    or (stored.reserved_at, stored.order_id) < (excluded.reserved_at, excluded.order_id)
 returning 1
 
 -- name: drop_superseded
@@ -182,7 +188,8 @@ returning 1
 
 -- name: write_webhook_logs
 -- Add notifications to the log; of one that is known already the count and the content of the last one are kept.
--- Those without an order's id have another key, so partition, than those with it: the id is not forgotten again.
+-- Those without an order's id have another key, so partition, than those with it: the id is not forgotten again. As
+-- partitions are read side by side, first and last are told by the times of arrival: a rebuild gives the same row.
 insert into webhook_logs as stored (
     id, provider, external_id, event_type, order_id, headers, body, body_sha256, matched, remote_address, note,
     event_topic, event_key, event, repeats, first_received_at, last_received_at, kafka_partition, kafka_offset
@@ -192,21 +199,23 @@ select
     event_topic, event_key, event, repeats, first_received_at, last_received_at, kafka_partition, kafka_offset
 from json_populate_recordset(null::webhook_logs, $1::text::json)
 on conflict (provider, external_id, event_type) do update set
-    order_id = coalesce(excluded.order_id, stored.order_id),
-    headers = excluded.headers,
-    body = excluded.body,
-    body_sha256 = excluded.body_sha256,
-    matched = excluded.matched,
-    remote_address = excluded.remote_address,
-    note = excluded.note,
-    event_topic = excluded.event_topic,
-    event_key = excluded.event_key,
-    event = excluded.event,
+    id = case
+        when (excluded.first_received_at, excluded.id) < (stored.first_received_at, stored.id) then excluded.id
+        else stored.id
+    end,
+    (
+        order_id, headers, body, body_sha256, matched, remote_address, note, event_topic, event_key, event,
+        last_received_at, kafka_partition, kafka_offset
+    ) = (
+        select
+            coalesce(order_id, stored.order_id, excluded.order_id), headers, body, body_sha256, matched, remote_address,
+            note, event_topic, event_key, event, last_received_at, kafka_partition, kafka_offset
+        from (select stored.* union all select excluded.*) as told
+        order by last_received_at desc, kafka_offset desc, kafka_partition desc
+        limit 1
+    ),
     repeats = stored.repeats + excluded.repeats + 1,
-    first_received_at = least(stored.first_received_at, excluded.first_received_at),
-    last_received_at = greatest(stored.last_received_at, excluded.last_received_at),
-    kafka_partition = excluded.kafka_partition,
-    kafka_offset = excluded.kafka_offset
+    first_received_at = least(stored.first_received_at, excluded.first_received_at)
 -- A row that was there before has been updated, and so has a deleting transaction: ours.
 returning provider, (xmax <> 0)::integer as known_before
 
@@ -214,11 +223,13 @@ returning provider, (xmax <> 0)::integer as known_before
 -- Add dead letters. The same one again says nothing new: its consumer was stopped before it could move on.
 insert into dead_letters (
     id, event_id, consumer, topic, partition, record_offset, key, value, value_length, value_sha256, value_cut,
-    headers, reason, error, stack, occurred_at, kafka_partition, kafka_offset
+    headers, reason, error, stack, occurred_at, kafka_partition, kafka_offset,
+    replay_of, replay_action
 )
 select
     id, event_id, consumer, topic, partition, record_offset, key, value, value_length, value_sha256, value_cut,
-    headers, reason, error, stack, occurred_at, kafka_partition, kafka_offset
+    headers, reason, error, stack, occurred_at, kafka_partition, kafka_offset,
+    replay_of, replay_action
 from json_populate_recordset(null::dead_letters, $1::text::json)
 on conflict (event_id) do nothing
 returning 1

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, JsonValue
 
+from admin_api import replay_headers
 from admin_api.sink.sealed import counted, masked
 from admin_api.sink.source import RawRecord
 from bitloot.contracts.dead_letters import DeadLetter
@@ -103,6 +104,8 @@ def dead_letter_row(letter: DeadLetter, raw: RawRecord) -> Row:
     return letter.model_dump(mode="json") | {
         "id": raw.number,
         "record_offset": letter.offset,
+        "replay_of": letter.headers.get(replay_headers.OF),
+        "replay_action": letter.headers.get(replay_headers.ACTION),
         "key": _readable(letter.key),
         # Within a letter about a letter the original is base64, in which a box would not be found.
         "value": None if letter.topic == raw.topic else _readable(letter.value),

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeAlias
 
 import asyncpg
@@ -152,17 +153,23 @@ async def _write(connection: Connection, batch: Batch) -> Written:
 async def _write_orders(connection: Connection, orders: Mapping[str, OrderRows], written: Written) -> None:
     rows: dict[Unique, Row] = {(order_id,): each.order for order_id, each in orders.items()}
     newer = [orders[row["id"]] for row in await _insert(connection, "orders", rows, written)]
-    # By key: a payment that two orders claim must not be in one statement twice.
+    # By key: a payment that two orders claim must not be in one statement twice, and always goes to the same one.
     parts: dict[str, dict[Unique, Row]] = {
         "order_items": {(str(row["id"]),): row for each in newer for row in each.items},
         "keys": {(str(row["order_item_id"]), str(row["position"])): row for each in newer for row in each.keys},
-        "payments": {(str(row["id"]),): row for each in newer for row in each.payments},
-        "reservations": {(str(row["id"]),): row for each in newer for row in each.reservations},
+        "payments": _newest((row for each in newer for row in each.payments), "updated_at"),
+        "reservations": _newest((row for each in newer for row in each.reservations), "reserved_at"),
     }
     for table, found in parts.items():
         await _insert(connection, table, found, written)
     versions = [{"id": each.order["id"], "version": each.order["version"]} for each in newer]
     await connection.execute(_SQL["drop_superseded"], _json(versions))
+
+
+def _newest(rows: Iterable[Row], when: str) -> dict[Unique, Row]:
+    """Return rows by id, of those with the same one the newest by the column `when`; the query does the same."""
+    ranked = sorted(rows, key=lambda row: (datetime.fromisoformat(str(row[when])), str(row["order_id"])))
+    return {(str(row["id"]),): row for row in ranked}
 
 
 async def _insert(

@@ -1,0 +1,182 @@
+"""The rebuild: build beside the tables in use, compare at the same offsets, put right in one transaction.
+
+    1  Make empty tables in a schema of their own and fill them from Kafka, up to where the sinks are.
+    2  Again and again, as the sinks go on meanwhile, until little is left.
+    3  In one transaction: hold the sinks at their offsets, read up to exactly these, compare table by table, and
+       where a table differs give it the rows that were built.
+
+Until the end of 3 nobody sees a change, and a crash before it leaves nothing but tables that the next rebuild
+drops. Readers see the old rows or the new ones, as of any transaction. Sinks go on where they were.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from admin_api.migrations import Connection
+from admin_api.rebuild import shadow
+from admin_api.rebuild.compare import Compared, compared, put_right
+from admin_api.rebuild.filling import Filling
+from admin_api.rebuild.history import History, open_history
+from admin_api.settings import RebuildSettings
+from admin_api.sink.source import Topics
+from admin_api.sink.store import Partition, Store
+from admin_api.sql import named_queries
+from bitloot.contracts.topics import FOREVER
+from bitloot.ledger import open_pool
+
+_SQL = named_queries("admin_api.rebuild")
+_LOCK = 0x6269_746C_6F6F_7401  # the migrations have the number before
+_FEW = 2000  # records: the sinks are held while this many are written
+_ROUNDS = 20
+
+Progress = Callable[[int, int], None]
+"""Is told how many records were read, and how many there are to read so far."""
+
+
+class Impossible(Exception):  # noqa: N818 - it says what a rebuild is at the moment
+    """It cannot be done now; the sentence says why. Nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What came out: each table, the records that were read, and those that could not be used."""
+
+    tables: tuple[Compared, ...]
+    records: int
+    skipped: int
+
+
+async def rebuild(settings: RebuildSettings, progress: Progress, *, topics: Topics | None = None) -> Rebuilt:
+    """Rebuild the read model; returns how each table was and is.
+
+    Raises `Impossible`, `MigrationError`, `Transient`, KafkaError and asyncpg's errors: then nothing was changed.
+    """
+    topics = topics or Topics()
+    dsn = settings.database_url.get_secret_value()
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(_alone(dsn))
+        live = await connection.fetchval("select current_schema()")
+        await shadow.create(connection)
+        stack.push_async_callback(_clear, connection)
+        if strange := await shadow.unlike(connection, live):
+            raise Impossible(f"The tables {', '.join(strange)} have other columns than this release gives them.")
+        pool = await stack.enter_async_context(open_pool(shadow.address(dsn, live), max_size=2))
+        history = await stack.enter_async_context(open_history(settings.kafka_bootstrap_servers, topics.names))
+        return await _Rebuild(connection, live, history, Filling(Store(pool), topics), topics, progress).run()
+
+
+async def _clear(connection: Connection) -> None:
+    with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # the next rebuild does it
+        await shadow.drop(connection)
+
+
+@asynccontextmanager
+async def _alone(dsn: str) -> AsyncIterator[Connection]:
+    """Connect, for as long as statements take. Raises `Impossible` when another rebuild runs."""
+    connection: Connection = await asyncpg.connect(dsn)
+    try:
+        if not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):
+            raise Impossible("Another rebuild runs.")
+        yield connection
+    finally:
+        await connection.close()
+
+
+class _Rebuild:
+    def __init__(
+        self,
+        connection: Connection,
+        live: str,
+        history: History,
+        filling: Filling,
+        topics: Topics,
+        progress: Progress,
+    ) -> None:
+        self._connection = connection
+        self._live = live
+        self._history = history
+        self._filling = filling
+        self._topics = topics
+        self._progress = progress
+        self._read = 0
+        self._reached = {each: first for each, (first, _) in history.bounds.items()}
+
+    async def run(self) -> Rebuilt:
+        await self._keep_expired_letters()
+        for _ in range(_ROUNDS):
+            if await self._read_to(await self._offsets()) < _FEW:
+                break
+        async with self._connection.transaction():
+            await self._connection.execute(f"lock table {self._live}.sink_offsets in exclusive mode")
+            await self._read_to(await self._offsets())
+            tables = tuple([await compared(self._connection, self._live, table) for table in shadow.READ_TABLES])
+            if different := [each for each in tables if not each.equal]:
+                self._refuse_to_forget(different)
+                # A compacted topic may have replaced what the sinks have read by what they have not.
+                await self._read_to(await self._history.ends())
+                for each in different:
+                    await put_right(self._connection, self._live, each.table)
+            await self._move_sinks()
+        return Rebuilt(tables, self._read, self._filling.skipped)
+
+    async def _offsets(self) -> dict[Partition, int]:
+        """Return where the sinks are; for partitions that none has begun, where they ended at the start."""
+        stored = await self._stored()
+        offsets = {each: max(first, stored.get(each, end)) for each, (first, end) in self._history.bounds.items()}
+        ends = await self._history.ends()
+        for (topic, number), offset in offsets.items():
+            if offset > ends[topic, number]:
+                raise Impossible(f"{topic}/{number} ends before what the sinks have read: is it another broker?")
+            if offset < self._reached[topic, number]:
+                raise Impossible("The sinks were set back meanwhile.")
+        return offsets
+
+    async def _stored(self) -> dict[Partition, int]:
+        rows = await self._connection.fetch(_SQL["offsets"].format(live=self._live))
+        return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+    async def _read_to(self, targets: Mapping[Partition, int]) -> int:
+        """Fill the new tables up to these offsets; return how many records that were."""
+        before = self._read
+        wanted = before + sum(target - self._reached[each] for each, target in targets.items())
+        async for records in self._history.read(targets):
+            await self._filling.write(records)
+            self._read += len(records)
+            self._progress(self._read, max(wanted, self._read))
+        self._reached = dict(targets)
+        return self._read - before
+
+    async def _keep_expired_letters(self) -> None:
+        """Dead letters leave Kafka after some months, and stay here."""
+        name = self._topics.dead_letters.name
+        begun = {number: first for (topic, number), (first, _) in self._history.bounds.items() if topic == name}
+        query = _SQL["keep_expired_letters"].format(live=self._live, shadow=shadow.SCHEMA)
+        await self._connection.execute(query, list(begun), list(begun.values()))
+
+    def _refuse_to_forget(self, different: list[Compared]) -> None:
+        """Raise `Impossible` when rows may differ because Kafka has lost what they were made of."""
+        sources = {"order_events": self._topics.events, "webhook_logs": self._topics.webhooks}
+        for each in different:
+            topic = sources.get(each.table)
+            if topic is None or topic.retention != FOREVER:
+                continue
+            gaps = [
+                number for (name, number), (first, _) in self._history.bounds.items() if name == topic.name and first
+            ]
+            if gaps:
+                raise Impossible(
+                    f"{each.table} differs ({each.missing} rows missing, {each.surplus} surplus, {each.changed} "
+                    f"changed), and older records were deleted from {topic.name}: it cannot be rebuilt from the rest."
+                )
+
+    async def _move_sinks(self) -> None:
+        """Where nothing differed this changes nothing, and the sinks do not notice."""
+        query = _SQL["move_offset"].format(live=self._live)
+        stored = await self._stored()
+        moves = [(*each, offset) for each, offset in self._reached.items() if stored.get(each) != offset]
+        if moves:
+            await self._connection.executemany(query, moves)

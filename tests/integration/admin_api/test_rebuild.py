@@ -1,0 +1,332 @@
+"""The read model is filled from Kafka anew, beside the sinks, and equals what was there."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import asyncpg
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
+from aiokafka.structs import TopicPartition
+
+from admin_api.rebuild.report import table as told
+from admin_api.rebuild.run import Impossible, Rebuilt, rebuild
+from admin_api.rebuild.shadow import READ_TABLES, SCHEMA
+from admin_api.settings import RebuildSettings
+from bitloot.contracts.state import OrderStatus
+from tests.integration.admin_api.api import serve_api
+from tests.integration.admin_api.read_model import PARTITIONS, ReadModel
+from tests.unit.admin_api import records
+
+ORDERS = 30
+KEPT = ("effect_ledger", "emails", "dead_letter_replays", "bulk_replays", "bulk_replay_items")
+
+
+async def publish_all(model: ReadModel, orders: range = range(ORDERS)) -> None:
+    """Send something of every kind, with repeats, with and without an order's id, and what cannot be used."""
+    for number in orders:
+        await asyncio.gather(
+            model.publish(model.topics.state, records.snapshot(number, 1, status=OrderStatus.PAID, keys=())),
+            model.publish(model.topics.events, records.revealed(number), records.codes_received(number)),
+            model.publish(model.topics.webhooks, records.webhook(number, received=1)),
+            model.publish(model.topics.dead_letters, records.letter(number)),
+        )
+    await model.publish_raw(model.topics.events, b"k", b"nonsense")
+    await asyncio.gather(
+        *(model.publish(model.topics.state, records.snapshot(number, 2)) for number in orders),
+        *(model.publish(model.topics.events, records.revealed(number)) for number in orders),
+        *(
+            # Without an order's id the key, and so the partition, is another one.
+            model.publish(
+                model.topics.webhooks, records.webhook(number, received=2, order_id=None), key=f"res-{number}"
+            )
+            for number in orders
+        ),
+    )
+
+
+async def rebuilt(model: ReadModel) -> Rebuilt:
+    settings = RebuildSettings.model_validate(model.settings.model_dump())
+    return await rebuild(settings, lambda read, wanted: None, topics=model.topics)
+
+
+def differences(found: Rebuilt) -> dict[str, tuple[int, int, int]]:
+    return {each.table: (each.missing, each.surplus, each.changed) for each in found.tables if not each.equal}
+
+
+async def leftovers(model: ReadModel) -> list[str]:
+    rows = await model.connection.fetch(
+        "select table_name from information_schema.tables where table_schema = $1", SCHEMA
+    )
+    return [row["table_name"] for row in rows]
+
+
+async def test_what_kafka_says_is_what_is_there(model: ReadModel):
+    await publish_all(model)
+    async with model.sink():
+        await model.catch_up()
+        await model.catch_up()  # the sink's own dead letter
+        before, offsets = await model.everything(), await model.stored()
+        found = await rebuilt(model)
+        assert differences(found) == {}
+        assert await model.everything() == before
+        assert await model.stored() == offsets
+
+        await model.publish(model.topics.events, records.revealed(1, 2))
+        await model.catch_up()
+
+    assert {each.table: each.before.rows for each in found.tables} == {name: len(rows) for name, rows in before.items()}
+    assert all(each.before.rows for each in found.tables)
+    assert found.skipped == 1
+    assert "all tables are equal" in told(found)
+    assert len(await model.rows("order_events")) == len(before["order_events"]) + 1
+    assert await leftovers(model) == []
+
+
+async def test_it_is_exact_while_records_keep_coming(model: ReadModel):
+    await publish_all(model, range(5))
+    async with model.sink():
+        await model.catch_up()
+        async with traffic(model):
+            for _ in range(2):
+                assert differences(await rebuilt(model)) == {}
+        await model.catch_up()
+
+
+@contextlib.asynccontextmanager
+async def traffic(model: ReadModel) -> AsyncIterator[None]:
+    """Keep publishing; the body begins once it does."""
+    begun = asyncio.Event()
+
+    async def publish() -> None:
+        number = 1000
+        while True:
+            await publish_all(model, range(number, number + 3))
+            number += 3
+            begun.set()
+
+    task = asyncio.create_task(publish())
+    try:
+        await begun.wait()
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    assert task.cancelled()
+
+
+@pytest.mark.parametrize(
+    ("damage", "table", "expected"),
+    [
+        ("delete from orders where email = 'buyer3@example.test'", "orders", (1, 0, 0)),
+        ("update payments set verdict = 'mismatch' where id = 'pay-3'", "payments", (0, 0, 1)),
+        ("update webhook_logs set repeats = repeats + 1 where external_id = 'res-3'", "webhook_logs", (0, 0, 1)),
+        (
+            "insert into keys select 'x', position, order_id, storage_ref, null, now(), 1 from keys limit 1",
+            "keys",
+            (0, 1, 0),
+        ),
+        (
+            "update order_events set kafka_offset = kafka_offset + 1 where type = 'keys.revealed'",
+            "order_events",
+            (0, 0, 4),
+        ),
+        ("truncate dead_letters", "dead_letters", (4, 0, 0)),
+    ],
+)
+async def test_damage_is_found_told_and_put_right(
+    model: ReadModel, damage: str, table: str, expected: tuple[int, int, int]
+):
+    await publish_all(model, range(4))
+    await model.run_once()
+    await model.run_once()
+    before = await model.everything()
+    if table == "dead_letters":
+        expected = (len(before["dead_letters"]), 0, 0)
+    await model.connection.execute(damage)
+
+    found = await rebuilt(model)
+
+    assert differences(found) == {table: expected}
+    assert "1 of 8 tables differed" in told(found)
+    assert await model.everything() == before
+    assert differences(await rebuilt(model)) == {}
+
+
+async def test_emptied_tables_are_filled_under_a_running_sink(model: ReadModel):
+    await publish_all(model)
+    async with model.sink():
+        await model.catch_up()
+        await model.catch_up()
+        before = await model.everything()
+        await model.connection.execute(f"truncate {', '.join(READ_TABLES)}")
+        found = await rebuilt(model)
+        await model.publish(model.topics.events, records.revealed(1, 2))
+        await model.catch_up()
+
+    assert len(differences(found)) == len(READ_TABLES)
+    after = await model.everything()
+    assert len(after.pop("order_events")) == len(before.pop("order_events")) + 1
+    assert after == before
+
+
+async def test_without_any_sink_all_is_read_to_the_ends(model: ReadModel):
+    await publish_all(model, range(3))
+    found = await rebuilt(model)
+
+    assert all(each.missing for each in found.tables)
+    assert await model.stored() == await model.ends()
+    assert len(await model.rows("orders")) == 3
+    before = await model.everything()
+    await model.run_once()
+    # The sink had not put the unusable record aside; it counts as read, as nothing else would end.
+    assert await model.everything() == before
+
+
+async def test_readers_never_see_an_empty_table(model: ReadModel):
+    await publish_all(model, range(5))
+    await model.run_once()
+    await model.connection.execute("update orders set email = 'wrong@example.test'")
+    dsn = model.settings.database_url.get_secret_value()
+    async with serve_api(dsn) as api:
+        task = asyncio.create_task(rebuilt(model))
+        seen: list[set[str]] = []
+        while not task.done():
+            page = await api.page("/admin/orders")
+            assert page["total"] == 5
+            seen.append({item["email"] for item in page["items"]})
+        await task
+        last = {item["email"] for item in (await api.page("/admin/orders"))["items"]}
+
+    wrong, right = {"wrong@example.test"}, {f"buyer{number}@example.test" for number in range(5)}
+    assert all(each in (wrong, right) for each in seen)
+    assert seen[0] == wrong
+    assert last == right
+
+
+async def test_what_kafka_does_not_have_is_left_alone(model: ReadModel):
+    await publish_all(model, range(2))
+    await model.run_once()
+    await model.connection.execute(
+        "insert into dead_letter_replays (event_id, action_id, actor) values ('dead-letter/delivery/1', 'a', 'admin')"
+    )
+    await model.connection.execute(
+        "insert into effect_ledger (effect_id, order_id, kind, attempt, claimed_by, claimed_at, deadline) "
+        "values ('e', $1, 'buy_key', 1, 'me', now(), now())",
+        records.order(1),
+    )
+    kept = {table: await model.rows(table) for table in KEPT}
+    await rebuilt(model)
+
+    assert {table: await model.rows(table) for table in KEPT} == kept
+
+
+async def test_dead_letters_that_have_left_kafka_stay(model: ReadModel):
+    await publish_all(model, range(6))
+    await model.run_once()
+    before = await model.rows("dead_letters")
+    await forget(model, model.topics.dead_letters.name)
+
+    assert differences(await rebuilt(model)) == {}
+    assert await model.rows("dead_letters") == before
+
+
+async def test_what_is_lost_in_kafka_is_not_taken_from_the_tables(model: ReadModel):
+    await publish_all(model, range(6))
+    await model.run_once()
+    before = await model.everything()
+    await forget(model, model.topics.webhooks.name)
+
+    with pytest.raises(Impossible, match=r"webhook_logs differs .* were deleted"):
+        await rebuilt(model)
+    assert await model.everything() == before
+    assert await leftovers(model) == []
+
+
+async def forget(model: ReadModel, topic: str) -> None:
+    """Delete the first records of each partition, as a topic's retention does."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=model.settings.kafka_bootstrap_servers)
+    await admin.start()
+    try:
+        ends = await model.ends()
+        await admin.delete_records(
+            {
+                TopicPartition(topic, number): RecordsToDelete(before_offset=max(ends[topic, number] - 1, 0))
+                for number in range(PARTITIONS)
+            }
+        )
+    finally:
+        await admin.close()
+
+
+async def test_another_broker_is_refused(model: ReadModel):
+    await publish_all(model, range(2))
+    await model.run_once()
+    await model.connection.execute("update sink_offsets set next_offset = next_offset + 100")
+
+    with pytest.raises(Impossible, match="is it another broker"):
+        await rebuilt(model)
+
+
+async def test_two_rebuilds_at_once_are_one(model: ReadModel):
+    await publish_all(model, range(2))
+    await model.run_once()
+    results = await asyncio.gather(rebuilt(model), rebuilt(model), return_exceptions=True)
+
+    assert sorted(type(each).__name__ for each in results) == ["Impossible", "Rebuilt"]
+
+
+async def test_a_killed_rebuild_changes_nothing_and_the_next_one_begins_anew(model: ReadModel):
+    await publish_all(model, range(10))
+    await model.run_once()
+    await model.connection.execute("delete from orders")
+    before = await model.everything()
+    reading = asyncio.Event()
+    settings = RebuildSettings.model_validate(model.settings.model_dump())
+    task = asyncio.create_task(rebuild(settings, lambda read, wanted: reading.set(), topics=model.topics))
+    await reading.wait()
+    (pid,) = [
+        row["pid"] for row in await model.connection.fetch("select pid from pg_locks where locktype = 'advisory'")
+    ]
+    await model.connection.execute("select pg_terminate_backend($1)", pid)
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        await task
+
+    assert await model.everything() == before
+    assert differences(await rebuilt(model)) == {"orders": (10, 0, 0)}
+    assert await leftovers(model) == []
+
+
+async def test_a_payment_of_two_orders_goes_to_the_same_one_in_any_order(model: ReadModel):
+    shared = records.snapshot(1).payments
+    later = tuple(each.model_copy(update={"updated_at": each.updated_at + timedelta(seconds=1)}) for each in shared)
+    await model.publish(model.topics.state, records.snapshot(1, payments=later))
+    await model.run_once()
+    await model.publish(model.topics.state, records.snapshot(2, payments=shared))
+    await model.run_once()
+
+    (payment,) = await model.rows("payments")
+    assert str(payment["order_id"]) == records.order(1)
+    assert differences(await rebuilt(model)) == {}
+
+
+async def test_other_columns_than_ours_are_refused(model: ReadModel):
+    await model.connection.execute("alter table orders add column extra text")
+    with pytest.raises(Impossible, match="orders have other columns"):
+        await rebuilt(model)
+
+
+async def test_a_notification_is_the_same_row_in_whatever_order_its_partitions_are_read(model: ReadModel):
+    early = records.webhook(1, received=1, order_id=None, note="early")
+    late = records.webhook(1, received=2, note="late")
+    await model.publish(model.topics.webhooks, late)
+    await model.run_once()
+    await model.publish(model.topics.webhooks, early, key="res-1")
+    await model.run_once()
+
+    (row,) = await model.rows("webhook_logs")
+    assert (row["note"], row["repeats"], str(row["order_id"])) == ("late", 1, records.order(1))
+    assert (row["first_received_at"], row["last_received_at"]) == (records.at(1), records.at(2))
+    assert differences(await rebuilt(model)) == {}
