@@ -56,9 +56,9 @@ class DeliveryWorker:
             case StoreKeys():
                 # Needs no claim: the object is written once and compared afterwards, so doing it twice, even
                 # at the same time, is doing it once.
-                await perform_read(ports.producer, effect, act, within=STORE_WITHIN)
+                await perform_read(ports.producer, effect, act, within=STORE_WITHIN, clock=ports.clock)
             case SendMail():
-                await perform(ports.ledger, ports.producer, effect, act, within=MAIL_WITHIN)
+                await perform(ports.ledger, ports.producer, effect, act, within=MAIL_WITHIN, clock=ports.clock)
             case _:  # pragma: no cover - mypy proves that this cannot be reached
                 assert_never(effect)
 

@@ -443,13 +443,15 @@ def _notified(state: Order, event: KinguinNotified) -> Order:
     reservation = event.reservation_id or (item.reservation_id if item else None)
     if item is None or reservation is None or item.status is ItemStatus.WAITING or event.notice is Notice.UNKNOWN:
         return state
-    if item.reservation_id not in {None, reservation}:
-        return _second_purchase(state, item, reservation, event.occurred_at, event.notice)
+    if item.reservation_id not in {None, reservation} and event.notice in {Notice.CANCEL, Notice.REVERSED}:
+        return state
     match event.notice:
         case Notice.RESERVE | Notice.GIVE:
-            return _learned(state, item, reservation, event.occurred_at, given=event.notice is Notice.GIVE)
+            return _told(state, item, reservation, event.occurred_at, given=event.notice is Notice.GIVE)
         case Notice.DELIVERED:
-            order = _learned(state, item, reservation, event.occurred_at, given=True)
+            order = _told(state, item, reservation, event.occurred_at, given=True)
+            if _item(order, item.item_id).reservation_id != reservation:
+                return order
             return _delivered(order, _item(order, item.item_id), event.codes, event.occurred_at)
         case Notice.CANCEL | Notice.REVERSED:
             return _supplier_ended(state, item, reservation, event)
@@ -467,15 +469,52 @@ def _item_of_notice(state: Order, event: KinguinNotified) -> Item | None:
     return None
 
 
-def _second_purchase(
-    state: Order, item: Item, reservation: ReservationId, now: datetime, notice: Notice | None
-) -> Order:
-    """Record a purchase beside the one that counts: it is never delivered, and a human hears of it once."""
-    if notice in {Notice.CANCEL, Notice.REVERSED} or any(r.reservation_id == reservation for r in state.reservations):
-        return state
-    state = _record(state, item.item_id, reservation, ReservationStatus.RESERVED, now)
-    detail = f"Kinguin has reservation {reservation} beside {item.reservation_id} for item {item.position}"
-    return _incident(state, now, "double_purchase", detail)
+def _told(order: Order, item: Item, reservation: ReservationId, now: datetime, *, given: bool) -> Order:
+    """Take note that Kinguin has this reservation for the item, whoever says so and however late."""
+    if order.closed:
+        return _found_after_end(order, item, reservation, now)
+    if item.reservation_id not in {None, reservation}:
+        return _second_purchase(order, item, reservation, now, given=given)
+    order = _learned(order, item, reservation, now, given=given)
+    return _ask_when_idle(order, item.item_id, now)
+
+
+def _second_purchase(order: Order, item: Item, reservation: ReservationId, now: datetime, *, given: bool) -> Order:
+    """Record a purchase beside the one that counts: only one is delivered, and a human hears of it once.
+
+    What is bought counts more than what is only reserved, as long as nobody is buying the latter.
+    """
+    known = any(r.reservation_id == reservation for r in order.reservations)
+    if not known:
+        detail = f"Kinguin has reservation {reservation} beside {item.reservation_id} for item {item.position}"
+        status = ReservationStatus.GIVEN if given else ReservationStatus.RESERVED
+        order = _incident(_record(order, item.item_id, reservation, status, now), now, "second_purchase", detail)
+    idle = item.status is ItemStatus.RESERVED and _find(order, Kind.GIVE, item.item_id) is None
+    if given and idle:
+        fresh = replace(item, status=ItemStatus.BUYING, reservation_id=None)
+        return _learned(_with(order, fresh), fresh, reservation, now, given=True)
+    return _ask_when_idle(order, item.item_id, now)
+
+
+def _found_after_end(order: Order, item: Item, reservation: ReservationId, now: datetime) -> Order:
+    """Record a purchase that an order knows of only after its end: nothing follows but that a human hears of it."""
+    if any(r.reservation_id == reservation for r in order.reservations):
+        return order
+    if item.reservation_id is not None:
+        return _second_purchase(order, item, reservation, now, given=False)
+    order = _record(order, item.item_id, reservation, ReservationStatus.RESERVED, now)
+    detail = f"Kinguin has reservation {reservation} for item {item.position} of an order that has ended"
+    return _incident(order, now, "purchase_after_end", detail)
+
+
+def _ask_when_idle(order: Order, item_id: ItemId, now: datetime) -> Order:
+    """Let Kinguin tell of a reservation that nobody is buying: nothing else would move the item on."""
+    idle = all(owed.item_id != item_id for owed in order.outbox)
+    if order.closed or order.refunded or order.review is not None or not idle:
+        return order
+    if _item(order, item_id).status is not ItemStatus.RESERVED:
+        return order
+    return _owe(order, Kind.LOOK_UP, now, item_id, wait=FIRST_LOOK_UP)
 
 
 def _learned(state: Order, item: Item, reservation: ReservationId, now: datetime, *, given: bool) -> Order:
@@ -487,8 +526,10 @@ def _learned(state: Order, item: Item, reservation: ReservationId, now: datetime
     order = _record(state, item.item_id, reservation, status, now)
     item_status = ItemStatus.BOUGHT if given else ItemStatus.RESERVED
     order = _with(order, replace(item, status=item_status, reservation_id=reservation, tries=0, look_ups=0))
+    order = _drop_unsent(order, item.item_id, Kind.BUY)  # it would buy a second time
     if not given:
         return order
+    order = _drop_unsent(order, item.item_id, Kind.GIVE)
     if all(i.status not in {ItemStatus.WAITING, ItemStatus.BUYING, ItemStatus.RESERVED} for i in order.items):
         order = replace(order, purchased_at=order.purchased_at or now)
     return _owe(order, Kind.FETCH, now, item.item_id, wait=POLLING.base)
@@ -527,15 +568,18 @@ def _supplier_ended(state: Order, item: Item, reservation: ReservationId, event:
 
 def _purchase_placed(state: Order, event: PurchasePlaced) -> Order:
     order, owed = _settle(state, event.effect_id)
-    if owed is None:
+    item, now = _known_item(state, event.item_id), event.occurred_at
+    if item is None:
         return state
-    return _adopt(order, _item(order, event.item_id), event.reservation_id, event.occurred_at, given=event.given)
+    if owed is None:  # of a try that was given up: the purchase is as real
+        return _told(state, item, event.reservation_id, now, given=event.given)
+    return _adopt(order, item, event.reservation_id, now, given=event.given)
 
 
 def _adopt(order: Order, item: Item, reservation: ReservationId, now: datetime, *, given: bool) -> Order:
     """Go on with a reservation that is ours for sure, or tell that there is one too many."""
-    if item.reservation_id not in {None, reservation}:
-        return _second_purchase(order, item, reservation, now, None)
+    if order.closed or item.reservation_id not in {None, reservation}:
+        return _told(order, item, reservation, now, given=given)
     order = _learned(order, item, reservation, now, given=given)
     item = _item(order, item.item_id)
     if item.status is not ItemStatus.RESERVED or order.refunded:
@@ -547,17 +591,23 @@ def _adopt(order: Order, item: Item, reservation: ReservationId, now: datetime, 
 
 def _purchases_found(state: Order, event: PurchasesFound) -> Order:
     order, owed = _settle(state, event.effect_id)
-    if owed is None:
+    item, now = _known_item(state, event.item_id), event.occurred_at
+    if item is None:
         return state
-    item, now = _item(order, event.item_id), event.occurred_at
     live = sorted((r for r in event.reservations if not r.canceled), key=lambda r: (not r.given, r.reservation_id))
+    if owed is None:  # a look-up that was sent again has found more than its first answer told
+        for found in live:
+            order = _told(order, _item(order, item.item_id), found.reservation_id, now, given=found.given)
+        return order
     if not live:
         return _nothing_found(order, item, now)
     chosen = next((r for r in live if r.reservation_id == item.reservation_id), live[0])
+    if live[0].given and not chosen.given:
+        chosen = live[0]
     order = _adopt(order, item, chosen.reservation_id, now, given=chosen.given)
     for other in live:
         if other is not chosen:
-            order = _second_purchase(order, _item(order, item.item_id), other.reservation_id, now, None)
+            order = _told(order, _item(order, item.item_id), other.reservation_id, now, given=other.given)
     return order
 
 
@@ -581,23 +631,22 @@ def _nothing_found(order: Order, item: Item, now: datetime) -> Order:
 
 
 def _reservation_given(state: Order, event: ReservationGiven) -> Order:
-    order, owed = _settle(state, event.effect_id)
-    if owed is None:
-        return state
-    return _learned(order, _item(order, event.item_id), event.reservation_id, event.occurred_at, given=True)
+    order, _ = _settle(state, event.effect_id)
+    item = _known_item(order, event.item_id)
+    return state if item is None else _told(order, item, event.reservation_id, event.occurred_at, given=True)
 
 
 def _codes_received(state: Order, event: CodesReceived) -> Order:
     order, owed = _settle(state, event.effect_id)
+    item = _known_item(order, event.item_id)
+    if item is None or item.status is not ItemStatus.BOUGHT or event.reservation_id != item.reservation_id:
+        return order
+    if len(event.codes) == item.quantity:
+        return _received(order, item, event.codes, event.occurred_at)
     if owed is None:
         return state
-    item = _item(order, event.item_id)
-    if item.status is not ItemStatus.BOUGHT or event.reservation_id != item.reservation_id:
-        return order
-    if len(event.codes) != item.quantity:
-        detail = f"{len(event.codes)} codes came for {item.quantity} of item {item.position}"
-        return _to_review(order, event.occurred_at, "bad_codes", detail, item.item_id)
-    return _received(order, item, event.codes, event.occurred_at)
+    detail = f"{len(event.codes)} codes came for {item.quantity} of item {item.position}"
+    return _to_review(order, event.occurred_at, "bad_codes", detail, item.item_id)
 
 
 def _received(order: Order, item: Item, codes: tuple[SealedCode, ...], now: datetime) -> Order:
@@ -647,10 +696,21 @@ def _keys_stored(state: Order, event: KeysStored) -> Order:
 
 def _mail_sent(state: Order, event: MailSent) -> Order:
     order, owed = _settle(state, event.effect_id)
-    if owed is None:
-        return state
-    order = replace(order, mailed_at=event.occurred_at)
-    return order if order.refunded else _close(order, OrderStatus.FULFILLED, event.occurred_at)
+    now = event.occurred_at
+    if event.message_id != order.message_id:
+        return _other_mail(order, event)
+    if order.mailed_at is not None or (owed is None and not order.keys):
+        return order
+    order = replace(order, mailed_at=now, outbox=tuple(o for o in order.outbox if o.kind is not Kind.MAIL))
+    return order if order.refunded else _close(order, OrderStatus.FULFILLED, now)
+
+
+def _other_mail(order: Order, event: MailSent) -> Order:
+    """Tell of a mail that was given up and replaced, and was accepted after all: the buyer has two."""
+    detail = f"The mail provider has taken mail {event.message_id} as well as {order.message_id}"
+    if any(incident.detail == detail for incident in order.incidents):
+        return order
+    return _incident(order, event.occurred_at, "second_mail", detail)
 
 
 # Failures
@@ -874,6 +934,11 @@ def _item(order: Order, item_id: ItemId) -> Item:
     return next(item for item in order.items if item.item_id == item_id)
 
 
+def _known_item(order: Order, item_id: ItemId) -> Item | None:
+    """Return an item that an event names, or None when there is none: events of others are not to be trusted."""
+    return next((item for item in order.items if item.item_id == item_id), None)
+
+
 def _with(order: Order, item: Item) -> Order:
     return replace(order, items=tuple(item if i.item_id == item.item_id else i for i in order.items))
 
@@ -891,6 +956,12 @@ def _put(order: Order, owed: Owed) -> Order:
 
 def _drop(order: Order, item_id: ItemId, *kinds: Kind) -> Order:
     return replace(order, outbox=tuple(o for o in order.outbox if o.item_id != item_id or o.kind not in kinds))
+
+
+def _drop_unsent(order: Order, item_id: ItemId, kind: Kind) -> Order:
+    return replace(
+        order, outbox=tuple(o for o in order.outbox if o.item_id != item_id or o.kind is not kind or o.emissions)
+    )
 
 
 def _settle(state: Order, effect: EffectId) -> tuple[Order, Owed | None]:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from bitloot import log, metrics
 from bitloot.contracts.effects import Effect, ItemEffect
@@ -11,12 +12,17 @@ from bitloot.contracts.events import EffectFailed, Failure, Outcome
 from bitloot.contracts.topics import ORDER_EVENTS
 from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import BitLootError, Cause, Refused, Transient
-from bitloot.ids import outcome_id
+from bitloot.ids import EventId, outcome_id
 from bitloot.kafka import Producer
 from bitloot.ledger.store import Claimed, EffectLedger, Expired, Finished, Running
 
+T = TypeVar("T")
+
 Act = Callable[[], Awaitable[Outcome]]
 """Touches the world once. Raises `Transient`, `Refused` or `Unknown`; anything else is taken for `Unknown`."""
+
+Clock = Callable[[], datetime]
+"""Returns the time, aware, in UTC."""
 
 _POLL_SECONDS = 0.25  # first wait for somebody else's act; doubles
 _LONGEST_POLL_SECONDS = 2.0
@@ -26,65 +32,101 @@ _DETAIL_CHARACTERS = 2000
 _log = log.get(__name__)
 
 
-async def perform(ledger: EffectLedger, producer: Producer, effect: Effect, act: Act, *, within: timedelta) -> None:
+def now() -> datetime:
+    """Return the time of this machine."""
+    return datetime.now(UTC)
+
+
+async def perform(
+    ledger: EffectLedger, producer: Producer, effect: Effect, act: Act, *, within: timedelta, clock: Clock = now
+) -> None:
     """Act once, ever, and publish the outcome to the order; a repeat publishes the recorded one again.
 
-    `act` is stopped after `within`, and then its outcome is unknown. Raises `Transient` when the ledger or
-    Kafka is away: call again with the same effect.
+    `act` is stopped after `within`, and then its outcome is unknown. When others have given us up meanwhile and
+    recorded that, theirs stands; ours is published as well, under an id of its own (`late_id`), because nobody else
+    may know what we did. `clock` dates failures. Raises `Transient` when the ledger or Kafka is away: call again
+    with the same effect.
     """
     begun = asyncio.get_running_loop().time()
     claim = await ledger.claim(effect, effect.type, within)
     match claim:
         case Claimed():
             reach(CrashPoint.LEDGER_CLAIMED)
-            outcome = await _act_and_record(ledger, effect, act, within, begun)
+            outcome = await _act(effect, act, within, begun, clock)
+            standing = await _record(ledger, effect, outcome)
+            if standing != outcome:
+                await _tell_late(producer, effect, outcome)
+            outcome = standing
         case Finished(outcome=outcome):
             metrics.EFFECTS.labels(effect.type, "repeated").inc()
         case Running():
-            outcome = await _wait_for_owner(ledger, effect)
+            outcome = await _wait_for_owner(ledger, effect, clock)
         case Expired():
-            outcome = await _abandon(ledger, effect)
+            outcome = await _abandon(ledger, effect, clock)
     reach(CrashPoint.LEDGER_RECORDED)
     await producer.send(ORDER_EVENTS, effect.order_id, outcome)
     reach(CrashPoint.LEDGER_PUBLISHED)
 
 
-async def perform_read(producer: Producer, effect: Effect, act: Act, *, within: timedelta) -> None:
+def late_id(outcome: Outcome) -> EventId:
+    """Return the id of an outcome that came when another one had been recorded for its effect."""
+    return EventId(f"{outcome.event_id}/late")
+
+
+async def perform_read(producer: Producer, effect: Effect, act: Act, *, within: timedelta, clock: Clock = now) -> None:
     """Ask something that changes nothing, as often as it is wished for, and publish the answer or the failure.
 
     A failure is transient, unless the provider refused. Raises `Transient` when Kafka is away.
     """
     started = time.monotonic()
-    outcome = await _outcome_of(effect, act, within, otherwise=Failure.TRANSIENT)
+    outcome = await _outcome_of(effect, act, within, clock, otherwise=Failure.TRANSIENT)
     reach(CrashPoint.READ_ANSWERED)
     _count(effect, outcome, started)
     await producer.send(ORDER_EVENTS, effect.order_id, outcome)
 
 
-async def _act_and_record(ledger: EffectLedger, effect: Effect, act: Act, within: timedelta, begun: float) -> Outcome:
+async def _act(effect: Effect, act: Act, within: timedelta, begun: float, clock: Clock) -> Outcome:
     """Act within what is left of the claim; `begun` is the loop's time before it was made."""
     started = time.monotonic()
     left = within - timedelta(seconds=asyncio.get_running_loop().time() - begun)
     if left < within / 2:
         # We stood still with the claim in hand. An act that ended after the deadline could be a second purchase:
         # by then others have asked the provider, found nothing and begun anew.
-        outcome: Outcome = _failed(effect, Failure.TRANSIENT, Cause.TIMEOUT, "the claim had run down before the act")
+        detail = "the claim had run down before the act"
+        outcome: Outcome = _failed(effect, Failure.TRANSIENT, Cause.TIMEOUT, detail, clock)
     else:
-        outcome = await _outcome_of(effect, act, left, otherwise=Failure.UNKNOWN)
+        outcome = await _outcome_of(effect, act, left, clock, otherwise=Failure.UNKNOWN)
         reach(CrashPoint.LEDGER_ACTED)
     _count(effect, outcome, started)
-    # What happened exists only in this process' memory until it is recorded, so there is no giving up.
+    return outcome
+
+
+async def _record(ledger: EffectLedger, effect: Effect, outcome: Outcome) -> Outcome:
+    """Record an outcome, and return the one that stands."""
+    return await _until_taken(lambda: ledger.finish(effect.effect_id, outcome), "effect.not_recorded", effect)
+
+
+async def _tell_late(producer: Producer, effect: Effect, outcome: Outcome) -> None:
+    """Publish what the ledger does not hold: from there nobody could publish it again."""
+    metrics.EFFECTS.labels(effect.type, "late").inc()
+    _log.error("effect.late", effect_id=effect.effect_id, kind=effect.type, outcome=outcome.event_id)
+    late = outcome.model_copy(update={"event_id": late_id(outcome)})
+    await _until_taken(lambda: producer.send(ORDER_EVENTS, effect.order_id, late), "effect.not_published", effect)
+
+
+async def _until_taken(give: Callable[[], Awaitable[T]], otherwise: str, effect: Effect) -> T:
+    """Await `give` until it succeeds: what it gives away is in this process's memory only. Logs `otherwise`."""
     backoff = _POLL_SECONDS
     while True:
         try:
-            return await ledger.finish(effect.effect_id, outcome)
+            return await give()
         except Transient as error:
-            _log.warning("effect.not_recorded", effect_id=effect.effect_id, cause=error.cause, detail=error.detail)
+            _log.warning(otherwise, effect_id=effect.effect_id, cause=error.cause, detail=error.detail)
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, _LONGEST_BACKOFF_SECONDS)
 
 
-async def _wait_for_owner(ledger: EffectLedger, effect: Effect) -> Outcome:
+async def _wait_for_owner(ledger: EffectLedger, effect: Effect, clock: Clock) -> Outcome:
     """Return what the other one records, or give it up when its deadline is past."""
     pause = _POLL_SECONDS
     while True:
@@ -95,33 +137,33 @@ async def _wait_for_owner(ledger: EffectLedger, effect: Effect) -> Outcome:
                 metrics.EFFECTS.labels(effect.type, "repeated").inc()
                 return outcome
             case Expired():
-                return await _abandon(ledger, effect)
+                return await _abandon(ledger, effect, clock)
             case Running():
                 continue
 
 
-async def _abandon(ledger: EffectLedger, effect: Effect) -> Outcome:
+async def _abandon(ledger: EffectLedger, effect: Effect, clock: Clock) -> Outcome:
     detail = "a worker began this and never reported its outcome"
-    failed = _failed(effect, Failure.UNKNOWN, Cause.ABANDONED, detail)
+    failed = _failed(effect, Failure.UNKNOWN, Cause.ABANDONED, detail, clock)
     outcome = await ledger.finish(effect.effect_id, failed)
     metrics.EFFECTS.labels(effect.type, _result(outcome)).inc()
     _log.warning("effect.abandoned", effect_id=effect.effect_id, kind=effect.type, outcome=outcome.event_id)
     return outcome
 
 
-async def _outcome_of(effect: Effect, act: Act, within: timedelta, *, otherwise: Failure) -> Outcome:
+async def _outcome_of(effect: Effect, act: Act, within: timedelta, clock: Clock, *, otherwise: Failure) -> Outcome:
     """Await the act; every error becomes an `EffectFailed`, one that says nothing certain as `otherwise`."""
     try:
         async with asyncio.timeout(within.total_seconds()):
             return await act()
     except BitLootError as error:
         retry_after = error.retry_after if isinstance(error, Transient) else None
-        return _failed(effect, _failure(error, otherwise), error.cause, error.detail, retry_after)
+        return _failed(effect, _failure(error, otherwise), error.cause, error.detail, clock, retry_after)
     except TimeoutError:
-        return _failed(effect, otherwise, Cause.TIMEOUT, f"no answer within {within.total_seconds():g} s")
+        return _failed(effect, otherwise, Cause.TIMEOUT, f"no answer within {within.total_seconds():g} s", clock)
     except Exception as error:  # noqa: BLE001 - a bug must not hide what may have happened
         _log.exception("effect.defect", effect_id=effect.effect_id, kind=effect.type)
-        return _failed(effect, otherwise, Cause.DEFECT, type(error).__name__)
+        return _failed(effect, otherwise, Cause.DEFECT, type(error).__name__, clock)
 
 
 def _failure(error: BitLootError, otherwise: Failure) -> Failure:
@@ -135,11 +177,11 @@ def _failure(error: BitLootError, otherwise: Failure) -> Failure:
 
 
 def _failed(
-    effect: Effect, failure: Failure, cause: Cause, detail: str, retry_after: float | None = None
+    effect: Effect, failure: Failure, cause: Cause, detail: str, clock: Clock, retry_after: float | None = None
 ) -> EffectFailed:
     return EffectFailed(
         event_id=outcome_id(effect.effect_id, "effect.failed"),
-        occurred_at=datetime.now(UTC),
+        occurred_at=clock(),
         order_id=effect.order_id,
         effect_id=effect.effect_id,
         item_id=effect.item_id if isinstance(effect, ItemEffect) else None,

@@ -14,7 +14,7 @@ from bitloot.contracts.topics import ORDER_EVENTS
 from bitloot.errors import Cause, Malformed, Refused, Transient, Unknown
 from bitloot.ids import ReservationId, effect_id, item_id, order_id, outcome_id
 from bitloot.incarnation import incarnation
-from bitloot.ledger import Claimed, EffectLedger, Expired, Finished, Running, open_pool, perform, perform_read
+from bitloot.ledger import Claimed, EffectLedger, Expired, Finished, Running, late_id, open_pool, perform, perform_read
 from bitloot.ledger.store import MARGIN
 from embedded.ports import free_port
 from tests.fakes.producer import FakeProducer
@@ -295,3 +295,66 @@ async def test_a_read_is_repeated_whenever_it_is_asked_for():
         await perform_read(producer, effect, market, within=SOON)
     assert market.calls == 2
     assert len(producer.sent) == 2
+
+
+# Who was given up and comes back
+
+
+async def given_up(pool, effect, producer, market) -> None:
+    """Perform an effect that others give up while it is under way, and let it end after that."""
+    market.may_answer.clear()
+    acting = asyncio.create_task(perform(ledger(pool), producer, effect, market, within=SOON))
+    await market.asked.wait()
+    await expire(pool, effect)
+    other = FakeProducer()
+    await perform(ledger(pool), other, effect, market, within=SOON)
+    (told,) = other.on(ORDER_EVENTS)
+    assert told.cause == Cause.ABANDONED
+    market.may_answer.set()
+    await acting
+
+
+async def test_an_outcome_that_comes_after_its_worker_was_given_up_is_told_beside_the_recorded_one(pool):
+    effect, producer = wish(), FakeProducer()
+    market = Market(effect)
+    await given_up(pool, effect, producer, market)
+    late, standing = producer.on(ORDER_EVENTS)
+    assert (late.type, late.reservation_id, late.effect_id) == ("purchase.placed", "r-1", effect.effect_id)
+    assert late.event_id == late_id(placed(effect)) != placed(effect).event_id
+    assert standing.cause == Cause.ABANDONED
+    assert await ledger(pool).look(effect.effect_id) == Finished(standing)
+
+
+async def test_a_late_outcome_waits_for_the_broker(pool):
+    class AwayOnce(FakeProducer):
+        tries = 0
+
+        async def send(self, *about):
+            self.tries += 1
+            self.away = self.tries == 1
+            await super().send(*about)
+
+    effect, producer = wish(), AwayOnce()
+    await given_up(pool, effect, producer, Market(effect))
+    assert [event.type for event in producer.on(ORDER_EVENTS)] == ["purchase.placed", "effect.failed"]
+
+
+async def test_a_new_process_of_the_same_name_does_not_keep_the_work_of_a_dead_one_alive(pool):
+    effect, producer = wish(), FakeProducer()
+    await ledger(pool, "pod-0").claim(effect, effect.type, SOON)
+    reborn, market = ledger(pool, "pod-0"), Market(effect)
+    assert isinstance(await reborn.claim(effect, effect.type, SOON), Running), "taken over before it may be"
+    await expire(pool, effect)
+    assert await reborn.claim(effect, effect.type, SOON) == Expired(), "its deadline was moved"
+    await perform(reborn, producer, effect, market, within=SOON)
+    (failed,) = producer.on(ORDER_EVENTS)
+    assert (market.calls, failed.failure, failed.cause) == (0, Failure.UNKNOWN, Cause.ABANDONED)
+
+
+async def test_failures_are_dated_by_the_clock_that_is_given(pool):
+    moment = datetime(2031, 5, 6, tzinfo=UTC)
+    effect, asked, producer = wish(), wish(LookUpPurchase), FakeProducer()
+    refused = Refused(Cause.OUT_OF_STOCK, "no")
+    await perform(ledger(pool), producer, effect, Market(effect, refused), within=SOON, clock=lambda: moment)
+    await perform_read(producer, asked, Market(asked, refused), within=SOON, clock=lambda: moment)
+    assert [event.occurred_at for event in producer.on(ORDER_EVENTS)] == [moment, moment]

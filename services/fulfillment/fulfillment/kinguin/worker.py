@@ -42,9 +42,9 @@ class KinguinWorker:
         act = partial(self._call, call)
         match call:
             case BuyKey() | GiveReservation():
-                await perform(self._ledger, self._producer, call, act, within=self._claim_time)
+                await perform(self._ledger, self._producer, call, act, within=self._claim_time, clock=self._clock)
             case LookUpPurchase() | FetchCodes():
-                await perform_read(self._producer, call, act, within=self._claim_time)
+                await perform_read(self._producer, call, act, within=self._claim_time, clock=self._clock)
             case _:  # pragma: no cover - mypy proves that this cannot be reached
                 assert_never(call)
 
