@@ -30,6 +30,7 @@ class Cause(StrEnum):
     CONFLICT = "conflict"  # it exists there already, with other content
     NOT_READY = "not_ready"  # accepted, but its result is not there yet
     CANNOT_ASK = "cannot_ask"  # the provider offers no way to find out what happened
+    MAIL_OUTCOME_UNKNOWN = "mail_outcome_unknown"  # it may have been sent, too long ago to be repeated as the same
 
     # Buying and selling
     OUT_OF_STOCK = "out_of_stock"  # no offer for the product

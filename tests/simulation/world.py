@@ -254,7 +254,12 @@ class World:
             return KinguinWorker(market, ledger, producer, claim_time=CLAIM_TIME, clock=self.clock).handle
         store = StorePort(process)
         mail = MailPorts(
-            EmailsPort(process), MailerPort(process), store, lambda order: f"https://page/{order}", self.clock
+            emails=EmailsPort(process),
+            mailer=MailerPort(process),
+            links=store,
+            page_of=lambda order: f"https://page/{order}",
+            clock=self.clock,
+            sender="orders@bitloot.test",
         )
         pace = Pace(1000.0, clock=self.loop.time)
         ports = WorkerPorts(OpenSealer(), store, mail, pace, ledger, producer, self.clock)

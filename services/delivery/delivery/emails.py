@@ -10,16 +10,20 @@ from delivery.sending import Email, MailStatus
 
 
 class PostgresEmails:
-    """`Emails` on PostgreSQL. Every method raises `Transient` while it is away."""
+    """`Emails` on PostgreSQL. Every method raises `Transient` while it is away.
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    `former_sender` is taken for messages that were kept before their senders were.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, *, former_sender: str) -> None:
         self._pool = pool
+        self._former_sender = former_sender
 
     async def newest(self, order: OrderId, base: MessageId) -> Email | None:
         """Return the newest rendering of the mail `base`."""
         with translated():
             row = await self._pool.fetchrow(QUERIES["newest"], order, base)
-        return _email(row) if row else None
+        return self._email(row) if row else None
 
     async def add(self, message: Message) -> Email:
         """Keep a message; return the kept one, which is an earlier one of the same id if there is any."""
@@ -27,6 +31,7 @@ class PostgresEmails:
             message.id,
             message.order_id,
             KIND,
+            message.sender,
             message.recipient,
             message.subject,
             message.html,
@@ -37,13 +42,13 @@ class PostgresEmails:
         with translated():
             await self._pool.execute(QUERIES["add"], *facts)
             row = await self._pool.fetchrow(QUERIES["kept"], message.id)
-        return _email(_found(row, message.id))
+        return self._email(_found(row, message.id))
 
     async def begin(self, message: MessageId) -> Email:
         """Note that a try begins: SENDING, but UNKNOWN where an earlier try was left without an end."""
         with translated():
             row = await self._pool.fetchrow(QUERIES["begin"], message)
-        return _email(_found(row, message))
+        return self._email(_found(row, message))
 
     async def accepted(self, message: MessageId, provider_id: str) -> None:
         """Note that the provider has it. Nothing undoes that."""
@@ -55,25 +60,25 @@ class PostgresEmails:
         with translated():
             await self._pool.execute(QUERIES["failed"], message, status, error)
 
+    def _email(self, row: asyncpg.Record) -> Email:
+        return Email(
+            Message(
+                id=MessageId(row["id"]),
+                order_id=OrderId(str(row["order_id"])),
+                sender=row["sender"] or self._former_sender,
+                recipient=row["recipient"],
+                subject=row["subject"],
+                html=row["html"],
+                text=row["text"],
+                link_expires_at=row["link_expires_at"],
+                rendered_at=row["rendered_at"],
+            ),
+            MailStatus(row["status"]),
+            row["provider_message_id"],
+        )
+
 
 def _found(row: asyncpg.Record | None, message: MessageId) -> asyncpg.Record:
     if row is None:
         raise LookupError(f"message {message} is not kept")
     return row
-
-
-def _email(row: asyncpg.Record) -> Email:
-    return Email(
-        Message(
-            id=MessageId(row["id"]),
-            order_id=OrderId(str(row["order_id"])),
-            recipient=row["recipient"],
-            subject=row["subject"],
-            html=row["html"],
-            text=row["text"],
-            link_expires_at=row["link_expires_at"],
-            rendered_at=row["rendered_at"],
-        ),
-        MailStatus(row["status"]),
-        row["provider_message_id"],
-    )

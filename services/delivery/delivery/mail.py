@@ -46,6 +46,7 @@ class Message:
 
     id: MessageId
     order_id: OrderId
+    sender: str
     recipient: str
     subject: str
     html: str
@@ -57,7 +58,9 @@ class Message:
         return f"Message(id={self.id!r})"  # its texts hold the signed link
 
 
-def render(effect: SendMail, message_id: MessageId, link: SignedLink, page: str, now: datetime) -> Message:
+def render(
+    effect: SendMail, message_id: MessageId, link: SignedLink, page: str, now: datetime, *, sender: str
+) -> Message:
     """Render the mail that `effect` asks for, with the signed `link` and the order page's address `page`.
 
     Raises `Refused` when the recipient is not one plain address.
@@ -75,6 +78,7 @@ def render(effect: SendMail, message_id: MessageId, link: SignedLink, page: str,
     return Message(
         id=message_id,
         order_id=effect.order_id,
+        sender=sender,
         recipient=plain_address(effect.email),
         subject=SUBJECT,
         html=_TEMPLATES.get_template("mail.html").render(facts),

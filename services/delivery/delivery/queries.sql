@@ -1,6 +1,6 @@
 -- name: newest
 -- The newest rendering of a mail: its base id, else the one with the highest number behind it.
-select id, order_id, recipient, subject, html, text, link_expires_at, rendered_at, status, provider_message_id
+select id, order_id, sender, recipient, subject, html, text, link_expires_at, rendered_at, status, provider_message_id
 from emails
 where order_id = $1 and (id = $2 or starts_with(id, $2 || '.'))
 order by length(id) desc, id desc
@@ -8,13 +8,13 @@ limit 1
 
 -- name: add
 -- Keep a rendering; an earlier one of the same id wins.
-insert into emails (id, order_id, kind, recipient, subject, html, text, link_expires_at, rendered_at, status)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'rendered')
+insert into emails (id, order_id, kind, sender, recipient, subject, html, text, link_expires_at, rendered_at, status)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'rendered')
 on conflict (id) do nothing
 
 -- name: kept
 -- A message by its id.
-select id, order_id, recipient, subject, html, text, link_expires_at, rendered_at, status, provider_message_id
+select id, order_id, sender, recipient, subject, html, text, link_expires_at, rendered_at, status, provider_message_id
 from emails
 where id = $1
 
@@ -29,7 +29,7 @@ update emails set
     attempts = attempts + 1,
     last_attempt_at = now()
 where id = $1
-returning id, order_id, recipient, subject, html, text, link_expires_at, rendered_at, status, provider_message_id
+returning id, order_id, sender, recipient, subject, html, text, link_expires_at, rendered_at, status, provider_message_id
 
 -- name: accepted
 -- The provider has it; the first answer stands.

@@ -47,9 +47,8 @@ class _Answer:
 class Resend:
     """Hands messages over. `client` has the base address and is closed by its owner."""
 
-    def __init__(self, client: httpx.AsyncClient, *, sender: str, pace: Pace) -> None:
+    def __init__(self, client: httpx.AsyncClient, *, pace: Pace) -> None:
         self._client = client
-        self._sender = sender
         self._pace = pace
 
     async def send(self, message: Message) -> str:
@@ -67,7 +66,7 @@ class Resend:
         try:
             return await self._client.post(
                 "/emails",
-                content=payload(message, self._sender),
+                content=payload(message),
                 headers={"Content-Type": "application/json", "Idempotency-Key": message.id},
             )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -106,13 +105,13 @@ def open_client(base_url: str, api_key: SecretStr) -> httpx.AsyncClient:
     )
 
 
-def payload(message: Message, sender: str) -> bytes:
+def payload(message: Message) -> bytes:
     """Return the request's body: the same bytes for the same message, or its key would be refused.
 
     The tags come back in Resend's webhooks; they name the order and never a person.
     """
     body = {
-        "from": sender,
+        "from": message.sender,
         "to": [message.recipient],
         "subject": message.subject,
         "html": message.html,

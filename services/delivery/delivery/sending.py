@@ -107,6 +107,8 @@ class MailPorts:
     links: LinkSigner
     page_of: PageLinks
     clock: Clock
+    sender: str
+    """Whom new renderings are from; a kept one keeps its own."""
 
 
 async def send_mail(effect: SendMail, ports: MailPorts) -> MailSent:
@@ -142,7 +144,9 @@ async def _message(effect: SendMail, ports: MailPorts) -> Email:
         case MailStatus.ACCEPTED:
             return newest
         case MailStatus.SENDING | MailStatus.UNKNOWN if age >= REPEATABLE_FOR:
-            raise Refused(Cause.CANNOT_ASK, "the mail may have been sent, and too long ago to be repeated safely")
+            # For a human, who may want it under a new number all the same: two mails are better than none.
+            detail = "The mail may have been sent, and too long ago to be repeated safely"
+            raise Refused(Cause.MAIL_OUTCOME_UNKNOWN, detail)
         case MailStatus.SENDING | MailStatus.UNKNOWN:
             return newest  # its signed link may have run out; the order page's link in it still works
         case MailStatus.RENDERED if ports.clock() < newest.message.link_expires_at:
@@ -154,7 +158,8 @@ async def _message(effect: SendMail, ports: MailPorts) -> Email:
 async def _render(effect: SendMail, message_id: MessageId, ports: MailPorts) -> Email:
     now = ports.clock()
     link = await ports.links.sign(effect.object_key)
-    return await ports.emails.add(render(effect, message_id, link, ports.page_of(effect.order_id), now))
+    message = render(effect, message_id, link, ports.page_of(effect.order_id), now, sender=ports.sender)
+    return await ports.emails.add(message)
 
 
 async def _try(email: Email, ports: MailPorts) -> Email:

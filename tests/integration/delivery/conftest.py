@@ -27,7 +27,7 @@ async def open_r2(bucket, link_age=timedelta(minutes=15)):
 async def open_mailer(sandbox):
     key = sandbox.settings.resend_api_key
     async with resend.open_client(f"{sandbox.url}/resend", key) as client:
-        yield resend.Resend(client, sender="BitLoot <orders@bitloot.test>", pace=Pace(1000))
+        yield resend.Resend(client, pace=Pace(1000))
 
 
 @pytest.fixture

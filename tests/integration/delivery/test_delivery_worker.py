@@ -41,15 +41,17 @@ class World:
         self.producer = FakeProducer()
         self._r2 = r2
         self._mailer = mailer
+        self.sender = "BitLoot <orders@bitloot.test>"
         self.restart()
 
     def restart(self):
         mail = MailPorts(
-            emails=PostgresEmails(self.pool),
+            emails=PostgresEmails(self.pool, former_sender=self.sender),
             mailer=self._mailer,
             links=self._r2,
             page_of=lambda order: f"https://shop.test/o/token-of-{order}",
             clock=now,
+            sender=self.sender,
         )
         ledger = EffectLedger(self.pool, incarnation("test"))
         self.worker = DeliveryWorker(WorkerPorts(OPENER, self._r2, mail, Pace(1000), ledger, self.producer, now))
@@ -117,6 +119,19 @@ async def test_a_lost_answer_after_acceptance_is_one_mail(world):
     assert mail["id"] == sent.provider_message_id
     row = await world.pool.fetchrow("select status, attempts from emails")
     assert (row["status"], row["attempts"]) == ("accepted", 2)
+
+
+async def test_a_changed_sender_does_not_change_a_mail_that_may_have_been_accepted(world):
+    await world.store()
+    await world.fail_sending(kind="timeout_after", delay=0)
+    await world.mail()
+    first, world.sender = world.sender, "New name <new@bitloot.test>"
+    world.restart()
+
+    # Another body under the same key would be refused with 409.
+    assert isinstance(await world.mail(attempt=2), MailSent)
+    (mail,) = await world.mails()
+    assert mail["from"] == first
 
 
 @pytest.mark.parametrize("moment", ["before it was sent", "after it was accepted"])

@@ -19,6 +19,7 @@ BASE = MessageId(f"{ORDER}/mail/1")
 MESSAGE = Message(
     id=BASE,
     order_id=ORDER,
+    sender="BitLoot <orders@bitloot.test>",
     recipient="buyer@bitloot.test",
     subject="Your BitLoot Order",
     html="<p>“Hi”</p>",
@@ -30,7 +31,11 @@ MESSAGE = Message(
 
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.stack)])
 def emails(request):
-    return FakeEmails() if request.param == "memory" else PostgresEmails(request.getfixturevalue("pool"))
+    return FakeEmails() if request.param == "memory" else postgres_emails(request.getfixturevalue("pool"))
+
+
+def postgres_emails(pool):
+    return PostgresEmails(pool, former_sender="former@bitloot.test")
 
 
 async def status(emails):
@@ -104,7 +109,7 @@ async def test_what_is_accepted_stays_accepted(emails):
 
 
 async def test_tries_are_counted_for_people(pool):
-    emails = PostgresEmails(pool)
+    emails = postgres_emails(pool)
     await emails.add(MESSAGE)
     for _ in range(2):
         await emails.begin(BASE)
@@ -116,8 +121,16 @@ async def test_tries_are_counted_for_people(pool):
     assert row["accepted_at"] is None
 
 
+async def test_a_message_from_before_senders_were_kept_has_the_former_one(pool):
+    emails = postgres_emails(pool)
+    await emails.add(MESSAGE)
+    await pool.execute("update emails set sender = null")
+
+    assert (await emails.newest(ORDER, BASE)).message == replace(MESSAGE, sender="former@bitloot.test")
+
+
 async def test_two_workers_keep_one_rendering(pool):
-    emails = PostgresEmails(pool)
+    emails = postgres_emails(pool)
     kept = await asyncio.gather(*(emails.add(replace(MESSAGE, text=f"link {number}")) for number in range(8)))
 
     assert len({each.message.text for each in kept}) == 1
@@ -125,7 +138,7 @@ async def test_two_workers_keep_one_rendering(pool):
 
 async def test_a_database_that_is_away_is_transient():
     async with open_pool("postgresql://nobody@127.0.0.1:9/none") as pool:
-        emails = PostgresEmails(pool)
+        emails = postgres_emails(pool)
         for call in (emails.newest(ORDER, BASE), emails.add(MESSAGE), emails.begin(BASE)):
             with pytest.raises(Transient) as failure:
                 await call

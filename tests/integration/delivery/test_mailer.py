@@ -18,6 +18,7 @@ ORDER = order_id("mailer-suite")
 MESSAGE = Message(
     id=MessageId(f"{ORDER}/mail/1"),
     order_id=ORDER,
+    sender="BitLoot <orders@bitloot.test>",
     recipient="buyer@bitloot.test",
     subject="Your BitLoot Order",
     html="<p>“Hi”</p>",
@@ -158,7 +159,7 @@ async def test_whatever_goes_wrong_the_repeat_makes_it_one_mail(sandbox, rule, f
 async def test_a_wrong_key_is_refused(sandbox):
     async with open_client(f"{sandbox.url}/resend", type(sandbox.settings.resend_api_key)("re_wrong")) as client:
         with pytest.raises(Refused) as refused:
-            await Resend(client, sender="orders@bitloot.test", pace=Pace(1000)).send(MESSAGE)
+            await Resend(client, pace=Pace(1000)).send(MESSAGE)
 
     assert refused.value.cause is Cause.AUTHORIZATION
 
@@ -166,7 +167,7 @@ async def test_a_wrong_key_is_refused(sandbox):
 async def test_nobody_there_means_nothing_was_sent(sandbox):
     async with open_client("http://127.0.0.1:9", sandbox.settings.resend_api_key) as client:
         with pytest.raises(Transient) as failure:
-            await Resend(client, sender="orders@bitloot.test", pace=Pace(1000)).send(MESSAGE)
+            await Resend(client, pace=Pace(1000)).send(MESSAGE)
 
     assert failure.value.cause is Cause.PROVIDER_UNAVAILABLE
 
@@ -176,7 +177,7 @@ async def test_a_slow_provider_is_unknown(sandbox):
     async with open_client(f"{sandbox.url}/resend", sandbox.settings.resend_api_key) as client:
         client.timeout = httpx.Timeout(0.2)
         with pytest.raises(Unknown) as failure:
-            await Resend(client, sender="orders@bitloot.test", pace=Pace(1000)).send(MESSAGE)
+            await Resend(client, pace=Pace(1000)).send(MESSAGE)
 
     assert failure.value.cause is Cause.TIMEOUT
 
@@ -185,6 +186,6 @@ async def test_the_team_s_limit_is_learned_from_the_answers(sandbox):
     await sandbox.set(resendRateLimit=50)
     pace = Pace(2)
     async with open_client(f"{sandbox.url}/resend", sandbox.settings.resend_api_key) as client:
-        await Resend(client, sender="orders@bitloot.test", pace=pace).send(MESSAGE)
+        await Resend(client, pace=pace).send(MESSAGE)
 
     assert pace.per_second == 50

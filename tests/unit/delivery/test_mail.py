@@ -14,10 +14,11 @@ LINK = SignedLink(
     "https://storage.test/b/keys/x.json?X-Amz-Expires=900&X-Amz-Signature=abc123", TIME() + timedelta(minutes=15)
 )
 PAGE = "https://shop.test/o/token"
+SENDER = "BitLoot <orders@bitloot.test>"
 
 
 def rendered(**wish):
-    return render(mail_effect(**wish), MessageId("m"), LINK, PAGE, TIME())
+    return render(mail_effect(**wish), MessageId("m"), LINK, PAGE, TIME(), sender=SENDER)
 
 
 def test_a_mail_is_the_link_the_page_and_what_was_bought():
@@ -38,7 +39,7 @@ def test_a_mail_is_the_link_the_page_and_what_was_bought():
 
 def test_a_link_that_works_for_moments_is_not_said_to_work_for_none():
     link = SignedLink(LINK.url, TIME() + timedelta(seconds=20))
-    mail = render(mail_effect(), MessageId("m"), link, PAGE, TIME())
+    mail = render(mail_effect(), MessageId("m"), link, PAGE, TIME(), sender=SENDER)
 
     assert "works for 1 minute, until" in mail.text
 

@@ -20,6 +20,7 @@ MESSAGE = render(
     SignedLink("https://storage.test/k?X-Amz-Signature=s", TIME()),
     "https://shop.test/o/t",
     TIME(),
+    sender=SENDER,
 )
 
 
@@ -52,7 +53,7 @@ class Api:
         client = open_client("https://api.resend.test/v0", SecretStr("re_secret"))
         client._transport = httpx.MockTransport(self)
         async with client:
-            return await Resend(client, sender=SENDER, pace=self.pace).send(message)
+            return await Resend(client, pace=self.pace).send(message)
 
     async def failure(self):
         with pytest.raises((Transient, Refused, Unknown)) as failure:
@@ -86,9 +87,9 @@ async def test_a_message_is_posted_under_its_id():
 
 
 def test_the_same_message_is_the_same_bytes_and_tags_name_no_person():
-    body = payload(MESSAGE, SENDER)
+    body = payload(MESSAGE)
 
-    assert body == payload(MESSAGE, SENDER)
+    assert body == payload(MESSAGE)
     tags = json.loads(body)["tags"]
     assert "@" not in json.dumps(tags)
     assert all(part.replace("-", "").replace("_", "").isalnum() for tag in tags for part in tag.values())
@@ -166,7 +167,8 @@ async def test_a_full_rate_holds_all_mails_and_a_spent_quota_none(answer, holds)
 @pytest.mark.parametrize("message_id", ["", "x" * 257])
 async def test_a_message_id_that_is_no_idempotency_key_is_never_sent(message_id):
     api = Api(httpx.Response(200, json={"id": "5f1c"}))
-    message = render(mail_effect(), message_id, SignedLink("https://s.test", TIME()), "https://p.test", TIME())
+    link = SignedLink("https://s.test", TIME())
+    message = render(mail_effect(), message_id, link, "https://p.test", TIME(), sender=SENDER)
 
     with pytest.raises(Refused):
         await api.send(message)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -26,7 +27,12 @@ class Room:
         self.mailer = FakeMailer()
         self.store = FakeKeyStore(self.time)
         self.ports = MailPorts(
-            self.emails, self.mailer, self.store, lambda order: f"https://shop.test/o/{order}", self.time
+            emails=self.emails,
+            mailer=self.mailer,
+            links=self.store,
+            page_of=lambda order: f"https://shop.test/o/{order}",
+            clock=self.time,
+            sender="BitLoot <orders@bitloot.test>",
         )
 
     async def send(self, attempt=1, **wish):
@@ -173,8 +179,33 @@ async def test_an_unknown_outcome_is_repeated_for_23_hours_only(room):
     room.mailer.memory.clear()
     failure = await room.fails(attempt=3)
 
-    assert (type(failure), failure.cause) == (Refused, Cause.CANNOT_ASK)
+    assert (type(failure), failure.cause) == (Refused, Cause.MAIL_OUTCOME_UNKNOWN)
     assert room.ids == [MAIL]
+
+
+async def test_a_mail_of_unknown_outcome_is_sent_again_under_a_new_number_only(room):
+    room.mailer.lost_answers = 1
+    await room.fails()
+    room.time.advance(hours=24)
+    room.mailer.memory.clear()
+    assert (await room.fails(attempt=2)).cause is Cause.MAIL_OUTCOME_UNKNOWN
+    assert (await room.fails(attempt=3)).cause is Cause.MAIL_OUTCOME_UNKNOWN
+    await room.send(attempt=4, number=2)
+
+    assert room.ids == [MAIL, f"{ORDER}/mail/2"]
+
+
+async def test_a_retry_says_the_same_whoever_sends_by_then(room):
+    room.mailer.lost_answers = 1
+    await room.fails()
+    room.ports = replace(room.ports, sender="New name <new@bitloot.test>")
+    await room.send(attempt=2)
+    await room.send(attempt=3, number=2)
+
+    assert [each.sender for each in room.mailer.mailbox] == [
+        "BitLoot <orders@bitloot.test>",
+        "New name <new@bitloot.test>",
+    ]
 
 
 async def test_a_try_that_another_worker_finished_meanwhile_is_reported_as_sent(room):
