@@ -803,6 +803,9 @@ def _reprocess(state: Order, event: ReprocessRequested) -> Order:
     if order.status is not OrderStatus.NEEDS_REVIEW or order.paid_at is None or order.refunded:
         return order
     now = event.occurred_at
+    if order.review is not None and order.review.cause == "mail_outcome_unknown":
+        # Under its number it can never be sent again. Whoever asks takes it upon them that the buyer may get two.
+        order = replace(order, mail_number=order.mail_number + 1)
     order = replace(order, review=None, status=OrderStatus.PURCHASING, stuck_at=now + STUCK_AFTER)
     for item in order.items:
         order = _resume(order, item, now)
