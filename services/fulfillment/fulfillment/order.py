@@ -125,8 +125,10 @@ STUCK_AFTER = _DAY
 TOLERANCE = Decimal("0.01")
 """The part of the asked coins that may be missing from a `finished` payment."""
 REMEMBERED_ACTIONS = 32
-CURED_BY_CODES = frozenset({"stuck", "supplier_slow", "unknown_outcome"})
-"""Reviews that end by themselves when the codes come after all."""
+ENDED_BY_SUPPLIER = {"canceled": ReservationStatus.CANCELED, "refunded": ReservationStatus.REVERSED}
+"""Refusals (`bitloot.errors.Cause`) that tell of a reservation's end, and what it is from then on."""
+NOT_CURED_BY_CODES = frozenset({"supplier_canceled", "supplier_reversed", "refunded_while_buying"})
+"""Why an item waits for a human whatever codes come: somebody has taken the purchase back."""
 
 
 # --- State ----------------------------------------------------------------------------------------
@@ -550,12 +552,19 @@ def _delivered(order: Order, item: Item, codes: tuple[SealedCode, ...], now: dat
 
 
 def _supplier_ended(state: Order, item: Item, reservation: ReservationId, event: KinguinNotified) -> Order:
-    now, reversed_ = event.occurred_at, event.notice is Notice.REVERSED
+    reversed_ = event.notice is Notice.REVERSED
     status = ReservationStatus.REVERSED if reversed_ else ReservationStatus.CANCELED
+    detail = f"Kinguin says {event.notice} for reservation {reservation} of item {item.position}"
+    return _ended(state, item, reservation, status, event.occurred_at, detail)
+
+
+def _ended(
+    state: Order, item: Item, reservation: ReservationId, status: ReservationStatus, now: datetime, detail: str
+) -> Order:
+    """Kinguin has taken a reservation back. From here a human may have it bought anew, under another number."""
     if any(r.reservation_id == reservation and r.status is status for r in state.reservations):
         return state
     order = _record(state, item.item_id, reservation, status, now)
-    detail = f"Kinguin says {event.notice} for reservation {reservation} of item {item.position}"
     if item.status in {ItemStatus.RECEIVED, ItemStatus.STORED}:
         return _incident(order, now, f"supplier_{status}", detail)
     order = _drop(order, item.item_id, Kind.FETCH, Kind.GIVE, Kind.LOOK_UP)
@@ -599,6 +608,10 @@ def _purchases_found(state: Order, event: PurchasesFound) -> Order:
         for found in live:
             order = _told(order, _item(order, item.item_id), found.reservation_id, now, given=found.given)
         return order
+    ended = any(r.canceled and r.reservation_id == item.reservation_id for r in event.reservations)
+    if not live and ended and item.status is ItemStatus.RESERVED and item.reservation_id is not None:
+        detail = f"Kinguin shows reservation {item.reservation_id} of item {item.position} as canceled"
+        return _ended(order, item, item.reservation_id, ReservationStatus.CANCELED, now, detail)
     if not live:
         return _nothing_found(order, item, now)
     chosen = next((r for r in live if r.reservation_id == item.reservation_id), live[0])
@@ -660,10 +673,28 @@ def _received(order: Order, item: Item, codes: tuple[SealedCode, ...], now: date
 def _deliver_when_complete(order: Order, now: datetime) -> Order:
     if any(item.status is not ItemStatus.RECEIVED for item in order.items) or order.closed or order.refunded:
         return order
-    if order.review is not None and order.review.cause not in CURED_BY_CODES:
+    if order.review is not None and not _cured_by_codes(order.review):
         return order
-    order = replace(order, status=OrderStatus.DELIVERING, review=None, received_at=order.received_at or now)
+    order = replace(
+        order,
+        status=OrderStatus.DELIVERING,
+        review=None,
+        received_at=order.received_at or now,
+        stuck_at=now + STUCK_AFTER,
+    )
     return _owe(order, Kind.STORE, now)
+
+
+def _cured_by_codes(review: Review) -> bool:
+    """Tell whether a review ends by itself once every item has the right number of codes.
+
+    What went wrong with an item on the way to its codes is settled by them, whatever it was: a refusal, an answer
+    that could not be read, tries used up, Kinguin silent. Not so when the purchase was taken back, and not when the
+    whole order waits for another reason than time: money, or what came after the codes (R2, mail).
+    """
+    if review.item_id is None:
+        return review.cause == "stuck"
+    return review.cause not in NOT_CURED_BY_CODES
 
 
 def _codes_pending(state: Order, event: CodesPending) -> Order:
@@ -775,6 +806,8 @@ def _refused(order: Order, owed: Owed, now: datetime, why: tuple[str, str]) -> O
     item = _item(order, owed.item_id)
     if owed.kind is Kind.BUY:
         return _fail_item(order, item, now, cause, detail)
+    if owed.kind in {Kind.GIVE, Kind.FETCH} and item.reservation_id is not None and cause in ENDED_BY_SUPPLIER:
+        return _ended(order, item, item.reservation_id, ENDED_BY_SUPPLIER[cause], now, detail)
     return _to_review(order, now, cause, detail, item.item_id)
 
 

@@ -227,3 +227,30 @@ class World:
         queue = list(effects)
         while queue:
             queue.extend(self.tell(self.outcome(queue.pop(0))))
+
+
+def paid_world(*quantities: int) -> tuple[World, tuple]:
+    world = World()
+    world.tell(placed(*quantities))
+    total = Decimal(5) * sum(quantities or (1,))
+    return world, world.tell(payment(PaymentStatus.FINISHED, price_amount=total))
+
+
+def bought_world() -> tuple[World, tuple]:
+    """An order of one item whose purchase is placed; its codes are not there yet."""
+    world, (buy,) = paid_world()
+    world.tell(world.outcome(buy))
+    return world, world.fire_timer()
+
+
+def given_up(buy, *, at, reservation="r1", given=True):
+    """Return what a worker reports that had been given up: the ledger holds "abandoned"."""
+    return PurchasePlaced(
+        event_id=EventId(f"{outcome_id(buy.effect_id, 'placed')}/late"),
+        occurred_at=at,
+        order_id=ORDER,
+        effect_id=buy.effect_id,
+        item_id=buy.item_id,
+        reservation_id=ReservationId(reservation),
+        given=given,
+    )
