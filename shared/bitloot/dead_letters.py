@@ -13,6 +13,7 @@ from bitloot.contracts.dead_letters import DeadLetter
 from bitloot.contracts.topics import DEAD_LETTERS, Topic
 from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import BitLootError, Cause
+from bitloot.health import Health
 from bitloot.ids import EventId
 from bitloot.kafka import Producer
 from bitloot.redaction import clean_text
@@ -25,6 +26,7 @@ _MAX_HEADERS = 20
 _MAX_HEADER_CHARACTERS = 200
 _MAX_ERROR_CHARACTERS = 2000
 _MAX_STACK_CHARACTERS = 16_000
+_HELD_BACK_SECONDS = 15.0  # what waits is tried again every few seconds
 
 _log = log.get(__name__)
 
@@ -69,14 +71,31 @@ class Allowance:
         self._clock = clock
         self._left = float(per_minute)
         self._at = clock()
+        self._refused_at: float | None = None
 
     def take(self) -> bool:
         """Use one up; False when there is none left."""
         self._refill()
         if self._left < 1:
+            self._refused_at = self._clock()
             return False
         self._left -= 1
         return True
+
+    def register(self, health: Health, consumer: str) -> None:
+        """Show in readiness and in a metric while records are held back."""
+        health.register(f"{consumer} dead letters", self.check)
+        metrics.HELD_BACK.labels(consumer).set_function(lambda: self.held_back)
+
+    async def check(self) -> str | None:
+        """Return why records wait, or None; a health check."""
+        return "too many unexpected failures: what fails waits" if self.held_back else None
+
+    @property
+    def held_back(self) -> bool:
+        """Whether records wait: one was refused lately, or would be now. Heals when nothing fails any more."""
+        lately = self._refused_at is not None and self._clock() - self._refused_at < _HELD_BACK_SECONDS
+        return lately or self.exhausted
 
     @property
     def exhausted(self) -> bool:
@@ -128,7 +147,8 @@ async def put_aside(
 
     Raises as `Producer.send` does.
     """
-    key = (taken.key or b"").decode(errors="replace")
+    # A key of megabytes would make the letter too large for its topic; the letter has its beginning.
+    key = (taken.key or b"")[:_MAX_KEY_BYTES].decode(errors="replace")
     await producer.send(topic, key, dead_letter(consumer, taken, error))
     reach(CrashPoint.DEAD_LETTER_SENT)
     metrics.DEAD_LETTERS.labels(taken.topic, reason(error)).inc()

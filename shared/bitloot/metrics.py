@@ -58,7 +58,20 @@ WEBHOOKS_NOT_STORED = Counter(
 RECORDS_CONSUMED = Counter("bitloot_records_consumed", "Records handled and acknowledged.", ("topic",))
 RECORDS_PRODUCED = Counter("bitloot_records_produced", "Records acknowledged by the broker.", ("topic",))
 RECORDS_FAILED = Counter("bitloot_records_failed", "Records that the broker did not acknowledge.", ("topic",))
+RECORDS_EXPIRED = Counter(
+    "bitloot_records_expired", "Records that their topic's retention deleted before they were handled.", ("topic",)
+)
 DEAD_LETTERS = Counter("bitloot_dead_letters", "Records put aside. `reason` is a cause.", ("topic", "reason"))
+HELD_BACK = Gauge(
+    "bitloot_held_back",
+    "1 while records wait because too many of them failed unexpectedly (a bad deploy), else 0.",
+    ("consumer",),
+)
+LOG_LOST = Gauge(
+    "bitloot_log_lost",
+    "1 while nothing is done because Kafka no longer holds what was worked on: a person has to look, else 0.",
+    ("consumer",),
+)
 CONSUMER_LAG = Gauge(
     "bitloot_consumer_lag", "Records not yet acknowledged, for each owned partition.", ("topic", "partition")
 )
@@ -66,6 +79,11 @@ OLDEST_UNHANDLED_SECONDS = Gauge(
     "bitloot_oldest_unhandled_seconds",
     "Age of the oldest record taken but not acknowledged, for each owned partition; 0 when there is none. "
     "A sum would hide one dead partition.",
+    ("topic", "partition"),
+)
+UNCOMMITTED_SECONDS = Gauge(
+    "bitloot_uncommitted_seconds",
+    "For how long something has been done and not committed, for each owned partition; 0 when there is nothing.",
     ("topic", "partition"),
 )
 COMMIT_AGE_SECONDS = Gauge("bitloot_commit_age_seconds", "Time since offsets were last committed.", ("group",))

@@ -32,14 +32,26 @@ class Window:
         self.committed: int | None = None
         self.unfinished = 0
         self.tasks: set[asyncio.Task[None]] = set()
+        self.moved_at = time.monotonic()
+        """When something last happened here: a record was taken, or an attempt ended, well or not."""
+        self._end = 0
+        self._waiting_since: float | None = None  # of records that the broker has and we do not, on the wall clock
+        self._pending_since: float | None = None  # of what is done and not committed, monotonic
         self._entries: deque[Entry] = deque()
         self._closed = asyncio.Event()
+
+    def place(self, offset: int) -> None:
+        """Begin at this offset, which is committed."""
+        self.head = self.committed = offset
+        self.found_end(offset)
 
     def take(self, offset: int, timestamp: float) -> Entry:
         """Add the next record."""
         entry = Entry(offset, timestamp)
         self._entries.append(entry)
         self.unfinished += 1
+        self.moved_at = time.monotonic()
+        self.found_end(offset + 1)
         return entry
 
     def finish(self, entry: Entry) -> None:
@@ -48,6 +60,19 @@ class Window:
         self.unfinished -= 1
         while self._entries and self._entries[0].done:
             self.head = self._entries.popleft().offset + 1
+            self._pending_since = self._pending_since or time.monotonic()
+        self.found_end(self._end)
+
+    def note_committed(self, head: int) -> None:
+        """Note that the group has this offset now."""
+        self.committed = head
+        self._pending_since = None if self.uncommitted is None else time.monotonic()
+
+    def found_end(self, end: int) -> None:
+        """Note where the partition ends at the broker."""
+        self._end = max(self._end, end)
+        waits = not self._entries and self.lag > 0
+        self._waiting_since = (self._waiting_since or time.time()) if waits else None
 
     @property
     def uncommitted(self) -> int | None:
@@ -56,12 +81,29 @@ class Window:
 
     @property
     def position(self) -> int | None:
-        """The offset of the first record that is not done, or of the next one; None before the first."""
+        """The offset of the first record that is not done, or of the next one; None before it is known."""
         return self._entries[0].offset if self._entries else self.head
 
+    @property
+    def lag(self) -> int:
+        """How many records are not done, as far as we know; offsets that compaction left out count, too."""
+        return 0 if self.position is None else max(0, self._end - self.position)
+
     def age(self) -> float:
-        """Return how old the record is that the head waits for, in seconds; 0 when there is none."""
-        return max(0.0, time.time() - self._entries[0].timestamp) if self._entries else 0.0
+        """Return how old the record is that the head waits for, in seconds; 0 when there is none.
+
+        Of a record that did not reach us yet only the time since we heard of it is known.
+        """
+        since = self._entries[0].timestamp if self._entries else self._waiting_since
+        return 0.0 if since is None else max(0.0, time.time() - since)
+
+    def uncommitted_for(self, now: float) -> float:
+        """Return for how many seconds something has been done and not committed."""
+        return 0.0 if self._pending_since is None else now - self._pending_since
+
+    def stood_still_for(self, now: float) -> float:
+        """Return for how many seconds nothing has happened although there is something to do."""
+        return now - self.moved_at if self.lag else 0.0
 
     def longest_attempt(self, now: float) -> float:
         """Return for how many seconds the longest running attempt has run."""

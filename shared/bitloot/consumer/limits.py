@@ -16,7 +16,8 @@ class Limits:
     """How long the group waits for a member that drains; must exceed `drain_on_revoke` and a commit."""
     metadata: float = 10.0
     """How old the known partitions may be: a broker that has just started may not know its topics yet, and the
-    member that shares partitions out then shares out none, until its knowledge is renewed (aiokafka: 5 minutes)."""
+    member that shares partitions out then shares out none, until its knowledge is renewed (aiokafka: 5 minutes).
+    Also how soon a topic that was deleted and made anew, or another cluster, is noticed."""
     commit_interval: float = 1.0
     drain_on_revoke: float = 10.0
     drain_on_stop: float = 20.0
@@ -28,4 +29,6 @@ class Limits:
     fetch_stall: float = 30.0
     """Records waiting at the broker and none coming for so long: connect anew."""
     stall: float = 300.0
-    """Nothing moving for so long though there is work: the process counts as dead."""
+    """Nothing moving in any one partition for so long though there is work: the process counts as dead."""
+    refused: float = 5.0
+    """How long to wait before looking again at a cluster that lost what we worked on."""

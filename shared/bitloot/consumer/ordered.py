@@ -3,22 +3,27 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, NoOffsetForPartitionError
 
 from bitloot import log, metrics
+from bitloot.cluster import Cluster, LogLost, complaints, finish, look
+from bitloot.consumer.condition import Condition
+from bitloot.consumer.connection import connect, first
 from bitloot.consumer.dispatch import Entry, Lanes, Window
 from bitloot.consumer.limits import Limits
+from bitloot.consumer.placing import Places
 from bitloot.consumer.records import Attempts, Handle
 from bitloot.contracts.topics import DEAD_LETTERS, Topic
 from bitloot.dead_letters import Allowance
+from bitloot.errors import Cause, Transient
 from bitloot.health import Health
-from bitloot.kafka import RETRY_BACKOFF_MS, Producer
+from bitloot.kafka import Producer
 from bitloot.settings import KafkaSettings
+from bitloot.witness import Memory, Witness
 
 _POLL_MS = 500
 _RECONNECT_SECONDS = 1.0
@@ -44,25 +49,25 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         concurrency: int = 64,
         limits: Limits | None = None,
         dead_letters_topic: Topic = DEAD_LETTERS,
+        witness: Witness | None = None,
     ) -> None:
         self._bootstrap_servers = settings.kafka_bootstrap_servers
         self._group = group
         self._name = name
         self._limits = limits or Limits()
         self._topics = {topic.name: topic for topic in topics}
-        self._allowance = Allowance(self._limits.defects_per_minute)
-        self._attempts = Attempts(handle, self._topics, name, dead_letters, dead_letters_topic, self._allowance)
+        self._witness = witness or Memory()
+        allowance = Allowance(self._limits.defects_per_minute)
+        self._attempts = Attempts(handle, self._topics, name, dead_letters, dead_letters_topic, allowance)
         self._slots = asyncio.Semaphore(concurrency)
         self._lanes = Lanes()
         self._windows: dict[TopicPartition, Window] = {}
         self._consumer: AIOKafkaConsumer | None = None
+        self._places: Places | None = None
         self._stop = asyncio.Event()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._moved_at = self._committed_at = time.monotonic()
-        self._outside_since: float | None = time.monotonic()
-        metrics.COMMIT_AGE_SECONDS.labels(group).set_function(self._commit_age)
-        health.register(f"{name} consumer", self._check_alive, vital=True)
-        health.register(f"{name} consumer ready", self._check_ready)
+        self._condition = Condition(group, self._windows, self._limits)
+        self._condition.register(health, name, allowance)
 
     async def run(self) -> None:
         """Consume until canceled or stopped. Raises `ProducerFailed` when the process must end."""
@@ -70,8 +75,11 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             while not self._stop.is_set():
                 try:
                     await self._session()
-                except KafkaError as error:
+                except LogLost:
+                    await self._sleep(self._limits.refused)
+                except (KafkaError, Transient) as error:
                     _log.warning("consumer.disconnected", group=self._group, error=repr(error))
+                    self._condition.waits(str(error) if isinstance(error, Transient) else "Kafka does not answer")
                     await self._sleep(_RECONNECT_SECONDS)
         finally:
             self._lanes.cancel()
@@ -84,50 +92,91 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
 
     async def _session(self) -> None:
         """Join the group and consume until the connection breaks, the consumer stops or the process must end."""
-        self._outside_since = time.monotonic()
-        self._consumer = consumer = self._connect()
+        self._condition.outside()
+        self._consumer = consumer = connect(self._bootstrap_servers, self._group, self._name, self._limits)
         try:
-            await _first(self._consume(consumer), self._stop.wait(), self._failure)
+            await first(self._consume(consumer), self._stop.wait(), self._failure)
+        except LogLost as error:
+            self._condition.lost(error)  # before anything is committed
+            raise
         finally:
             await self._give_up(consumer, self._windows, self._limits.drain_on_stop)
-            with contextlib.suppress(TimeoutError, KafkaError):
-                async with asyncio.timeout(_CLOSE_SECONDS):
-                    await consumer.stop()
+            await finish(consumer.stop(), _CLOSE_SECONDS)
             self._consumer = None
+            self._condition.outside()
             self._forget(tuple(self._windows))  # assigned while we were leaving
-
-    def _connect(self) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap_servers,
-            client_id=self._name,
-            group_id=self._group,
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            session_timeout_ms=int(self._limits.session * 1000),
-            heartbeat_interval_ms=int(self._limits.heartbeat * 1000),
-            rebalance_timeout_ms=int(self._limits.rebalance * 1000),
-            metadata_max_age_ms=int(self._limits.metadata * 1000),
-            max_poll_records=self._limits.window,
-            retry_backoff_ms=RETRY_BACKOFF_MS,
-        )
-        consumer.subscribe(list(self._topics), listener=self)
-        return consumer
 
     async def _consume(self, consumer: AIOKafkaConsumer) -> None:
         await consumer.start()
-        await _first(self._poll(consumer), self._commit_regularly(consumer), self._watch_fetching(consumer))
+        cluster = await self._identify(consumer)
+        self._places = Places(self._group, cluster, self._witness)
+        self._condition.goes_on()
+        consumer.subscribe(list(self._topics), listener=self)
+        await first(
+            self._poll(consumer),
+            self._commit_regularly(consumer),
+            self._watch_fetching(consumer),
+            self._watch_cluster(consumer, cluster),
+        )
+
+    async def _identify(self, consumer: AIOKafkaConsumer) -> Cluster:
+        """Return the cluster, which is the one that we know. Raises `LogLost` if not, else as `_session` may."""
+        cluster = await look(consumer._client, self._topics)  # noqa: SLF001 - the public client cannot ask for ids
+        if self._places is None or self._places.cluster != cluster:
+            await self._witness.confirm(cluster)
+        if missing := cluster.missing(self._topics):
+            reason = f"Kafka does not have the topics {', '.join(missing)}"
+            raise Transient(Cause.BROKER_UNAVAILABLE, reason)
+        return cluster
+
+    async def _watch_cluster(self, consumer: AIOKafkaConsumer, known: Cluster) -> None:
+        """Raise `LogLost` when topics were made anew, or another cluster answers; note when none does."""
+        while True:
+            await asyncio.sleep(self._limits.metadata)
+            try:
+                async with asyncio.timeout(self._limits.metadata):
+                    now = await look(consumer._client, self._topics)  # noqa: SLF001
+            except (KafkaError, TimeoutError):
+                self._condition.waits("Kafka does not answer")
+                continue
+            if found := complaints(known, now):
+                raise LogLost(*found)
+            if missing := now.missing(self._topics):
+                self._condition.waits(f"Kafka does not have the topics {', '.join(missing)} any more")
+            else:
+                self._condition.goes_on()
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
         """Take records. Always polls, even when all partitions are paused: a member that does not is thrown out."""
         while True:
-            for partition, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
-                window = self._windows.get(partition)
-                if window is None:
-                    continue  # taken away meanwhile; its next owner reads them
-                for record in records:
-                    self._take(partition, window, record)
-                if window.unfinished >= self._limits.window:
-                    consumer.pause(partition)
+            await self._place(consumer)
+            placed = [partition for partition, window in self._windows.items() if window.position is not None]
+            try:
+                found = await consumer.getmany(*placed, timeout_ms=_POLL_MS)
+            except NoOffsetForPartitionError:
+                continue  # of a partition that came just now
+            for partition, records in found.items():
+                self._take_all(consumer, partition, records)
+
+    async def _place(self, consumer: AIOKafkaConsumer) -> None:
+        """Find out where the partitions begin that are new to us."""
+        new = {partition: window for partition, window in self._windows.items() if window.position is None}
+        if not new or self._places is None:
+            self._condition.in_place()
+            return
+        try:
+            starts = await self._places.find(consumer, new)
+        except (CommitFailedError, IllegalStateError):
+            return  # taken away meanwhile
+        except Transient as error:
+            self._condition.waits(str(error))
+            await self._sleep(_RECONNECT_SECONDS)
+            return
+        self._condition.goes_on()
+        for partition, start in starts.items():
+            if self._windows.get(partition) is new[partition]:
+                consumer.seek(partition, start)
+                new[partition].place(start)
 
     async def _commit_regularly(self, consumer: AIOKafkaConsumer) -> None:
         while True:
@@ -136,16 +185,19 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
 
     async def _commit(self, consumer: AIOKafkaConsumer, windows: Mapping[TopicPartition, Window]) -> None:
         moved = {p: (window, head) for p, window in windows.items() if (head := window.uncommitted) is not None}
-        if moved:
+        if moved and self._places is not None:
+            topic_id = self._places.topic_id
             try:
-                await consumer.commit({partition: head for partition, (_, head) in moved.items()})
+                await consumer.commit(
+                    {partition: (head, topic_id(partition)) for partition, (_, head) in moved.items()}
+                )
             except (CommitFailedError, IllegalStateError) as error:
                 # The group has moved on without us; the next owner repeats what was not committed.
                 _log.warning("consumer.commit_refused", group=self._group, error=repr(error))
                 return
             for window, head in moved.values():
-                window.committed = head
-        self._committed_at = time.monotonic()
+                window.note_committed(head)
+        self._condition.committed()
 
     async def _watch_fetching(self, consumer: AIOKafkaConsumer) -> None:
         """Raise KafkaError, for a new connection, when the broker has records for us and nothing comes.
@@ -167,26 +219,27 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
 
     async def _idle_behind(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
         """Return the positions of partitions that hold nothing here though there is more at the broker."""
-        idle = [partition for partition, window in self._windows.items() if not window.unfinished]
-        ends = await consumer.end_offsets(idle) if idle else {}
+        placed = {partition: window for partition, window in self._windows.items() if window.position is not None}
+        ends = await consumer.end_offsets(placed) if placed else {}
+        for partition, window in placed.items():
+            window.found_end(ends[partition])
+        idle = [partition for partition, window in placed.items() if not window.unfinished]
         positions = {partition: await consumer.position(partition) for partition in idle}
         return {partition: position for partition, position in positions.items() if position < ends[partition]}
 
     # --- the group ---
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Begin anew at the committed offsets. Called by aiokafka."""
+        """Take partitions over. Called by aiokafka."""
         for partition in assigned:
             self._windows[partition] = window = Window()
-            labels = (partition.topic, str(partition.partition))
-            metrics.OLDEST_UNHANDLED_SECONDS.labels(*labels).set_function(window.age)
-            metrics.CONSUMER_LAG.labels(*labels).set_function(partial(self._lag, partition, window))
-        self._outside_since = None
+            self._condition.watch(partition, window)
+        self._condition.assigned()
         _log.info("consumer.assigned", group=self._group, partitions=_names(self._windows))
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """End what runs, commit the heads, forget the rest. Called by aiokafka, which goes on heartbeating."""
-        self._outside_since = time.monotonic()
+        self._condition.outside()
         if self._consumer is not None:
             await self._give_up(self._consumer, revoked, self._limits.drain_on_revoke)
 
@@ -200,25 +253,38 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         # After a failure there is nothing worth waiting for.
         seconds = 0 if self._failure.done() else drain_seconds
         await asyncio.gather(*(window.drain(seconds) for window in windows.values()))
+        if not self._condition.is_lost:
+            await self._commit_last(consumer, windows)
+        unfinished = sum(window.unfinished for window in windows.values())
+        _log.info("consumer.gave_up", group=self._group, partitions=_names(windows), unfinished=unfinished)
+
+    async def _commit_last(self, consumer: AIOKafkaConsumer, windows: Mapping[TopicPartition, Window]) -> None:
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._commit(consumer, windows)
         except (TimeoutError, KafkaError) as error:
             _log.warning("consumer.not_committed", group=self._group, error=repr(error))
-        unfinished = sum(window.unfinished for window in windows.values())
-        _log.info("consumer.gave_up", group=self._group, partitions=_names(windows), unfinished=unfinished)
 
     def _forget(self, partitions: Iterable[TopicPartition]) -> None:
         for partition in partitions:
             del self._windows[partition]
-            metrics.OLDEST_UNHANDLED_SECONDS.remove(partition.topic, str(partition.partition))
-            metrics.CONSUMER_LAG.remove(partition.topic, str(partition.partition))
+            self._condition.forget(partition)
 
     # --- one record ---
 
+    def _take_all(self, consumer: AIOKafkaConsumer, partition: TopicPartition, records: list[ConsumerRecord]) -> None:
+        window = self._windows.get(partition)
+        if window is None or window.position is None:
+            return  # taken away meanwhile, and perhaps given back: it is read again
+        for record in records:
+            self._take(partition, window, record)
+        if (end := consumer.highwater(partition)) is not None:
+            window.found_end(end)
+        if window.unfinished >= self._limits.window:
+            consumer.pause(partition)
+
     def _take(self, partition: TopicPartition, window: Window, record: ConsumerRecord) -> None:
         entry = window.take(record.offset, record.timestamp / 1000)
-        self._moved_at = time.monotonic()
         work = partial(self._work, partition, window, entry, record)
         task = self._lanes.submit((record.topic, record.key), work)
         window.tasks.add(task)
@@ -243,7 +309,7 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         entry.begun = time.monotonic()
         handled = await self._attempts.attempt(record)
         entry.begun = None
-        self._moved_at = time.monotonic()
+        window.moved_at = time.monotonic()
         return handled
 
     def _finish(self, partition: TopicPartition, window: Window, entry: Entry) -> None:
@@ -258,56 +324,13 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
     def _on_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None and not self._failure.done():
             _log.critical("consumer.failed", group=self._group, error=repr(error))
+            self._condition.failed()
             self._failure.set_exception(error)
-
-    # --- how it is ---
-
-    async def _check_alive(self) -> str | None:
-        now, stall = time.monotonic(), self._limits.stall
-        if self._failure.done():
-            return "it failed"
-        if self._outside_since is not None and now - self._outside_since > stall:
-            return f"not in its group for {now - self._outside_since:.0f} s"
-        held = [window for window in self._windows.values() if window.unfinished]
-        if held and now - self._moved_at > stall:
-            return f"nothing has moved for {now - self._moved_at:.0f} s"
-        longest = max((window.longest_attempt(now) for window in held), default=0.0)
-        return f"a record has been handled for {longest:.0f} s" if longest > stall else None
-
-    async def _check_ready(self) -> str | None:
-        if self._outside_since is not None:
-            return "no partitions assigned yet"
-        return "too many unexpected failures: they wait" if self._allowance.exhausted else None
-
-    def _commit_age(self) -> float:
-        settled = all(window.uncommitted is None and not window.unfinished for window in self._windows.values())
-        return 0.0 if settled else time.monotonic() - self._committed_at
-
-    def _lag(self, partition: TopicPartition, window: Window) -> float:
-        consumer = self._consumer
-        if consumer is None or partition not in consumer.assignment():
-            return 0.0
-        end = consumer.highwater(partition)
-        return 0.0 if end is None or window.position is None else float(max(0, end - window.position))
 
     async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
-
-
-async def _first(*work: Awaitable[Any]) -> None:
-    """Run all until the first ends; cancel the others; raise what it raised."""
-    tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(each) for each in work]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            if isinstance(task, asyncio.Task):
-                task.cancel()
-        await asyncio.wait([task for task in tasks if isinstance(task, asyncio.Task)])
-    for task in done:
-        task.result()
 
 
 def _names(partitions: Iterable[TopicPartition]) -> str:

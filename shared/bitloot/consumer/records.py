@@ -9,6 +9,7 @@ from aiokafka import ConsumerRecord
 
 from bitloot import log, trace
 from bitloot.contracts.codec import decode
+from bitloot.contracts.events import OrderRecord
 from bitloot.contracts.topics import Topic
 from bitloot.dead_letters import Allowance, put_aside
 from bitloot.errors import Cause, Malformed, Transient
@@ -76,12 +77,16 @@ def _decoded(topic: Topic, record: ConsumerRecord) -> Consumed:
         key = (record.key or b"").decode()
     except UnicodeDecodeError:
         raise Malformed(Cause.BAD_RECORD, "the key is not UTF-8") from None
+    decoded = decode(topic, record.value)
+    if isinstance(decoded, OrderRecord) and decoded.order_id != key:
+        # It would be handled beside the order's other records instead of after them.
+        raise Malformed(Cause.BAD_RECORD, "the key is not the order id")
     return Consumed(
         topic=topic,
         partition=record.partition,
         offset=record.offset,
         key=key,
-        record=decode(topic, record.value),
+        record=decoded,
         headers={name: (value or b"").decode(errors="replace") for name, value in record.headers},
         timestamp=datetime.fromtimestamp(record.timestamp / 1000, UTC),
     )
