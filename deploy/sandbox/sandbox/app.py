@@ -13,6 +13,8 @@ from sandbox.cashier import Cashier
 from sandbox.clock import Clock
 from sandbox.control import Control
 from sandbox.dials import Panel
+from sandbox.esa.control import EsaControl
+from sandbox.esa.shop import Esa
 from sandbox.faults import Faults
 from sandbox.invoice_page import InvoicePage
 from sandbox.journal import Journal
@@ -41,6 +43,7 @@ def build(settings: Settings, clock: Clock = time.time) -> web.Application:
     )
     webhooks = Webhooks(panel, faults, ledger, clock, background, registry)
     kinguin = Kinguin(panel, ledger, webhooks, background, clock)
+    esa = Esa(panel, ledger, webhooks, background, clock)
     nowpayments = NowPayments(panel, book, clock)
     resend = Resend(panel, ledger, webhooks, clock)
     cashier = Cashier(panel, book, webhooks, clock)
@@ -56,8 +59,9 @@ def build(settings: Settings, clock: Clock = time.time) -> web.Application:
     front = Front(panel, faults, ledger, clock, registry)
     # Before the providers, which take everything below their base.
     app.router.add_get(r"/nowpayments/invoices/{id:\d{1,15}}", InvoicePage(book).show)
-    for simulated in (kinguin, nowpayments, resend):
+    for simulated in (kinguin, esa, nowpayments, resend):
         app.add_routes(front.routes(simulated.provider()))
     app.add_routes(Control(panel, faults, ledger, cashier, kinguin).routes())
+    app.add_routes(EsaControl(esa).routes())
     app.add_routes(health.routes(registry))
     return app

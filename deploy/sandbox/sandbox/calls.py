@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from aiohttp import web
@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from sandbox.clock import Clock
 from sandbox.dials import Panel
+from sandbox.distortions import Distortion, distorted
 from sandbox.faults import Faults, Kind, Rule
 from sandbox.ledger import CallRecord, Ledger
 
@@ -29,6 +30,10 @@ class Answer:
     def of(cls, status: int, content: object, headers: Mapping[str, str] | None = None) -> "Answer":
         """Answer with `content` as JSON."""
         return cls(status, json.dumps(content, separators=(",", ":")).encode(), headers or {})
+
+    def with_headers(self, headers: Mapping[str, str]) -> "Answer":
+        """Return the same answer with these headers added."""
+        return replace(self, headers={**self.headers, **headers})
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, and no error of ours
@@ -113,6 +118,8 @@ class Provider:
     endpoints: Sequence[Endpoint]
     # status, machine word or None for the usual one -> answer
     error: Callable[[int, str | None], Answer]
+    # Adds to a refusal what only the call knows.
+    finish: Callable[["Call", Answer], Answer] = lambda _, answer: answer
 
 
 class Front:
@@ -131,7 +138,7 @@ class Front:
         """Return the provider's endpoints as aiohttp routes."""
 
         async def refuse(_: Call) -> Answer:
-            return provider.error(404, None)
+            raise Refusal(provider.error(404, None))
 
         rest = Endpoint("*", provider.base + "/{path:.*}", "unknown", refuse)
         return [self._route(provider, endpoint) for endpoint in (*provider.endpoints, rest)]
@@ -183,7 +190,7 @@ class Front:
                 return None
             case Rule(kind=Kind.ERROR):
                 await call.take_time()
-                return _failed(provider, rule)
+                return _failed(provider, call, rule)
             case Rule(kind=Kind.SLOW):
                 call.pause += rule.delay
         try:
@@ -191,19 +198,26 @@ class Front:
                 await call.take_time()
             answer = await endpoint.handler(call)
         except Refusal as refusal:
-            answer = refusal.answer
-        match rule:
-            case Rule(kind=Kind.TIMEOUT_AFTER):
-                return None
-            case Rule(kind=Kind.ERROR_AFTER):
-                return _failed(provider, rule)
-            case Rule(kind=Kind.MALFORMED):
-                return _spoiled(answer, rule)
-        return answer
+            answer = provider.finish(call, refusal.answer)
+        return answer if rule is None else _told(provider, call, answer, rule)
 
 
-def _failed(provider: Provider, rule: Rule) -> Answer:
-    answer = provider.error(rule.status, rule.code)
+def _told(provider: Provider, call: Call, answer: Answer, rule: Rule) -> Answer | None:
+    """Return what is said of what happened."""
+    match rule:
+        case Rule(kind=Kind.TIMEOUT_AFTER):
+            return None
+        case Rule(kind=Kind.ERROR_AFTER):
+            return _failed(provider, call, rule)
+        case Rule(kind=Kind.MALFORMED):
+            return _spoiled(answer, rule)
+        case Rule(kind=Kind.DISTORTED, how=how) if how is not None:
+            return _distorted(answer, how)
+    return answer
+
+
+def _failed(provider: Provider, call: Call, rule: Rule) -> Answer:
+    answer = provider.finish(call, provider.error(rule.status, rule.code))
     headers = {} if rule.retry_after is None else {"Retry-After": str(rule.retry_after)}
     if rule.body is None:
         return Answer(answer.status, answer.body, {**answer.headers, **headers})
@@ -215,6 +229,12 @@ def _spoiled(answer: Answer, rule: Rule) -> Answer:
     if rule.body is None:
         return Answer(status, answer.body[: len(answer.body) // 2], answer.headers)
     return _worded(status, rule.body, answer.headers)
+
+
+def _distorted(answer: Answer, how: Distortion) -> Answer:
+    status, body, headers = distorted(how, answer.status, answer.body)
+    kind = "text/html" if how == "html" else answer.content_type
+    return Answer(status, body, {**answer.headers, **headers}, kind)
 
 
 def _worded(status: int, text: str, headers: Mapping[str, str]) -> Answer:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import random
+from decimal import Decimal
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -61,6 +62,48 @@ class Dials(ControlModel):
     # A new reservation is not found by the look-up for so long.
     lookup_delay: Seconds = 0.0
     token_lifetime: int = Field(default=3600, ge=0)
+
+    # Calls a minute of one account, 0 for as many as it likes.
+    reservations_rate_limit: int = Field(default=0, ge=0)
+    esa_rate_limit: int = Field(default=2000, ge=0)
+    seller_write_limit: int = Field(default=2000, ge=0)
+    seller_read_limit: int = Field(default=4000, ge=0)
+
+    # ESA: any product id is for sale at `product_price` EUR, unless `PUT /_products` said something else.
+    any_product: bool = True
+    product_price: Decimal = Field(default=Decimal("1.00"), gt=0, le=1_000_000, decimal_places=2)
+    # Share of the keys that come as pictures where the order does not force text, and which kinds.
+    image_keys: Share = 0.0
+    image_types: tuple[Literal["image/png", "image/jpeg", "image/gif"], ...] = Field(
+        default=("image/png", "image/jpeg", "image/gif"), min_length=1
+    )
+    # Between one key of an order and the next: a partial delivery for a while.
+    key_spread: Seconds = 0.0
+    # Shares of orders that Kinguin never ends, cancels or refunds; of keys that it cancels while the others come.
+    order_stuck: Share = 0.0
+    order_canceled: Share = 0.0
+    order_refunded: Share = 0.0
+    key_canceled: Share = 0.0
+    # What an order is called in the end when only some of its keys came. Nothing says; this is the worst for a buyer.
+    partial_status: Literal["completed", "canceled", "refunded", "processing"] = "completed"
+    key_pages: Literal["stable", "shuffled", "repeated"] = "stable"
+    # "Should be unique" is all that is known of external ids.
+    external_ids: Literal["repeatable", "refused"] = "repeatable"
+    payment_price: Literal["number", "text"] = "number"
+    billing_address: bool = True
+    # Addresses that may order and fetch keys; empty allows all.
+    buyer_ips: tuple[str, ...] = ()
+    # Rejected webhooks in a row after which ESA sends no more, 0 for never.
+    disable_after: int = Field(default=0, ge=0)
+    # Misspelled in Kinguin's own documentation.
+    esa_content_type: str = "aplication/json"
+
+    # Selling on Kinguin: the stock that was granted, and how long a seller has from payment to the key.
+    declared_stock_limit: int = Field(default=1000, ge=0)
+    dispatch_limit: Seconds = 900.0
+    # From reserve to give.
+    pay_delay: Seconds = 0.0
+    seller_webhook_path: str = "/webhooks/kinguin"
 
     ipn_spelling: Literal["canonical", "respelled"] = "canonical"
     # In the price currency; a smaller payment is refused.

@@ -8,11 +8,30 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from sandbox.dials import ControlModel, Seconds, Share
+from sandbox.distortions import Distortion
 
 # Beside these, `unknown` is recorded for requests that no call of the provider takes; no rule applies to them.
 # Every name that a rule may use, so that a typo is told at once and not by a test that proves nothing.
 CALLS = {
-    "kinguin": frozenset({"token", "reserve", "give", "delivered", "lookup", "esa"}),
+    "kinguin": frozenset({"token", "reserve", "give", "delivered", "lookup"}),
+    "kinguin-esa": frozenset(
+        {
+            "balance",
+            "place",
+            "order",
+            "search",
+            "keys",
+            "return",
+            "product",
+            "products",
+            "regions",
+            "platforms",
+            "genres",
+        }
+    ),
+    "kinguin-seller": frozenset(
+        {"create_offer", "change_offer", "offer", "offers", "stock", "subscribe", "subscription", "history"}
+    ),
     "nowpayments": frozenset(
         {"auth", "payment", "invoice", "payment_status", "payments", "status", "min_amount", "estimate", "currencies"}
     ),
@@ -20,6 +39,23 @@ CALLS = {
 }
 EVENTS = {
     "kinguin": frozenset({"reserve", "give", "delivered", "cancel", "reversed"}),
+    "kinguin-esa": frozenset({"order.status", "product.update"}),
+    "kinguin-seller": frozenset(
+        {
+            "reserve",
+            "give",
+            "cancel",
+            "delivered",
+            "returned",
+            "outofstock",
+            "refunded",
+            "reversed",
+            "processingpreorder",
+            "offerblocked",
+            "chatmessage",
+            "orderprocessing",
+        }
+    ),
     "nowpayments": frozenset(
         {
             "waiting",
@@ -48,13 +84,14 @@ class Kind(StrEnum):
     TIMEOUT_AFTER = "timeout_after"  # it happens, no answer: the connection ends after `delay`
     SLOW = "slow"  # `delay` before it happens
     MALFORMED = "malformed"  # it happens, the answer is cut in half, or is `body`
+    DISTORTED = "distorted"  # it happens, the answer is well formed and wrong in the way of `how`
     DROP_WEBHOOK = "drop_webhook"  # the webhook named by `call` is never sent
 
 
 class Rule(ControlModel):
     """One fault. The first rule that matches and draws true is the one that happens."""
 
-    provider: Literal["kinguin", "nowpayments", "resend", "*"] = "*"
+    provider: Literal["kinguin", "kinguin-esa", "kinguin-seller", "nowpayments", "resend", "*"] = "*"
     # A call of `CALLS`, for drop_webhook an event of `EVENTS`.
     call: str = "*"
     kind: Kind
@@ -64,6 +101,8 @@ class Rule(ControlModel):
     # The machine word of the error body: Kinguin's kind, NOWPayments' code, Resend's name.
     code: str | None = None
     body: str | None = Field(default=None, max_length=2_000_000)
+    # Only for `distorted`, and there always.
+    how: Distortion | None = None
     retry_after: int | None = Field(default=None, ge=0)
     # Seconds. 30 is past the patience of any client we know of.
     delay: Seconds = 30.0
@@ -78,6 +117,8 @@ class Rule(ControlModel):
         known = names.get(self.provider) or frozenset().union(*names.values())
         if self.call != "*" and self.call not in known:
             raise ValueError(f"no such call for {self.provider}: one of {', '.join(sorted(known))} or *")
+        if (self.how is None) is (self.kind is Kind.DISTORTED):
+            raise ValueError("how belongs to distorted, and only there")
         return self
 
 

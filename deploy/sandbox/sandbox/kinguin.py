@@ -16,6 +16,7 @@ from sandbox.clock import Clock, iso
 from sandbox.dials import Panel
 from sandbox.kinguin_id import Tokens
 from sandbox.ledger import Ledger, Purchase
+from sandbox.rate import RateLimit
 from sandbox.webhooks import Webhook, Webhooks
 
 # 32 letters and digits that cannot be mistaken for one another: 5 bits each, so 25 of them never meet again.
@@ -112,6 +113,7 @@ class Kinguin:
         self._background = background
         self._clock = clock
         self.tokens = Tokens(panel, clock)
+        self._rate = RateLimit(clock)
         self._reservations: dict[str, Reservation] = {}
         self._by_order: defaultdict[str, list[Reservation]] = defaultdict(list)
 
@@ -127,7 +129,6 @@ class Kinguin:
                 Endpoint("GET", base, "lookup", self.look_up, _asked),
                 Endpoint("POST", base + "/{id}/give", "give", self.give, self._of_reservation),
                 Endpoint("GET", base + "/{id}/delivered", "delivered", self.delivered, self._of_reservation),
-                Endpoint("*", "/kinguin-esa/{path:.*}", "esa", _no_esa_yet),
             ),
             error,
         )
@@ -238,6 +239,8 @@ class Kinguin:
     def _authorize(self, call: Call) -> None:
         if not self.tokens.lives(call.bearer()):
             raise Refusal(error(401, detail="the token is missing, unknown or has ended"))
+        if wait := self._rate.wait("client", self._panel.dials.reservations_rate_limit):
+            raise Refusal(error(429, detail="too many requests").with_headers({"Retry-After": str(wait)}))
 
     def _known(self, call: Call) -> Reservation:
         reservation = self._reservations.get(call.request.match_info["id"])
@@ -258,7 +261,3 @@ def _ordered(call: Call) -> tuple[str, ...]:
 def _asked(call: Call) -> tuple[str, ...]:
     order_id = call.request.query.get("orderId")
     return (order_id,) if order_id else ()
-
-
-async def _no_esa_yet(_: Call) -> Answer:
-    return error(501, detail="the ESA dialect is not simulated yet")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Protocol
 
 from sandbox.clock import iso
@@ -78,6 +79,9 @@ class Purchase:
     dialect: str = "reservations"
     keys: tuple[str, ...] = ()
     delivered_at: float | None = None
+    # EUR, where the dialect tells; and which keys were sold and went back.
+    paid: Decimal | None = None
+    taken_back: tuple[str, ...] = ()
 
     @property
     def order_ids(self) -> tuple[str, ...]:
@@ -95,6 +99,8 @@ class Purchase:
             "keys": self.keys,
             "at": iso(self.at),
             "deliveredAt": None if self.delivered_at is None else iso(self.delivered_at),
+            "paid": None if self.paid is None else str(self.paid),
+            "takenBack": self.taken_back,
         }
 
 

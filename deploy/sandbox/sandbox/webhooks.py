@@ -28,6 +28,10 @@ class Webhook:
     order_ids: tuple[str, ...]
     # Called for each attempt: some schemes sign the time of the attempt.
     headers: Callable[[], Mapping[str, str]]
+    # A 2xx with a body counts as refused.
+    wants_empty_answer: bool = False
+    # Told how it ended, after the last attempt.
+    ended: Callable[[bool], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +96,12 @@ class Webhooks:
         lost = self._faults.drops_webhook(webhook.provider, webhook.event, webhook.order_ids)
         if not lost and self._panel.chance.random() >= self._panel.dials.webhook_drop:
             return False
-        self._record(webhook, 0, None, "dropped")
+        self.lose(webhook, "dropped")
         return True
+
+    def lose(self, webhook: Webhook, why: str) -> None:
+        """Record that this one is never sent."""
+        self._record(webhook, 0, None, why)
 
     async def deliver(self, webhook: Webhook, attempts: int | None = None) -> Outcome:
         """Send until a 2xx, at most `attempts` times (the dial when None), with doubling pauses between."""
@@ -104,7 +112,9 @@ class Webhooks:
             outcome = await self._attempt(webhook, attempt)
             self._record(webhook, attempt, outcome.status, outcome.error)
             accepted = outcome.status is not None and 200 <= outcome.status < 300
+            accepted = accepted and not (webhook.wants_empty_answer and outcome.body)
             if accepted or attempt == limit:
+                webhook.ended(accepted)
                 return outcome
             # The exponent is bounded too: 2.0 ** 1100 is an error.
             await asyncio.sleep(min(dials.webhook_backoff_max, dials.webhook_backoff * 2 ** min(attempt - 1, 32)))

@@ -195,7 +195,3 @@ async def test_tokens_and_client_secrets_stay_out_of_the_ledger(sandbox):
     assert "'call': 'token'" in ledger
     assert token not in ledger
     assert "test-client-secret" not in ledger
-
-
-async def test_the_esa_dialect_is_not_there_yet(sandbox):
-    assert (await sandbox.call("POST", "/kinguin-esa/v2/order", json={})).status == 501

@@ -1,0 +1,1 @@
+"""Kinguin's public buyer API ("ESA"): catalogue, orders, keys, balance, and its two webhooks."""
