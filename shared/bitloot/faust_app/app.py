@@ -9,21 +9,27 @@ import faust
 import faust.streams
 
 from bitloot import log
+from bitloot.cluster import Cluster, LogLost, await_cluster
 from bitloot.contracts.topics import Topic
 from bitloot.faust_app.guard import Guard, Sends
-from bitloot.faust_app.restore import BytesTable, Tables
+from bitloot.faust_app.restore import Tables
+from bitloot.faust_app.standby import Standbys
+from bitloot.faust_app.store import BytesTable
 from bitloot.faust_app.transport import DRAIN_SECONDS, Consumer, Transport
+from bitloot.faust_app.watch import Watch, WatchLimits
+from bitloot.faust_app.witness import DiskWitness
+from bitloot.health import Gate
 from bitloot.kafka import Producer
 from bitloot.settings import KafkaSettings
 
 COMMIT_SECONDS = 1.0
 SESSION_SECONDS = 10.0
 """After a kill -9 the partitions stand still for this long, plus the time to join and to recover."""
-_HEARTBEATS_IN_SESSION = 3.3  # a heartbeat every 3 s in 10
+_HEARTBEATS_IN_SESSION = 10.0
+"""A member learns with its next heartbeat that partitions are shared out anew: the takeover waits for the last one."""
 _REBALANCE_SECONDS = DRAIN_SECONDS + 5.0
 _LINGER_SECONDS = 0.005  # changelog records of one poll go out in few requests
 _METADATA_MS = 10_000
-_MIB = 1 << 20
 
 AgentFunction = Callable[[Any], Awaitable[None]]
 Hook = Callable[[], None]
@@ -44,12 +50,36 @@ class App(faust.App):  # type: ignore[misc]  # Faust has no usable types
 
     guard: Guard
     sends: Sends
+    standbys: Standbys
+    watch: Watch
+    witness: DiskWitness
+    bootstrap_servers: str
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._recovered_hooks: list[Hook] = []
         self._revoked_hooks: list[Hook] = []
         self._restored: int | None = None
+        self.broker = Gate("Kafka was not asked yet")
+        self.cluster: Cluster | None = None
+        """What we work with, once there was an answer."""
+        self.topic_names: set[str] = set()
+        """What has to be there before the app starts: what agents read, and changelogs."""
+
+    async def meet(self) -> None:
+        """Wait for a broker that has all topics, however long that takes. Raises `LogLost` if it is not ours."""
+        cluster = await await_cluster(self.bootstrap_servers, self.topic_names, self.broker)
+        await self.witness.confirm(cluster)
+        self.cluster = cluster
+        self.broker.open()
+
+    @property
+    def lost(self) -> LogLost | None:
+        """Why this process must not go on, and a new one must not either; None when all is well."""
+        error = self.guard.error
+        while error is not None and not isinstance(error, LogLost):
+            error = error.__cause__
+        return error
 
     @property
     def ready(self) -> bool:
@@ -125,11 +155,14 @@ def create_app(
     outputs: Producer,
     replication: int = 1,
     session_seconds: float = SESSION_SECONDS,
+    standbys: int = 1,
+    limits: WatchLimits | None = None,
 ) -> App:
     """Return an app without agents; call inside the running loop.
 
     `partitions` must be that of the topics it reads. `outputs` is what agents send with: no offset is committed
-    before its records are acknowledged. Raises `CompiledIteratorMissing`.
+    before its records are acknowledged. `standbys` is how many other workers, if there are as many, keep a copy of
+    each partition of the tables. Raises `CompiledIteratorMissing`.
     """
     if getattr(faust.streams, "_CStreamIterator", None) is None:
         raise CompiledIteratorMissing(CompiledIteratorMissing.__doc__)
@@ -148,7 +181,10 @@ def create_app(
         value_serializer="raw",
         topic_partitions=partitions,
         topic_replication_factor=replication,
-        table_standby_replicas=0,  # a standby reads through the queues that lose records, see `restore`
+        # Topics are made by a command: one that is missing is a loss, and no reason to begin with an empty one.
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=standbys,
         broker_session_timeout=session_seconds,
         broker_heartbeat_interval=heartbeat_seconds,
         broker_rebalance_timeout=_REBALANCE_SECONDS,
@@ -169,32 +205,29 @@ def create_app(
     # The last heartbeat may be one interval old when the process stops.
     app.guard = Guard(session_seconds - heartbeat_seconds)
     app.sends = Sends(outputs, app.guard)
+    app.standbys, app.watch = Standbys(app), Watch(app, limits)
+    app.witness, app.bootstrap_servers = DiskWitness(datadir), settings.kafka_bootstrap_servers
     return app
 
 
 def bytes_topic(app: App, topic: Topic) -> Any:
     """Return the Faust topic to give to an agent: keys and values as bytes."""
+    app.topic_names.add(topic.name)
     return app.topic(
         topic.name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", internal=False
     )
 
 
 def bytes_table(app: App, name: str) -> Any:
-    """Return a table of bytes by bytes, kept in RocksDB and in a compacted changelog.
+    """Return a table of bytes by bytes, kept in RocksDB and in the changelog `{app_id}-{name}-changelog`.
 
+    That topic must exist, compacted and nothing else: a changelog that loses records cannot restore its table.
     Write whole values (`table[key] = value`), in an agent's body only, under the key of the event at hand.
     """
+    app.topic_names.add(f"{app.conf.id}-{name}-changelog")
     return app.Table(
         name,
         key_type=bytes,
         value_type=bytes,
         partitions=app.conf.topic_partitions,
-        # Per partition and table; the defaults (64 MiB buffers, 2 GiB cache) are made for one large store.
-        options={"write_buffer_size": 4 * _MIB, "max_write_buffer_number": 2, "block_cache_size": 8 * _MIB},
-        # Never `delete`: a changelog that loses records cannot restore its table, and recovery can hang on it.
-        extra_topic_configs={
-            "cleanup.policy": "compact",
-            "min.cleanable.dirty.ratio": "0.2",
-            "segment.bytes": str(64 * _MIB),
-        },
     )

@@ -1,5 +1,6 @@
 """How far one partition has come, from Kafka to the agent and back."""
 
+import time
 from collections import deque
 from collections.abc import Set as AbstractSet
 
@@ -18,7 +19,7 @@ class Progress:
         """The offset to commit: everything before it is done."""
         self.expected = start
         """The offset from which the next record has to be read."""
-        self._delivered: deque[int] = deque()
+        self._delivered: deque[tuple[int, float]] = deque()
 
     def deliver(self, offset: int) -> bool:
         """Note that a record is handed over; False when it must not be, because it was before.
@@ -28,15 +29,20 @@ class Progress:
         """
         if offset < self.expected:
             return False
-        self._delivered.append(offset)
+        self._delivered.append((offset, time.monotonic()))
         self.expected = offset + 1
         return True
 
     def advance(self, done: AbstractSet[int]) -> int:
         """Move the head over what is done, and return it."""
-        while self._delivered and self._delivered[0] in done:
-            self.head = self._delivered.popleft() + 1
+        while self._delivered and self._delivered[0][0] in done:
+            self.head = self._delivered.popleft()[0] + 1
         return self.head
+
+    @property
+    def oldest(self) -> float:
+        """Return for how many seconds the oldest record has been handed over and not done; 0 when there is none."""
+        return time.monotonic() - self._delivered[0][1] if self._delivered else 0.0
 
     def rewind(self) -> None:
         """Expect everything again that was handed over and is not done."""

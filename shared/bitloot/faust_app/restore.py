@@ -8,12 +8,8 @@ from the record after the last one that RocksDB has, to the end; nothing else is
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-import faust
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from faust.types import TP
@@ -21,6 +17,7 @@ from mode import Service
 
 from bitloot import log
 from bitloot.crash_points import CrashPoint, reach
+from bitloot.faust_app import changelog
 
 _POLL_MS = 1_000
 _BATCH = 500  # records written in one go; events wait for nothing else on this loop
@@ -28,36 +25,15 @@ _BATCH = 500  # records written in one go; events wait for nothing else on this 
 _log = log.get(__name__)
 
 
-class TableAhead(RuntimeError):  # noqa: N818 - it names what is wrong
-    """RocksDB has read further than its changelog goes: the changelog was made anew. Remove the worker's data."""
-
-
-class _Message(NamedTuple):
-    """A changelog record, as a store wants it."""
-
-    tp: TP
-    partition: int
-    offset: int
-    key: bytes
-    value: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Event:
-    message: _Message
-
-
-class BytesTable(faust.Table):  # type: ignore[misc]  # Faust has no usable types
-    """A table that notes how far its changelog goes only as long as its partitions are surely ours."""
-
-    def _on_changelog_sent(self, fut: asyncio.Future[Any]) -> None:
-        # A late acknowledgement may stand behind records of a new owner, which we have not read.
-        if self.app.guard.may_write:
-            super()._on_changelog_sent(fut)
-
-
 class Restore(Recovery):  # type: ignore[misc]
     """Restores the tables of newly assigned partitions, then lets events flow."""
+
+    _term = 0  # of what is ours: what was fetched in an older one is not written
+
+    def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Write to no store any more, from this moment on: its database may be closed."""
+        self._term += 1
+        super().on_partitions_revoked(revoked)
 
     @Service.task  # type: ignore[untyped-decorator]
     async def _restart_recovery(self) -> None:
@@ -69,6 +45,12 @@ class Restore(Recovery):  # type: ignore[misc]
                 continue
             except ServiceStopped:
                 return
+
+    def add_standby(self, table: Any, tp: TP) -> None:
+        """Note a partition to follow; stock Faust opens its database here, and fails when it cannot yet."""
+        self.standby_tps.add(tp)
+        self.standbys_for_table[table].add(tp)
+        self.tp_to_table[tp] = table
 
     @Service.task  # type: ignore[untyped-decorator]
     async def _slurp_changelogs(self) -> None:
@@ -82,7 +64,7 @@ class Restore(Recovery):  # type: ignore[misc]
         if self.active_tps:
             self._set_recovery_started()
             started = time.monotonic()
-            records = await self._unless_rebalanced(self._restore(sorted(self.active_tps)))
+            records = await self._unless_rebalanced(self._restore())
             _log.info("tables.restored", records=records, seconds=round(time.monotonic() - started, 3))
         self._set_recovery_ended()
         consumer = self.app.consumer
@@ -101,6 +83,7 @@ class Restore(Recovery):  # type: ignore[misc]
         await app._fetcher.maybe_start()  # noqa: SLF001 - as Faust's own recovery does
         self.tables.on_actives_ready()
         self.tables.on_standbys_ready()
+        app.standbys.follow({tp: self.tp_to_table[tp].data for tp in self.standby_tps})
         app.on_rebalance_end()
 
     async def _unless_rebalanced(self, work: Any) -> Any:
@@ -113,58 +96,22 @@ class Restore(Recovery):  # type: ignore[misc]
                 task.cancel()
         return task.result()
 
-    async def _restore(self, tps: list[TP]) -> int:
+    async def _restore(self) -> int:
         """Read the changelogs to their present ends; return how many records that were."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap_servers(),
-            client_id=f"{self.app.conf.id}-restore",
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-        )
-        await consumer.start()
-        try:
-            partitions = [TopicPartition(*tp) for tp in tps]
-            consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
-            starts = self._starts(await consumer.beginning_offsets(partitions), ends)
-            for partition, start in starts.items():
-                consumer.seek(partition, start)
-            return await self._copy(consumer, {p: ends[p] for p in partitions if starts[p] < ends[p]})
-        finally:
-            await consumer.stop()
-
-    def _bootstrap_servers(self) -> list[str]:
-        return [f"{url.host}:{url.port}" for url in self.app.conf.broker_consumer]
-
-    def _starts(
-        self, beginnings: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
-    ) -> dict[TopicPartition, int]:
-        starts = {}
-        for partition, beginning in beginnings.items():
-            tp = TP(partition.topic, partition.partition)
-            persisted = self.tp_to_table[tp].persisted_offset(tp)
-            if persisted is not None and persisted >= ends[partition]:
-                raise TableAhead(f"{tp.topic}/{tp.partition}: {persisted} of {ends[partition]}. {TableAhead.__doc__}")
-            starts[partition] = beginning if persisted is None else max(beginning, persisted + 1)
-        return starts
-
-    async def _copy(self, consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> int:
-        count = 0
-        while ends:
-            polled = await consumer.getmany(*ends, timeout_ms=_POLL_MS, max_records=_BATCH)
-            for partition, records in polled.items():
-                # What was written after we looked can only be a dead owner's, see `Guard`.
-                wanted = [record for record in records if record.offset < ends[partition]]
-                self._apply(TP(partition.topic, partition.partition), wanted)
-                count += len(wanted)
-                reach(CrashPoint.RESTORE_HALFWAY)
-            ends = {p: end for p, end in ends.items() if await consumer.position(p) < end}
+        stores, term = {tp: self.tp_to_table[tp].data for tp in self.active_tps}, self._term
+        async with changelog.reading(self.app, "restore") as consumer:
+            ends, count = await changelog.begin(consumer, stores), 0
+            while ends:
+                polled = await consumer.getmany(*ends, timeout_ms=_POLL_MS, max_records=_BATCH)
+                if term != self._term:
+                    raise RebalanceAgain
+                for partition, records in polled.items():
+                    # What was written after we looked can only be a dead owner's, see `Guard`.
+                    stores[TP(*partition)].apply(partition.partition, changelog.changes(records, ends[partition]))
+                    count += len(records)
+                    reach(CrashPoint.RESTORE_HALFWAY)
+                ends = {p: end for p, end in ends.items() if await consumer.position(p) < end}
         return count
-
-    def _apply(self, tp: TP, records: Iterable[Any]) -> None:
-        messages = [_Message(tp, tp.partition, record.offset, record.key, record.value) for record in records]
-        if messages:
-            self.tp_to_table[tp].apply_changelog_batch([_Event(message) for message in messages])
 
 
 class Tables(TableManager):  # type: ignore[misc]
@@ -178,3 +125,13 @@ class Tables(TableManager):  # type: ignore[misc]
         if self._recovery is None:
             self._recovery = Restore(self.app, self, beacon=self.beacon, loop=self.loop)
         return self._recovery
+
+    def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Follow nobody until it is known who follows whom. Called by Faust."""
+        self.app.standbys.release()
+        super().on_partitions_revoked(revoked)
+
+    async def on_stop(self) -> None:
+        """Follow nobody any more. Called by Faust."""
+        self.app.standbys.release()
+        await super().on_stop()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from aiokafka.errors import CommitFailedError, IllegalStateError
@@ -12,6 +12,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from bitloot import log
+from bitloot.cluster import LogLost
+from bitloot.consumer.placing import Found
 from bitloot.crash_points import CrashPoint, reach
 from bitloot.faust_app.guard import InWork
 from bitloot.faust_app.progress import Progress
@@ -64,7 +66,10 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit; False when the group has moved on. Stock Faust crashes then, or takes it for done."""
         owned = self.assignment()
-        wanted = {_aiokafka(tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in owned}
+        ids = self.app.cluster.topic_ids  # with them an offset in a log that was made anew is told apart
+        wanted = {
+            _aiokafka(tp): OffsetAndMetadata(offset, ids[tp.topic]) for tp, offset in offsets.items() if tp in owned
+        }
         try:
             await self._ensure_consumer().commit(wanted)
         except (CommitFailedError, IllegalStateError) as error:
@@ -76,12 +81,12 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self.tp_last_committed_at.update(dict.fromkeys(owned, time.monotonic()))
         return True
 
-    async def committed(self, tps: Iterable[TP]) -> dict[TP, int]:
+    async def committed(self, tps: Iterable[TP]) -> dict[TP, OffsetAndMetadata]:
         """Return the offsets that the group has committed; partitions without one are left out."""
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - one request for all, unlike `committed`
         partitions = [_aiokafka(tp) for tp in tps]
         found = await self.call_thread(coordinator.fetch_committed_offsets, partitions)
-        return {TP(tp.topic, tp.partition): known.offset for tp, known in found.items()}
+        return {TP(tp.topic, tp.partition): known for tp, known in found.items()}
 
     def next_offset(self, tp: TP) -> int | None:
         """Return the offset of the next record that a poll returns, or None when that is not settled."""
@@ -121,6 +126,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._assignment_number = 0
         self._committed_at = time.monotonic()
         self._pending_since: float | None = None
+        self._noted: set[TP] = set()  # for whom the witness has heard of a commit
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -150,16 +156,44 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Nothing: `_align` does it. Called by Faust, not only when partitions are new."""
 
     async def locate(self) -> None:
-        """Find out where newly assigned partitions stand: at the committed offset, else at their beginning."""
+        """Find out where newly assigned partitions stand: at the committed offset, or where nobody has begun yet.
+
+        Raises `LogLost` when what the group has read is gone.
+        """
         assignment = self._assignment_number
         tps = [tp for tp in self.assignment() if self.app.topics.acks_enabled_for(tp.topic)]
-        committed, earliest = await self._thread.committed(tps), await self.earliest_offsets(*tps)
+        found = await self._find(tps)
         if assignment != self._assignment_number:
             return  # the partitions were taken away meanwhile
-        for tp in tps:
-            self._committed_offset[tp] = committed.get(tp)
-            # The beginning may have been deleted since.
-            self._progress[tp] = Progress(max(committed.get(tp, 0), earliest[tp]))
+        if complaints := [complaint for each in found.values() if (complaint := each.complaint()) is not None]:
+            raise LogLost(*complaints)
+        for tp, each in found.items():
+            self._committed_offset[tp] = each.place
+            self._progress[tp] = Progress(each.start())
+        await self._begin({tp: self._progress[tp].head for tp, each in found.items() if each.place is None})
+
+    async def _find(self, tps: Sequence[TP]) -> dict[TP, Found]:
+        app = self.app
+        begun = await app.witness.begun(app.conf.id, app.cluster, [_aiokafka(tp) for tp in tps])
+        committed = await self._thread.committed(tps)
+        first, ends = await self.earliest_offsets(*tps), await self.highwaters(*tps)
+        return {
+            tp: Found(
+                _aiokafka(tp),
+                app.cluster.topic_ids[tp.topic],
+                first[tp],
+                ends[tp],
+                committed.get(tp),
+                _aiokafka(tp) in begun,
+            )
+            for tp in tps
+        }
+
+    async def _begin(self, starts: Mapping[TP, int]) -> None:
+        """Commit where partitions begin that nobody has read yet; who finds no offset later has lost it."""
+        if starts:
+            _log.warning("faust.begins", partitions=len(starts))
+            await self._commit(starts)
 
     def stop_flow(self) -> None:
         """Hand over nothing more. Called by Faust."""
@@ -223,11 +257,23 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             return False  # tried again with the next commit, unless the partitions are gone
         reach(CrashPoint.AGENTS_COMMITTED)
         self._committed_offset.update(ours)
+        await self._note_begun(ours)
         self.app.monitor.on_tp_commit(ours)
         self._committed_at = time.monotonic()
         return True
 
+    async def _note_begun(self, committed: Iterable[TP]) -> None:
+        new = set(committed) - self._noted
+        if new:
+            self._noted |= new
+            await self.app.witness.begin(self.app.conf.id, self.app.cluster, [_aiokafka(tp) for tp in new])
+
     # --- how it is ---
+
+    def ages(self) -> dict[TP, float]:
+        """Return for how many seconds the oldest record of each partition has been handed over and is not done."""
+        self._advance()
+        return {tp: progress.oldest for tp, progress in self._progress.items()}
 
     def uncommitted_seconds(self) -> float:
         """Return for how long something has been done and nothing committed. Call it now and then."""

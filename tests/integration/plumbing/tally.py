@@ -17,6 +17,7 @@ from bitloot import faust_app, log
 from bitloot.contracts.base import Record
 from bitloot.contracts.codec import decode
 from bitloot.contracts.topics import ORDER_EVENTS
+from bitloot.health import Health
 from bitloot.kafka import Producer
 from bitloot.process import loop_factory
 from bitloot.settings import KafkaSettings
@@ -24,6 +25,7 @@ from bitloot.settings import KafkaSettings
 PARTITIONS = 2
 APP = "tally"
 OUT = "out"
+CHANGELOG = f"{APP}-{APP}-changelog"
 
 
 class Tally:
@@ -46,7 +48,10 @@ class Tally:
             record = decode(self._events, event.message.value)
             if self._told("raise", record):
                 raise KeyError(record.event_id)
-            self._note(event.message.key, record)
+            if self._told("drop", record):
+                self._table.pop(event.message.key, None)
+            else:
+                self._note(event.message.key, record)
             out = self._missing if self._told("nowhere", record) else self._out
             self._producer.post(out, record.order_id, record)
             if self._told("slow", record):
@@ -66,13 +71,24 @@ class Tally:
         """Write down the whole table while it may be read, as a service fills what it keeps in memory."""
         while True:
             await asyncio.sleep(0.05)
+            self._write("lags", {f"{tp.topic}/{tp.partition}": lag for tp, lag in self._app.standbys.lags.items()})
             if self._app.ready:
-                rows = {key.decode(): json.loads(value) for key, value in self._table.items()}
-                (self._directory / "rows.new").write_text(json.dumps(rows))
-                (self._directory / "rows.new").rename(self._directory / "rows")
+                self._write("rows", {key.decode(): json.loads(value) for key, value in self._table.items()})
                 (self._directory / "ready").touch()
             else:
                 (self._directory / "ready").unlink(missing_ok=True)
+
+    async def tell_health(self, health: Health) -> None:
+        """Write down which checks fail, as whoever probes them would hear."""
+        while True:
+            failures = await health.failures(), await health.failures(vital_only=True)
+            self._write("health", {"readyz": failures[0], "healthz": failures[1]})
+            await asyncio.sleep(0.1)
+
+    def _write(self, name: str, content: Any) -> None:
+        new = self._directory / f"{name}.new"
+        new.write_text(json.dumps(content))
+        new.rename(self._directory / name)
 
     async def shake(self) -> None:
         """Suspend and resume, as Faust does around every recovery: it clears its queues each time."""
@@ -100,7 +116,11 @@ async def serve(prefix: str, directory: Path, session_seconds: float) -> None:
             session_seconds=session_seconds,
         )
         tally = Tally(app, prefix, directory, producer)
+        health = Health()
+        faust_app.register(app, health)
+        telling = asyncio.create_task(tally.tell_health(health))
         await faust_app.run(app, stop, background=[tally.tell, tally.shake, producer.watch])
+        telling.cancel()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from bitloot import faust_app, topics
 from bitloot.consumer import Consumed, OrderedConsumer
 from bitloot.contracts.codec import decode
-from bitloot.contracts.topics import DELIVERIES, ORDER_EVENTS
+from bitloot.contracts.topics import DELIVERIES, ORDER_EVENTS, ORDERS_CHANGELOG
 from bitloot.errors import Transient
 from bitloot.health import Health
 from bitloot.kafka import Producer
@@ -66,6 +66,7 @@ async def test_everything_comes_back_by_itself(tmp_path: Path):
         await kafka.start()
         await topics.ensure(kafka.bootstrap, [ORDER_EVENTS, DELIVERIES], partitions=tally.PARTITIONS, replication=1)
         out = await broker.topic(partitions=tally.PARTITIONS, name=tally.OUT)
+        await broker.topic(ORDERS_CHANGELOG, partitions=tally.PARTITIONS, name=tally.CHANGELOG)
         faust = faust_process(broker, tmp_path)
         try:
             await until_sent(producer, revealed(1))
