@@ -5,11 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from aiokafka.admin import AIOKafkaAdminClient
-
 from bitloot import faust_app, health
+from bitloot.cluster import await_cluster
 from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS
-from bitloot.errors import Cause, Transient
 from bitloot.kafka import Producer
 from fulfillment.agents import OrdersAgent, ReservationRouter, Timers
 from fulfillment.due import DueIndex
@@ -29,9 +27,8 @@ class Ports:
 
 
 @asynccontextmanager
-async def open_ports(settings: Settings) -> AsyncIterator[Ports]:
-    """Connect; close last in, first out. Raises `Transient` when Kafka cannot be reached."""
-    partitions = await _partitions(settings)
+async def open_ports(settings: Settings, partitions: int) -> AsyncIterator[Ports]:
+    """Connect; close last in, first out. Needs no broker."""
     async with Producer(settings, client_id=APP_ID, linger_ms=_LINGER_MS) as outputs:
         yield Ports(outputs, partitions)
 
@@ -58,26 +55,35 @@ def build(settings: Settings, ports: Ports) -> tuple[faust_app.App, Timers]:
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run until `stop` is set; end the process when anything in it has failed for good."""
     checks = health.Health()
-    async with (
-        health.serve(checks, settings.http_host, settings.http_port),
-        open_ports(settings) as ports,
-    ):
-        app, timers = build(settings, ports)
-        faust_app.register(app, checks)
-        ports.outputs.register(checks)
-        checks.register("timers", timers.check, vital=True)
-        await faust_app.run(app, stop, background=[timers.run, ports.outputs.watch])
+    async with health.serve(checks, settings.http_host, settings.http_port):
+        partitions = await _partitions(settings, checks.gate("topics", "Kafka was not asked yet"), stop)
+        if partitions is None:
+            return
+        async with open_ports(settings, partitions) as ports:
+            app, timers = build(settings, ports)
+            faust_app.register(app, checks)
+            ports.outputs.register(checks)
+            checks.register("timers", timers.check, vital=True)
+            await faust_app.run(app, stop, background=[timers.run, ports.outputs.watch])
 
 
-async def _partitions(settings: Settings) -> int:
-    """Return how many partitions the orders' topics have: tables must have as many."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
-    await admin.start()
+async def _partitions(settings: Settings, waiting: health.Gate, stop: asyncio.Event) -> int | None:
+    """Wait for Kafka; return how many partitions the orders' topics have, or None when told to stop meanwhile.
+
+    Tables must have as many. Raises ValueError when the topics differ.
+    """
+    names = (ORDER_EVENTS.name, KINGUIN_NOTICES.name)
+    asking = asyncio.ensure_future(await_cluster(settings.kafka_bootstrap_servers, names, waiting))
+    stopping = asyncio.ensure_future(stop.wait())
     try:
-        described = await admin.describe_topics([ORDER_EVENTS.name, KINGUIN_NOTICES.name])
+        await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not asking.done():
+            return None
+        counts = set(asking.result().partitions.values())
     finally:
-        await admin.close()
-    counts = {len(topic["partitions"]) for topic in described if not topic["error_code"]}
-    if len(described) != 2 or len(counts) != 1:
-        raise Transient(Cause.BROKER_UNAVAILABLE, "the topics are missing or differ: run `python -m bitloot.topics`")
+        asking.cancel()
+        stopping.cancel()
+    if len(counts) != 1:
+        raise ValueError(f"{' and '.join(names)} have not the same number of partitions")
+    waiting.open()
     return counts.pop()
