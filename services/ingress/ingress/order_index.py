@@ -15,6 +15,13 @@ SELECT request_hash, pay_url, placed_at FROM orders
 WHERE id = $1 AND request_hash IS NOT NULL AND placed_at IS NOT NULL
 """
 
+_CANNOT_SAY = (
+    OSError,  # TimeoutError is one
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,  # the connection was closed under us
+    asyncpg.InternalClientError,  # the same, noticed by asyncpg in the middle of something
+)
+
 
 class PostgresOrderIndex:
     """Reads `orders` through a pool that may have no connection; waits at most `patience` seconds."""
@@ -28,7 +35,6 @@ class PostgresOrderIndex:
         try:
             async with asyncio.timeout(self._patience):
                 row = await self._pool.fetchrow(_FIND, UUID(order_id))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            # TimeoutError is an OSError.
+        except _CANNOT_SAY as error:
             raise Transient(Cause.DATABASE_UNAVAILABLE, type(error).__name__) from error
         return None if row is None else KnownOrder(row["request_hash"], row["pay_url"], row["placed_at"])

@@ -69,3 +69,16 @@ async def test_a_database_that_hangs_is_waited_for_no_longer_than_told():
     async with server, open_pool(f"postgresql://u:p@127.0.0.1:{port}/none?sslmode=disable") as pool:
         with pytest.raises(Transient):
             await PostgresOrderIndex(pool, patience=0.05).find(ID)
+
+
+class CutPool:
+    """A pool whose connection was cut in the middle of a query, as when the server is restarted."""
+
+    async def fetchrow(self, *_query: object) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+
+async def test_asyncpgs_own_confusion_over_a_cut_connection_is_an_outage():
+    with pytest.raises(Transient) as away:
+        await PostgresOrderIndex(CutPool(), patience=10).find(ID)
+    assert away.value.cause is Cause.DATABASE_UNAVAILABLE
