@@ -21,6 +21,7 @@ _DESCRIPTIONS = {
     401: "The bearer token is missing or wrong",
     404: "There is nothing with this id",
     409: "It cannot be done; the detail says why",
+    415: "The body is not application/json",
     500: "A defect, which is logged",
     503: "Postgres or Kafka cannot be reached",
 }
@@ -74,7 +75,10 @@ def _schemas(routes: Sequence[AnyRoute]) -> dict[str, Document]:
 def _operation(route: AnyRoute, question: Document) -> Document:
     properties = question.get("properties", {})
     assert isinstance(properties, dict)  # noqa: S101 - the form of a JSON schema
-    parameters: list[JsonValue] = [_parameter(route, name, schema) for name, schema in properties.items()]
+    sent = _sent(route, properties)
+    parameters: list[JsonValue] = [
+        _parameter(route, name, schema) for name, schema in properties.items() if name not in sent
+    ]
     answer: Document = {"schema": {"$ref": _REFERENCE.format(model=route.answer.__name__)}}
     responses: Document = {
         str(route.status): {"description": _describe(route.status), "content": {"application/json": answer}}
@@ -86,8 +90,29 @@ def _operation(route: AnyRoute, question: Document) -> Document:
         "summary": route.summary,
         "tags": [route.tag],
         "parameters": parameters,
+        **_body(question, sent),
         "responses": responses,
     }
+
+
+def _sent(route: AnyRoute, properties: Document) -> Document:
+    """Return the properties that are sent as a body."""
+    elsewhere = {*route.path_parameters, *(field for field, _ in route.headers)}
+    return {name: schema for name, schema in properties.items() if name not in elsewhere} if route.body else {}
+
+
+def _body(question: Document, sent: Document) -> Document:
+    if not sent:
+        return {}
+    required = question.get("required", [])
+    assert isinstance(required, list)  # noqa: S101 - the form of a JSON schema
+    schema: Document = {
+        "type": "object",
+        "properties": sent,
+        "required": [name for name in required if name in sent],
+        "additionalProperties": False,
+    }
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def _problems(routes: Sequence[AnyRoute]) -> Document:

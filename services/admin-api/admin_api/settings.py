@@ -19,3 +19,6 @@ class ApiSettings(KafkaSettings, PostgresSettings, HttpSettings):
     admin_token: Secrets = Field(
         description="the bearer token of admins; to rotate, the current and the previous one, separated by a comma"
     )
+    dead_letter_replays_per_second: float = Field(
+        20.0, gt=0, le=1000, description="how many dead letters a replay of many sends again in a second, at most"
+    )

@@ -31,6 +31,10 @@ TOKEN, OLD_TOKEN = "current-token", "previous-token"
 class NoKafka:
     """A broker that is away."""
 
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["NoKafka"]:
+        yield self
+
     async def send(self, topic: Topic, key: str, record: Record) -> None:
         raise Transient(Cause.BROKER_UNAVAILABLE, "Kafka did not acknowledge")
 
@@ -56,9 +60,15 @@ class Api:
         params = {name: str(value) for name, value in query.items()}
         return await self.client.request(method, path, params=params, headers=headers)
 
-    async def act(self, path: str, action: str | None = None, query: Mapping[str, str] | None = None) -> ClientResponse:
+    async def act(
+        self,
+        path: str,
+        action: str | None = None,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+    ) -> ClientResponse:
         headers = {"Authorization": f"Bearer {TOKEN}"} | ({"Idempotency-Key": action} if action else {})
-        return await self.client.post(path, headers=headers, params=query or {})
+        return await self.client.post(path, headers=headers, params=query or {}, json=body)
 
     async def page(self, path: str, **query: object) -> dict[str, Any]:
         response = await self.ask(path, **query)

@@ -132,7 +132,14 @@ async def test_a_dead_letter_is_sent_again_byte_for_byte_once_for_each_click(mod
     assert [each.status for each in (*answers, again)] == [202] * 4
     sent = await read(model, model.topics.events)
     assert [(record.key, record.value) for record in sent] == [(b"\xffkey", value)] * 2
-    assert dict(sent[0].headers) == {"traceparent": b"00-1-2-01"}
+    assert [dict(record.headers) for record in sent] == [
+        {
+            "bitloot-replay-of": letter.event_id.encode(),
+            "bitloot-replay-action": action,
+            "traceparent": b"00-1-2-01",
+        }
+        for action in (b"click-1", b"click-2")
+    ]
     shown = await desk.page(f"/admin/dead-letters/{number}")
     assert shown["replayedAt"] is not None
     assert records.BOX not in json.dumps(shown)

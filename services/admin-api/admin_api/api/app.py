@@ -9,6 +9,7 @@ from aiohttp import web
 from admin_api.api.originals import KafkaOriginals
 from admin_api.api.pages import add_pages
 from admin_api.api.ports import Ports
+from admin_api.api.replayer import Replayer
 from admin_api.api.routes import ROUTES
 from admin_api.api.routing import add_routes
 from admin_api.database import Pool
@@ -18,6 +19,7 @@ from admin_api.sink.source import Topics
 from bitloot.contracts.topics import DEAD_LETTERS, TOPICS
 from bitloot.health import Health
 from bitloot.http import create_app, serve_until
+from bitloot.incarnation import incarnation
 from bitloot.kafka import Producer
 from bitloot.ledger import open_pool, translated
 
@@ -60,8 +62,11 @@ async def open_ports(settings: ApiSettings, health: Health) -> AsyncIterator[Por
 async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; raises when the process must end at once."""
     health = Health()
-    async with open_ports(settings, health) as ports:
+    async with open_ports(settings, health) as ports, asyncio.TaskGroup() as tasks:
+        replayer = Replayer(ports, incarnation(settings.service_instance), settings.dead_letter_replays_per_second)
+        replaying = tasks.create_task(replayer.run())
         await serve_until(stop, build(settings, ports, health), settings.http_host, settings.http_port)
+        replaying.cancel()
 
 
 async def _check_database(pool: Pool) -> str | None:

@@ -8,15 +8,34 @@ from pydantic import Field
 from admin_api.api.ports import Ports
 from admin_api.api.reading import Filter, page, row
 from admin_api.api.routing import AnyRoute, Route
-from admin_api.api.schemas import Answer, Page, Paging, Question, RowNumber, Words
+from admin_api.api.schemas import Answer, Moment, Page, Paging, Question, RowNumber, Words
 from bitloot.problem import Problem
 
 
-class DeadLetterQuestion(Paging):
+class DeadLetterFilter(Question):
     """Which dead letters."""
 
-    topic: Words | None = None
-    consumer: Words | None = None
+    topic: Annotated[Words | None, Field(description="Where the record was")] = None
+    consumer: Annotated[Words | None, Field(description="Who put it aside")] = None
+    reason: Annotated[Words | None, Field(description="The cause, such as bad_record or defect")] = None
+    occurred_from: Annotated[Moment | None, Field(description="Put aside at or after")] = None
+    occurred_to: Annotated[Moment | None, Field(description="Put aside before")] = None
+    replayed: Annotated[bool | None, Field(description="Whether it was sent again already")] = None
+
+    def where(self) -> Filter:
+        """Return the conditions on `dead_letters as d`."""
+        where = Filter()
+        where.add("d.topic = {}", self.topic)
+        where.add("d.consumer = {}", self.consumer)
+        where.add("d.reason = {}", self.reason)
+        where.add("d.occurred_at >= {}", self.occurred_from)
+        where.add("d.occurred_at < {}", self.occurred_to)
+        where.add("exists (select from dead_letter_replays as r where r.event_id = d.event_id) = {}", self.replayed)
+        return where
+
+
+class DeadLetterQuestion(Paging, DeadLetterFilter):
+    """Which page of which dead letters."""
 
 
 class OneDeadLetter(Question):
@@ -43,7 +62,9 @@ class DeadLetter(Answer):
     error: str
     stack: str
     occurred_at: datetime
-    replayed_at: datetime | None
+    replayed_at: Annotated[datetime | None, Field(description="When it was last sent again")]
+    replay_of: Annotated[int | None, Field(description="The dead letter that was sent again and failed again as this")]
+    replayed_as: Annotated[list[int], Field(description="What it became when it was sent again and failed again")]
 
 
 class DeadLetters(Page[DeadLetter]):
@@ -52,10 +73,7 @@ class DeadLetters(Page[DeadLetter]):
 
 async def list_dead_letters(ports: Ports, question: DeadLetterQuestion) -> DeadLetters:
     """Answer the list."""
-    where = Filter()
-    where.add("d.topic = {}", question.topic)
-    where.add("d.consumer = {}", question.consumer)
-    rows, total = await page(ports.pool, "dead_letters", where, "d.occurred_at desc, d.id desc", question)
+    rows, total = await page(ports.pool, "dead_letters", question.where(), "d.occurred_at desc, d.id desc", question)
     items = [DeadLetter.model_validate(dict(each)) for each in rows]
     return DeadLetters(items=items, total=total, limit=question.limit, offset=question.offset)
 

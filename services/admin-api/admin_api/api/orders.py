@@ -122,6 +122,7 @@ class Mail(Answer):
 
     id: str
     kind: str
+    sender: Annotated[str | None, Field(description="Null in mails from before it was kept")]
     recipient: str
     subject: str
     status: str

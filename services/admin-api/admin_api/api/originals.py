@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -15,26 +17,43 @@ _STOP_SECONDS = 2.0
 
 
 class KafkaOriginals:
-    """Opens a consumer for each record: that is rare, and a click may take a moment."""
+    """Opens a consumer for each click: that is rare, and a click may take a moment."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._bootstrap_servers = settings.kafka_bootstrap_servers
 
-    async def read(self, topic: str, partition: int, offset: int) -> bytes | None:
-        """Return a record's value, None when Kafka no longer has it. Raises `Transient`."""
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["OpenKafkaOriginals"]:
+        """Connect for a while. Entering raises `Transient`."""
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap_servers, enable_auto_commit=False, auto_offset_reset="none"
         )
         try:
-            async with asyncio.timeout(_SECONDS):
-                await consumer.start()
-                return await _record_at(consumer, TopicPartition(topic, partition), offset)
-        except (KafkaError, TimeoutError) as error:
-            raise Transient(Cause.BROKER_UNAVAILABLE, f"Kafka gave no record of {topic}") from error
+            try:
+                async with asyncio.timeout(_SECONDS):
+                    await consumer.start()
+            except (KafkaError, TimeoutError) as error:
+                raise Transient(Cause.BROKER_UNAVAILABLE, "Kafka cannot be reached") from error
+            yield OpenKafkaOriginals(consumer)
         finally:
             with contextlib.suppress(KafkaError, TimeoutError):
                 async with asyncio.timeout(_STOP_SECONDS):
                     await consumer.stop()
+
+
+class OpenKafkaOriginals:
+    """Reads with one consumer."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+
+    async def read(self, topic: str, partition: int, offset: int) -> bytes | None:
+        """Return a record's value, None when Kafka no longer has it. Raises `Transient`."""
+        try:
+            async with asyncio.timeout(_SECONDS):
+                return await _record_at(self._consumer, TopicPartition(topic, partition), offset)
+        except (KafkaError, TimeoutError) as error:
+            raise Transient(Cause.BROKER_UNAVAILABLE, f"Kafka gave no record of {topic}") from error
 
 
 async def _record_at(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> bytes | None:

@@ -1,6 +1,7 @@
 """What the admin API needs of the outside."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,11 +23,18 @@ class Publisher(Protocol):
         """Send bytes as they are."""
 
 
-class Originals(Protocol):
-    """Records as they were written: sealed codes are in Kafka only."""
+class OpenOriginals(Protocol):
+    """Records as they were written, one after the other."""
 
     async def read(self, topic: str, partition: int, offset: int) -> bytes | None:
         """Return a record's value, None when Kafka no longer has it. Raises `Transient`."""
+
+
+class Originals(Protocol):
+    """Records as they were written: sealed codes are in Kafka only."""
+
+    def open(self) -> AbstractAsyncContextManager[OpenOriginals]:
+        """Connect for a while. Entering raises `Transient`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ order by k.order_item_id, k.position
 -- name: mails_of_order
 -- The mails of an order without their texts, whose links open the codes.
 select
-    id, kind, recipient, subject, status, attempts, rendered_at, link_expires_at, last_attempt_at, last_error,
+    id, kind, sender, recipient, subject, status, attempts, rendered_at, link_expires_at, last_attempt_at, last_error,
     provider_message_id, accepted_at
 from emails
 where order_id = $1::uuid
@@ -90,7 +90,9 @@ select kafka_partition, kafka_offset, event_topic, event_key from webhook_logs w
 select
     d.id, d.consumer, d.topic, d.partition, d.record_offset as "offset", d.key, left(d.value, 4096) as value, d.value_length,
     d.value_sha256, d.value_cut or coalesce(length(d.value) > 4096, false) as value_cut, d.headers, d.reason, d.error, d.stack, d.occurred_at,
-    (select max(r.replayed_at) from dead_letter_replays as r where r.event_id = d.event_id) as replayed_at
+    (select max(r.replayed_at) from dead_letter_replays as r where r.event_id = d.event_id) as replayed_at,
+    (select earlier.id from dead_letters as earlier where earlier.event_id = d.replay_of) as replay_of,
+    array(select later.id from dead_letters as later where later.replay_of = d.event_id order by later.id) as replayed_as
 from dead_letters as d
 
 -- name: dead_letter
@@ -98,7 +100,9 @@ from dead_letters as d
 select
     d.id, d.consumer, d.topic, d.partition, d.record_offset as "offset", d.key, d.value, d.value_length, d.value_sha256, d.value_cut,
     d.headers, d.reason, d.error, d.stack, d.occurred_at,
-    (select max(r.replayed_at) from dead_letter_replays as r where r.event_id = d.event_id) as replayed_at
+    (select max(r.replayed_at) from dead_letter_replays as r where r.event_id = d.event_id) as replayed_at,
+    (select earlier.id from dead_letters as earlier where earlier.event_id = d.replay_of) as replay_of,
+    array(select later.id from dead_letters as later where later.replay_of = d.event_id order by later.id) as replayed_as
 from dead_letters as d
 where d.id = $1
 
@@ -124,3 +128,119 @@ from (
     from orders
     where mailed_at is not null and paid_at is not null and ($1::timestamptz is null or mailed_at >= $1)
 ) as waits
+
+-- name: count_letters
+-- The dead letters that a filter finds, in groups of where they were, why they are here and whether they are whole.
+select d.topic, d.reason, d.value_cut, count(*) as letters from dead_letters as d
+
+-- name: begin_bulk_replay
+-- Write down that many dead letters are to be sent again. Returns nothing when this very action was begun before.
+insert into bulk_replays (id, action_id, request, matching, actor) values ($1, $2, $3, 0, $4)
+on conflict (id) do nothing
+returning id
+
+-- name: asked_bulk_replay
+-- What an action had asked for.
+select request from bulk_replays where id = $1
+
+-- name: choose_letters
+-- Fix the dead letters of a replay; those of one partition in the order of its records. Returns how many there are.
+with found as materialized (
+    select d.id, d.event_id, d.topic, d.partition, d.record_offset from dead_letters as d {where}
+),
+chosen as (
+    insert into bulk_replay_items (replay_id, position, dead_letter_id, event_id)
+    select {replay}, row_number() over in_order, id, event_id from found
+    window in_order as (order by topic, partition, record_offset, id)
+    order by row_number() over in_order
+    limit {limit}
+)
+update bulk_replays set matching = (select count(*) from found)
+where id = {replay}
+returning matching
+
+-- name: bulk_replays
+-- Replays and how far they are.
+select
+    r.id, r.action_id, r.request, r.matching, r.actor, r.created_at, r.started_at, r.finished_at, r.canceled_at, r.trouble,
+    items.total, items.waiting, items.sent, items.refused, items.canceled, items.failed_again
+from bulk_replays as r
+cross join lateral (
+    select
+        count(*) as total,
+        count(*) filter (where i.result = 'waiting') as waiting,
+        count(*) filter (where i.result = 'sent') as sent,
+        count(*) filter (where i.result = 'refused') as refused,
+        count(*) filter (where i.result = 'canceled') as canceled,
+        count(*) filter (
+            where exists (
+                select from dead_letters as later
+                where later.replay_of = i.event_id and later.replay_action = r.action_id
+            )
+        ) as failed_again
+    from bulk_replay_items as i
+    where i.replay_id = r.id
+) as items
+
+-- name: bulk_replay_items
+-- What became of each dead letter of a replay.
+select
+    i.position, i.dead_letter_id, i.result, i.detail, i.done_at,
+    (
+        select later.id from dead_letters as later
+        where later.replay_of = i.event_id and later.replay_action = r.action_id
+        order by later.id limit 1
+    ) as failed_again_as
+from bulk_replay_items as i
+join bulk_replays as r on r.id = i.replay_id
+
+-- name: cancel_bulk_replay
+-- End a replay; what was not sent yet never will be. Returns nothing when there is none, or it has ended.
+update bulk_replays set canceled_at = now(), finished_at = now(), trouble = null
+where id = $1 and finished_at is null
+returning id
+
+-- name: cancel_items
+-- What is left of a replay that was ended.
+update bulk_replay_items set result = 'canceled', done_at = now() where replay_id = $1 and result = 'waiting'
+
+-- name: claim_bulk_replay
+-- Take the oldest replay that is not finished, unless somebody alive has it: one after the other, so that together
+-- they keep to one pace. Parameters: who takes it, for how long.
+update bulk_replays
+set claimed_by = $1, claimed_until = now() + $2, started_at = coalesce(started_at, now())
+where id = (select id from bulk_replays where finished_at is null order by created_at, id limit 1)
+    and finished_at is null
+    and (claimed_by = $1 or claimed_until is null or claimed_until <= now())
+returning id, action_id, actor
+
+-- name: keep_bulk_replay
+-- Stay the one who carries a replay out. Returns nothing when it was ended, or taken over.
+update bulk_replays set claimed_until = now() + $3, trouble = null
+where id = $1 and claimed_by = $2 and finished_at is null
+returning id
+
+-- name: next_items
+-- What is to be sent next, and where it is.
+select
+    i.position, i.dead_letter_id, i.event_id, d.topic, d.value_cut, d.kafka_partition, d.kafka_offset
+from bulk_replay_items as i
+left join dead_letters as d on d.event_id = i.event_id
+where i.replay_id = $1 and i.result = 'waiting'
+order by i.position
+limit $2
+
+-- name: end_item
+-- Write down what became of one. Parameters: replay, position, result, detail.
+update bulk_replay_items set result = $3, detail = $4, done_at = now()
+where replay_id = $1 and position = $2 and result = 'waiting'
+
+-- name: finish_bulk_replay
+-- End a replay of which nothing is left.
+update bulk_replays set finished_at = now(), trouble = null
+where id = $1 and finished_at is null
+    and not exists (select from bulk_replay_items where replay_id = $1 and result = 'waiting')
+
+-- name: trouble_bulk_replay
+-- Tell why a replay stands still.
+update bulk_replays set trouble = $2 where id = $1 and finished_at is null

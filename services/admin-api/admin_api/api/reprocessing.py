@@ -1,6 +1,5 @@
 """What an admin can set going again: an order, a notification, a dead letter. One `actionId` is one click."""
 
-import base64
 import json
 import uuid
 from datetime import UTC, datetime
@@ -11,41 +10,45 @@ from pydantic import Field
 from admin_api.api.orders import OneOrder
 from admin_api.api.ports import Ports
 from admin_api.api.reading import SQL, row
+from admin_api.api.replaying import GONE, Unsendable, destination, original, send_again
 from admin_api.api.routing import AnyRoute, Route
 from admin_api.api.schemas import Accepted, ActionKey, Question, RowNumber
 from bitloot import ids, log
 from bitloot.contracts import codec
 from bitloot.contracts.events import ReprocessRequested
 from bitloot.contracts.state import CLOSED, OrderStatus
-from bitloot.errors import Malformed
 from bitloot.ids import OrderId
 from bitloot.ledger import translated
 from bitloot.problem import Problem
 
 _log = log.get(__name__)
 
-# One token is all there is: sign-in and roles come with the admin UI.
-_ACTOR = "admin"
-_ACTION = Annotated[ActionKey, Field(description="Names the click: the same key again is the same click")]
-_HEADERS = (("action", "Idempotency-Key"),)
-_GONE = "Kafka no longer has the original record."
 
-
-def _new_action() -> str:
+def new_action() -> str:
+    """Name a click that came without a name."""
     return str(uuid.uuid4())
+
+
+# One token is all there is: sign-in and roles come with the admin UI.
+ACTOR = "admin"
+Action = Annotated[
+    ActionKey,
+    Field(default_factory=new_action, description="Names the click: the same key again is the same click"),
+]
+ACTION_HEADERS = (("action", "Idempotency-Key"),)
 
 
 class OrderAction(OneOrder):
     """Which order, and which click."""
 
-    action: _ACTION = Field(default_factory=_new_action)
+    action: Action
 
 
 class RowAction(Question):
     """Which row, and which click."""
 
     id: RowNumber
-    action: _ACTION = Field(default_factory=_new_action)
+    action: Action
 
 
 async def reprocess_order(ports: Ports, question: OrderAction) -> Accepted:
@@ -61,7 +64,7 @@ async def reprocess_order(ports: Ports, question: OrderAction) -> Accepted:
         occurred_at=datetime.now(UTC),
         order_id=order_id,
         action_id=question.action,
-        actor=_ACTOR,
+        actor=ACTOR,
     )
     await ports.publisher.send(ports.topics.events, order_id, event)
     _log.info("order.reprocess_requested", order_id=order_id, order_status=status, action_id=question.action)
@@ -77,9 +80,10 @@ async def reprocess_webhook(ports: Ports, question: RowAction) -> Accepted:
     if topic is None or found["event_key"] is None:
         raise Problem(409, "Nothing was published for this notification: there is nothing to do again.")
     log = ports.topics.webhooks
-    value = await ports.originals.read(log.name, found["kafka_partition"], found["kafka_offset"])
+    async with ports.originals.open() as originals:
+        value = await originals.read(log.name, found["kafka_partition"], found["kafka_offset"])
     if value is None:
-        raise Problem(409, _GONE)
+        raise Problem(409, GONE)
     event = codec.decode(topic, json.dumps(codec.decode(log, value).event).encode())
     await ports.publisher.send(topic, found["event_key"], event)
     _log.info("webhook.reprocessed", webhook_log=question.id, topic=topic.name, action_id=question.action)
@@ -91,25 +95,18 @@ async def replay_dead_letter(ports: Ports, question: RowAction) -> Accepted:
     found = await row(ports.pool, "dead_letter_original", question.id)
     if found is None:
         raise Problem(404, "There is no such dead letter.")
-    if found["value_cut"]:
-        raise Problem(409, "The record was too large to be kept whole: it cannot be sent again from here.")
-    if (topic := ports.replayable.get(found["topic"])) is None:
-        raise Problem(409, "Records of this topic are not sent again.")
-    letters = ports.topics.dead_letters
-    value = await ports.originals.read(letters.name, found["kafka_partition"], found["kafka_offset"])
-    if value is None:
-        raise Problem(409, _GONE)
     try:
-        letter = codec.decode(letters, value)
-    except Malformed:
-        raise Problem(409, "The dead letter itself is damaged.") from None
-    headers = [(name, text.encode()) for name, text in letter.headers.items()]
+        destination(found, ports.replayable)  # without asking Kafka
+        async with ports.originals.open() as originals:
+            topic, letter = await original(found, ports, originals)
+    except Unsendable as reason:
+        raise Problem(409, str(reason)) from None
     with translated():
         # Marked first, sent second, committed last: the mark never stands for what was not sent.
         async with ports.pool.acquire() as connection, connection.transaction():
-            new = await connection.fetchval(SQL["mark_replayed"], question.action, found["event_id"], _ACTOR)
+            new = await connection.fetchval(SQL["mark_replayed"], question.action, found["event_id"], ACTOR)
             if new:
-                await ports.publisher.send_raw(topic.name, _bytes(letter.key), _bytes(letter.value), headers)
+                await send_again(ports.publisher, topic, letter, question.action)
     _log.info(
         "dead_letter.replayed",
         dead_letter=question.id,
@@ -118,10 +115,6 @@ async def replay_dead_letter(ports: Ports, question: RowAction) -> Accepted:
         done_before=not new,
     )
     return Accepted(action_id=question.action)
-
-
-def _bytes(encoded: str | None) -> bytes | None:
-    return None if encoded is None else base64.b64decode(encoded)
 
 
 ROUTES: tuple[AnyRoute, ...] = (
@@ -136,7 +129,7 @@ ROUTES: tuple[AnyRoute, ...] = (
         handle=reprocess_order,
         status=202,
         problems=(404, 409),
-        headers=_HEADERS,
+        headers=ACTION_HEADERS,
     ),
     Route(
         method="POST",
@@ -149,7 +142,7 @@ ROUTES: tuple[AnyRoute, ...] = (
         handle=reprocess_webhook,
         status=202,
         problems=(404, 409),
-        headers=_HEADERS,
+        headers=ACTION_HEADERS,
     ),
     Route(
         method="POST",
@@ -162,6 +155,6 @@ ROUTES: tuple[AnyRoute, ...] = (
         handle=replay_dead_letter,
         status=202,
         problems=(404, 409),
-        headers=_HEADERS,
+        headers=ACTION_HEADERS,
     ),
 )

@@ -1,6 +1,15 @@
 """All endpoints of the admin API."""
 
-from admin_api.api import dead_letters, orders, payments, reprocessing, reservations, time_to_key, webhook_logs
+from admin_api.api import (
+    bulk_replays,
+    dead_letters,
+    orders,
+    payments,
+    reprocessing,
+    reservations,
+    time_to_key,
+    webhook_logs,
+)
 from admin_api.api.routing import AnyRoute
 
 ROUTES: tuple[AnyRoute, ...] = (
@@ -8,6 +17,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     *reservations.ROUTES,
     *payments.ROUTES,
     *webhook_logs.ROUTES,
+    *bulk_replays.ROUTES,
     *dead_letters.ROUTES,
     *time_to_key.ROUTES,
     *reprocessing.ROUTES,

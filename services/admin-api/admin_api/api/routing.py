@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_core import from_json
 
 from admin_api.api.ports import Ports
 from admin_api.api.schemas import Question
@@ -24,7 +25,8 @@ class Route(Generic[Q, A]):
     """One endpoint.
 
     Fields of `question` are found in the path if it names them, in the header that `headers` names for them,
-    else in the query. `problems` are the statuses beyond 400, 401 and 503.
+    else in the query, or with `body` in a JSON object that is sent. `problems` are the statuses beyond 400, 401
+    and 503.
     """
 
     method: Literal["GET", "POST"]
@@ -38,6 +40,7 @@ class Route(Generic[Q, A]):
     status: int = 200
     problems: tuple[int, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    body: bool = False
 
     @property
     def path_parameters(self) -> tuple[str, ...]:
@@ -67,7 +70,7 @@ class _Endpoint:
         """Check the token, read the question, answer it."""
         if not token_equal(bearer_token(request.headers.get("Authorization")), self._tokens):
             raise Problem(401, "A bearer token is needed.", headers={"WWW-Authenticate": 'Bearer realm="admin"'})
-        question = _read(self._route, request)
+        question = _read(self._route, request, await _body(request) if self._route.body else {})
         try:
             answer = await self._route.handle(self._ports, question)
         except ValidationError as error:
@@ -80,15 +83,30 @@ class _Endpoint:
         )
 
 
-def _read(route: Route[Q, A], request: web.Request) -> Q:
+async def _body(request: web.Request) -> dict[str, Any]:
+    """Return the JSON object that was sent. Raises the problem to answer with."""
+    if request.content_type != "application/json":
+        raise Problem(415, "What is asked is sent as application/json.")
+    try:
+        body = from_json(await request.read())
+    except ValueError:
+        raise Problem(400, "The body is not JSON.") from None
+    if not isinstance(body, dict):
+        raise Problem(400, "The body is not a JSON object.")
+    return body
+
+
+def _read(route: Route[Q, A], request: web.Request, body: Mapping[str, Any]) -> Q:
     """Return what the request asks. Raises the problem to answer with."""
     elsewhere = {*route.path_parameters, *(field for field, _ in route.headers)}
-    if strange := [name for name in request.query if name in elsewhere]:
+    strange = [name for name in (*request.query, *body) if name in elsewhere or (route.body and name in request.query)]
+    if strange:
         raise _refused([(name, "There is no such parameter.") for name in strange])
     if repeated := {name for name in request.query if len(request.query.getall(name)) > 1}:
         raise _refused([(name, "It is given more than once.") for name in sorted(repeated)])
     given = {
         **request.query,
+        **body,
         **request.match_info,
         **{field: request.headers[header] for field, header in route.headers if header in request.headers},
     }
@@ -96,7 +114,11 @@ def _read(route: Route[Q, A], request: web.Request) -> Q:
         return route.question.model_validate(given)
     except ValidationError as error:
         found = [
-            (str(each["loc"][0]) if each["loc"] else "", _reason(each["type"], each["msg"])) for each in error.errors()
+            (
+                ".".join(map(str, each["loc"])) if route.body else str((*each["loc"], "")[0]),
+                _reason(each["type"], each["msg"]),
+            )
+            for each in error.errors()
         ]
         if any(name in route.path_parameters for name, _ in found):
             raise Problem(404, "There is nothing with this id.") from None

@@ -51,6 +51,19 @@ const parameters = (operation) =>
     ]),
   );
 
+const sent = (operation) => {
+  const { properties, required } = operation.requestBody.content["application/json"].schema;
+  return table(
+    "Body",
+    ["Name", "Type", "Meaning"],
+    Object.entries(properties).map(([name, schema]) => [
+      required.includes(name) ? `${name} *` : name,
+      describe(schema),
+      [schema.description, limits(schema)].filter(Boolean).join("; "),
+    ]),
+  );
+};
+
 const responses = (operation, shared) =>
   table(
     "Answers",
@@ -65,11 +78,13 @@ const responses = (operation, shared) =>
 /** A form that sends the request and shows the answer. */
 const trial = (method, path, operation) => {
   const inputs = operation.parameters.map((each) => ({ ...each, input: element("input", { name: each.name }) }));
+  const body = operation.requestBody && element("textarea", { name: "body", rows: "8", spellcheck: "false" }, "{}");
   const output = element("pre", { tabindex: "0", hidden: "" });
   const form = element(
     "form",
     {},
     ...inputs.map(({ name, input }) => element("label", {}, `${name} `, input)),
+    ...(body ? [element("label", {}, "body ", body)] : []),
     element("button", {}, method === "get" ? "Ask" : "Send"),
     output,
   );
@@ -77,12 +92,12 @@ const trial = (method, path, operation) => {
     event.preventDefault();
     output.hidden = false;
     output.textContent = "Waiting for the answer.";
-    output.textContent = await answerTo(method, path, inputs);
+    output.textContent = await answerTo(method, path, inputs, body);
   });
   return form;
 };
 
-const answerTo = async (method, path, inputs) => {
+const answerTo = async (method, path, inputs, body) => {
   const query = new URLSearchParams();
   const headers = { Authorization: `Bearer ${document.getElementById("token").value}` };
   let address = path;
@@ -93,7 +108,9 @@ const answerTo = async (method, path, inputs) => {
     else query.set(name, input.value);
   }
   try {
-    const answer = await fetch(query.size ? `${address}?${query}` : address, { method: method.toUpperCase(), headers });
+    if (body) headers["Content-Type"] = "application/json";
+    const request = { method: method.toUpperCase(), headers, body: body?.value };
+    const answer = await fetch(query.size ? `${address}?${query}` : address, request);
     const text = await answer.text();
     return `${answer.status} ${answer.statusText}\n${pretty(text)}`;
   } catch (error) {
@@ -115,6 +132,7 @@ const operationBlock = (path, method, operation, shared) =>
     { id: operation.operationId },
     element("summary", {}, element("code", { class: method }, method.toUpperCase()), ` ${path} `, operation.summary),
     parameters(operation),
+    ...(operation.requestBody ? [sent(operation)] : []),
     responses(operation, shared),
     trial(method, path, operation),
   );
