@@ -64,6 +64,11 @@ def test_webhook_rules_and_call_rules_do_not_mix():
         {"kind": "error", "count": -1},
         {"kind": "error", "stauts": 503},
         {"kind": "error", "delay": "NaN"},
+        {"kind": "distorted"},
+        {"kind": "distorted", "how": "upside_down"},
+        {"kind": "error", "how": "short"},
+        {"kind": "error", "provider": "kinguin-esa", "call": "give"},
+        {"kind": "drop_webhook", "provider": "kinguin-seller", "call": "order.status"},
     ],
 )
 def test_a_rule_that_could_never_mean_anything_is_refused(rule):
