@@ -162,7 +162,11 @@ async def test_without_a_ledger_nothing_is_bought(
     [
         ({"kind": "error", "status": 503}, Failure.UNKNOWN, Cause.PROVIDER_UNAVAILABLE),
         ({"kind": "error", "status": 429, "retryAfter": 5}, Failure.TRANSIENT, Cause.RATE_LIMITED),
-        ({"kind": "error", "status": 402, "code": "InsufficientBalance"}, Failure.REFUSED, Cause.INSUFFICIENT_BALANCE),
+        (
+            {"kind": "error", "status": 402, "code": "InsufficientBalance"},
+            Failure.TRANSIENT,
+            Cause.INSUFFICIENT_BALANCE,
+        ),
         ({"kind": "malformed"}, Failure.UNKNOWN, Cause.BAD_ANSWER),
         ({"kind": "malformed", "body": "<html>", "status": 200}, Failure.UNKNOWN, Cause.BAD_ANSWER),
         ({"kind": "timeout_after", "delay": 0}, Failure.UNKNOWN, Cause.PROVIDER_UNAVAILABLE),
@@ -178,7 +182,7 @@ async def test_what_went_wrong_is_recorded_once_and_told_again(
         failed = await outcome_of(worker, producer, buy(2))
         assert isinstance(failed, EffectFailed)
         assert (failed.failure, failed.cause) == (failure, cause)
-        assert failed.retry_after == (5 if cause is Cause.RATE_LIMITED else None)
+        assert failed.retry_after == {Cause.RATE_LIMITED: 5, Cause.INSUFFICIENT_BALANCE: 60}.get(cause)
     assert await asked(sandbox) == ["reserve"]
 
 
@@ -276,6 +280,6 @@ async def test_neither_codes_nor_tokens_are_ever_written(
         assert EXTERNAL in place
         assert secret not in place
         assert "QWERT" not in place
-    token = (await market._gateway._tokens.current()).get_secret_value()
+    token = (await market._market._gateway._credentials.current()).get_secret_value()
     for hidden in (token, sandbox.settings.kinguin_client_secret.get_secret_value()):
         assert hidden not in logged

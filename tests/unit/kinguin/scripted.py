@@ -21,6 +21,8 @@ class Asked:
     query: dict[str, str]
     body: object
     authorization: str | None
+    api_key: str | None = None
+    raw: bytes = b""
 
 
 @dataclass
@@ -63,7 +65,8 @@ class Kinguin:
         self.server = TestServer(app)
 
     def script(self, call: str, *lines: Line) -> None:
-        """Set what `call` (`token`, `reserve`, `give`, `delivered`, `lookup`) answers, one line each time."""
+        """Set what `call` answers, one line each time: `token`, `reserve`, `give`, `delivered`, `lookup`, or of the
+        buyer API `place_order`, `order`, `search`, `keys`, `return_keys`, `balance`, `product`."""
         self._scripts[call] = deque(lines)
 
     def calls(self, call: str) -> list[Asked]:
@@ -77,6 +80,10 @@ class Kinguin:
     def auth_url(self) -> str:
         return str(self.server.make_url("/kinguin-id"))
 
+    @property
+    def esa_url(self) -> str:
+        return str(self.server.make_url("/kinguin-esa"))
+
     async def close(self) -> None:
         self._closing.set()
         await self.server.close()
@@ -86,7 +93,15 @@ class Kinguin:
         is_json = request.content_type == "application/json"
         body = json.loads(raw) if is_json and raw else dict(await request.post()) or None
         self.asked.append(
-            Asked(request.method, request.path, dict(request.query), body, request.headers.get("Authorization"))
+            Asked(
+                request.method,
+                request.path,
+                dict(request.query),
+                body,
+                request.headers.get("Authorization"),
+                request.headers.get("X-Api-Key"),
+                raw,
+            )
         )
         call = _call_of(request.method, request.path)
         if call != "token":
@@ -123,6 +138,8 @@ class Kinguin:
 
 
 def _call_of(method: str, path: str) -> str:
+    if path.startswith("/kinguin-esa/"):
+        return _esa_call_of(method, path)
     if path.endswith("/token"):
         return "token"
     if path.endswith("/give"):
@@ -130,6 +147,15 @@ def _call_of(method: str, path: str) -> str:
     if path.endswith("/delivered"):
         return "delivered"
     return "reserve" if method == "POST" else "lookup"
+
+
+def _esa_call_of(method: str, path: str) -> str:
+    if path.endswith("/keys/return"):
+        return "return_keys"
+    for part, call in (("/keys", "keys"), ("/balance", "balance"), ("/products/", "product"), ("/order/", "order")):
+        if part in path:
+            return call
+    return "place_order" if method == "POST" else "search"
 
 
 @asynccontextmanager

@@ -190,9 +190,6 @@ REFUSED = {
     (404, None): Cause.OUT_OF_STOCK,
     (404, "NotFound"): Cause.OUT_OF_STOCK,
     (409, "OfferNotVisible"): Cause.NOT_VISIBLE,
-    (402, None): Cause.INSUFFICIENT_BALANCE,
-    (400, "InsufficientBalance"): Cause.INSUFFICIENT_BALANCE,
-    (403, "InsufficientBalance"): Cause.INSUFFICIENT_BALANCE,
     (400, "ConstraintViolation"): Cause.REJECTED,
     (400, None): Cause.REJECTED,
     (422, "Preorder"): Cause.REJECTED,
@@ -207,6 +204,16 @@ async def test_a_refused_reservation_says_why(kinguin: Kinguin, market: KeyMarke
     error = await fails(market.buy(buy()), Refused, REFUSED[status, kind])
     assert str(status) in error.detail
     assert "ab12" in error.detail
+
+
+@pytest.mark.parametrize(("status", "kind"), [(402, None), (400, "InsufficientBalance"), (403, "InsufficientBalance")])
+async def test_an_empty_account_is_waited_for(kinguin: Kinguin, market: KeyMarket, status, kind):
+    kinguin.script("reserve", problem(status, kind))
+    kinguin.script("give", problem(status, kind))
+    for call in (market.buy(buy()), market.give(give())):
+        error = await fails(call, Transient, Cause.INSUFFICIENT_BALANCE)
+        assert isinstance(error, Transient)
+        assert error.retry_after == 60
 
 
 @pytest.mark.parametrize(
@@ -283,7 +290,6 @@ async def test_given_now_or_before_is_given(kinguin: Kinguin, market: KeyMarket,
         (problem(409, "ReservationEnded"), Cause.CANCELED),
         (problem(409, "Cancelled"), Cause.CANCELED),
         (problem(410, None), Cause.CANCELED),
-        (problem(402, None), Cause.INSUFFICIENT_BALANCE),
         (problem(409, "OutOfStock"), Cause.OUT_OF_STOCK),
         (Says(200, {"status": "CANCELED"}), Cause.CANCELED),
         (Says(200, {"status": "REVERSED"}), Cause.REFUNDED),

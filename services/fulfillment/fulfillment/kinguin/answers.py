@@ -6,7 +6,7 @@ from typing import Final
 
 from bitloot.errors import BitLootError, Cause, Refused, Transient, Unknown
 from bitloot.ids import ReservationId
-from fulfillment.kinguin.gateway import describe, kind_of, lost
+from fulfillment.kinguin.gateway import REPAIR_SECONDS, describe, kind_of, lost
 from fulfillment.kinguin.wire import Answer, Json, Unreadable
 
 _RESERVATION_ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
@@ -46,7 +46,7 @@ _KINDS: Final = {
         Cause.CANCELED: "canceled cancelled reservationended reservationcanceled reservationexpired",
         Cause.REFUNDED: "refunded reversed returned reservationrefunded reservationreversed",
         Cause.NOT_FOUND: "reservationnotfound ordernotfound",
-        Cause.REJECTED: "constraintviolation validation preorder ordernotsupported",
+        Cause.REJECTED: "constraintviolation validation preorder ordernotsupported nokeystoreturn",
     }.items()
     for word in words.split()
 }
@@ -54,7 +54,10 @@ _KINDS: Final = {
 _UNCLEAR: Final = frozenset({"orderfailed", "http", "httpclient", "error", "resourcelock"})
 """Kinds that tell of a failure inside, whatever their status."""
 
-_STATUSES: Final = {402: Cause.INSUFFICIENT_BALANCE, 410: Cause.CANCELED}
+_STATUSES: Final = {410: Cause.CANCELED}
+
+TOP_UP_SECONDS: Final = 60.0
+"""How often at most a purchase that waits for money is tried again."""
 
 
 def standing_of(word: Json) -> Standing:
@@ -85,8 +88,12 @@ def refusal(answer: Answer, *, not_found: Cause = Cause.NOT_FOUND) -> BitLootErr
     `not_found` is what a 404 of the API itself means here.
     """
     kind, detail = _plain(kind_of(answer)), describe(answer)
-    if kind in _KINDS:
-        return Refused(_KINDS[kind], detail)
+    cause = _KINDS.get(kind, Cause.INSUFFICIENT_BALANCE if answer.status == 402 else None)
+    if cause is Cause.INSUFFICIENT_BALANCE:
+        # Nothing is wrong with the order: it goes on when the account has been topped up.
+        return Transient(cause, detail, retry_after=TOP_UP_SECONDS)
+    if cause is not None:
+        return Refused(cause, detail)
     if not answer.is_read and _is_doubtful(kind, answer.status):
         return Unknown(Cause.CONFLICT if answer.status == 409 else Cause.REJECTED, detail)
     if kind in _UNCLEAR:
@@ -97,7 +104,7 @@ def refusal(answer: Answer, *, not_found: Cause = Cause.NOT_FOUND) -> BitLootErr
 def _refusal_by_status(answer: Answer, detail: str, not_found: Cause) -> BitLootError:
     if answer.status in {401, 403}:
         # Repaired in an account, not in the order: an address not on the list, a right not given.
-        return Transient(Cause.AUTHORIZATION, detail)
+        return Transient(Cause.AUTHORIZATION, detail, retry_after=REPAIR_SECONDS)
     if answer.document is Unreadable.BODY and (answer.is_read or answer.status == 404):
         # Something in between that does not know the address, or an answer cut short: a "not yet" may be in it.
         return Transient(Cause.BAD_ANSWER, f"{detail}: not the API's own answer")
@@ -123,6 +130,14 @@ def document(answer: Answer) -> dict[str, Json]:
         raise bad(answer, "the answer is not a JSON object")
     if kind_of(answer) or answer.document.get("error"):
         raise bad(answer, "the answer is an error under a status of success")
+    return answer.document
+
+
+def array(answer: Answer) -> list[Json]:
+    """Return the entries of a 2xx answer that is a bare list. Raises as `document`."""
+    if not isinstance(answer.document, list):
+        document(answer)
+        raise bad(answer, "the answer is not a list")
     return answer.document
 
 

@@ -1,9 +1,13 @@
 """Puts the kinguin worker together: the only place that constructs its parts."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 
+import asyncpg
+
 from bitloot import process
+from bitloot.breaker import CircuitBreaker
 from bitloot.consumer import OrderedConsumer
 from bitloot.contracts.topics import KINGUIN_CALLS
 from bitloot.health import Health
@@ -11,7 +15,12 @@ from bitloot.health import serve as serve_health
 from bitloot.incarnation import incarnation
 from bitloot.kafka import Producer
 from bitloot.ledger import EffectLedger, answers, open_pool
-from fulfillment.kinguin.market import open_market
+from bitloot.rate_limit import Rate, RateLimit, SharedRow
+from fulfillment.kinguin.esa.api import BuyerApi
+from fulfillment.kinguin.esa.balance import BalancePolicy, BalanceWatch
+from fulfillment.kinguin.gateway import Gateway
+from fulfillment.kinguin.item_market import ItemMarket
+from fulfillment.kinguin.market import market_over, open_gateway
 from fulfillment.kinguin.settings import KinguinSettings
 from fulfillment.kinguin.worker import KinguinWorker
 
@@ -27,7 +36,11 @@ async def serve(settings: KinguinSettings, stop: asyncio.Event) -> None:
         producer.register(health)
         pool = await stack.enter_async_context(open_pool(settings.database_url.get_secret_value()))
         health.register("postgres", answers(pool))
-        market = await stack.enter_async_context(open_market(settings))
+        breaker = CircuitBreaker("kinguin")
+        breaker.register(health)
+        limit = RateLimit(SharedRow(pool, settings.account, Rate(settings.kinguin_calls_per_minute, per=60.0)))
+        gateway = await stack.enter_async_context(open_gateway(settings, pace=limit, breaker=breaker))
+        market = ItemMarket(market_over(gateway, settings))
         ledger = EffectLedger(pool, incarnation(settings.service_instance))
         worker = KinguinWorker(market, ledger, producer, claim_time=settings.claim_time)
         consumer = OrderedConsumer(
@@ -41,4 +54,14 @@ async def serve(settings: KinguinSettings, stop: asyncio.Event) -> None:
             concurrency=settings.kinguin_concurrency,
         )
         await stack.enter_async_context(serve_health(health, settings.http_host, settings.http_port))
-        await process.until(stop, consumer.run(), producer.watch())
+        await process.until(stop, consumer.run(), producer.watch(), *_watches(settings, gateway, pool))
+
+
+def _watches(
+    settings: KinguinSettings, gateway: Gateway, pool: asyncpg.Pool
+) -> tuple[Coroutine[None, None, None], ...]:
+    """Return what runs beside the consumer: only the buyer API tells a balance."""
+    if settings.kinguin_dialect != "esa":
+        return ()
+    policy = BalancePolicy(settings.kinguin_balance_seconds, settings.kinguin_balance_alert)
+    return (BalanceWatch(BuyerApi(gateway).balance, pool, settings.account, policy).run(),)

@@ -16,7 +16,7 @@ MAX_CODE_BYTES: Final = 200 << 10
 """What Kinguin takes as the largest key; of an image, its decoded bytes."""
 
 MAX_CODES_BYTES: Final = 512 << 10
-"""All codes of one item: sealed and in base64 they still fit into one Kafka record."""
+"""All codes of one purchase: sealed and in base64 they still fit into one Kafka record."""
 
 _IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif"})
 # Control characters, invisible format marks, half surrogate pairs, line and paragraph separators.
@@ -47,9 +47,33 @@ def read_codes(members: dict[str, Json], quantity: int) -> tuple[PlainCode, ...]
         if complete:
             raise _bad(f"{len(ready)} codes for a quantity of {quantity}, and the delivery is complete")
         return None
-    codes = tuple(_read(entry, f"code {number} of {quantity}") for number, entry in enumerate(ready, start=1))
-    _check_together(codes)
+    codes = tuple(read_code(entry, f"code {number} of {quantity}") for number, entry in enumerate(ready, start=1))
+    check_together(codes)
     return codes
+
+
+def read_code(entry: Json, which: str) -> PlainCode:
+    """Return one code: a text, or an object with a serial and a type. Raises `Refused`, naming it as `which`."""
+    text, media_type = entry, "text/plain"
+    if isinstance(entry, dict):
+        text = next((entry[name] for name in _SERIAL_NAMES if entry.get(name) is not None), None)
+        kind = entry.get("type") or "text/plain"
+        media_type = kind.partition(";")[0].strip().lower() if isinstance(kind, str) else ""
+    if not isinstance(text, str) or not text.strip():
+        raise _bad(f"{which} is empty or not a text")
+    if media_type in _IMAGES:
+        return PlainCode(_image(text, which), media_type)
+    if media_type != "text/plain":
+        raise _bad(f"{which} is of a type that we cannot hand on")
+    return PlainCode(_text(text, which))
+
+
+def check_together(codes: Sequence[PlainCode]) -> None:
+    """Raise `Refused` for codes that are there twice, or too large for one record."""
+    if len({code.content for code in codes}) != len(codes):
+        raise _bad("the same code is there twice")
+    if sum(len(code.content) for code in codes) > MAX_CODES_BYTES:
+        raise _bad("the codes are too large together")
 
 
 def _entries(members: dict[str, Json]) -> list[Json]:
@@ -80,21 +104,6 @@ def _is_pending(entry: Json) -> bool:
             return "status" in entry and not any(entry.get(name) for name in _SERIAL_NAMES)
 
 
-def _read(entry: Json, which: str) -> PlainCode:
-    text, media_type = entry, "text/plain"
-    if isinstance(entry, dict):
-        text = next((entry[name] for name in _SERIAL_NAMES if entry.get(name) is not None), None)
-        kind = entry.get("type") or "text/plain"
-        media_type = kind.partition(";")[0].strip().lower() if isinstance(kind, str) else ""
-    if not isinstance(text, str) or not text.strip():
-        raise _bad(f"{which} is empty or not a text")
-    if media_type in _IMAGES:
-        return PlainCode(_image(text, which), media_type)
-    if media_type != "text/plain":
-        raise _bad(f"{which} is of a type that we cannot hand on")
-    return PlainCode(_text(text, which))
-
-
 def _text(text: str, which: str) -> bytes:
     if len(text) > MAX_CODE_BYTES:
         raise _bad(f"{which} is too large")
@@ -116,13 +125,6 @@ def _sized(content: bytes, which: str) -> bytes:
     if len(content) > MAX_CODE_BYTES:
         raise _bad(f"{which} is too large")
     return content
-
-
-def _check_together(codes: Sequence[PlainCode]) -> None:
-    if len({code.content for code in codes}) != len(codes):
-        raise _bad("the same code is there twice")
-    if sum(len(code.content) for code in codes) > MAX_CODES_BYTES:
-        raise _bad("the codes are too large together")
 
 
 def _bad(reason: str) -> Refused:

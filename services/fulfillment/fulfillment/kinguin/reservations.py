@@ -5,9 +5,7 @@ from typing import Final
 from urllib.parse import quote
 
 from bitloot import log
-from bitloot.contracts.effects import BuyKey, FetchCodes, GiveReservation, LookUpPurchase
 from bitloot.contracts.events import FoundReservation
-from bitloot.contracts.sealed import SealedCode
 from bitloot.errors import Cause, Refused, Transient, Unknown
 from bitloot.ids import ReservationId
 from bitloot.sealing import Sealer
@@ -23,9 +21,10 @@ from fulfillment.kinguin.answers import (
 )
 from fulfillment.kinguin.codes import read_codes
 from fulfillment.kinguin.gateway import Gateway, describe, kind_of
-from fulfillment.kinguin.ports import Placed, Undelivered
+from fulfillment.kinguin.ports import Delivered, DeliveredLine, Placed, Undelivered
 from fulfillment.kinguin.telemetry import measured
 from fulfillment.kinguin.wire import Answer, Json, Unreadable
+from fulfillment.purchases import Line, Purchase
 
 _BOUGHT: Final = frozenset({Standing.GIVEN, Standing.DELIVERED})
 _CANNOT_BE_ASKED: Final = frozenset({404, 405})
@@ -43,15 +42,15 @@ class _Reserved:
 
 
 class Reservations:
-    """A `KeyMarket` over Kinguin's reservations API."""
+    """A `PurchaseMarket` over Kinguin's reservations API: a purchase is one reservation, and so has one line."""
 
     def __init__(self, gateway: Gateway, sealer: Sealer) -> None:
         self._gateway = gateway
         self._sealer = sealer
 
-    async def buy(self, call: BuyKey) -> Placed:
-        """See `KeyMarket.buy`."""
-        reserved = await self._reserve(call)
+    async def buy(self, purchase: Purchase) -> Placed:
+        """See `PurchaseMarket.buy`."""
+        reserved = await self._reserve(purchase.external_id, _line(purchase))
         if reserved.standing in _BOUGHT:
             return Placed(reserved.id, given=True, provider_status=reserved.provider_status)
         try:
@@ -62,42 +61,44 @@ class Reservations:
             return Placed(reserved.id, given=False, provider_status=reserved.provider_status)
         return Placed(reserved.id, given=True, provider_status=status)
 
-    async def give(self, call: GiveReservation) -> None:
-        """See `KeyMarket.give`."""
-        await self._give(call.reservation_id)
+    async def give(self, reservation_id: ReservationId) -> None:
+        """See `PurchaseMarket.give`."""
+        await self._give(reservation_id)
 
-    async def look_up(self, call: LookUpPurchase) -> tuple[FoundReservation, ...]:
-        """See `KeyMarket.look_up`."""
+    async def look_up(self, external_id: str) -> tuple[FoundReservation, ...]:
+        """See `PurchaseMarket.look_up`."""
         with measured("lookup"):
-            answer = await self._gateway.call("GET", "/reservations", params={"orderId": call.external_id})
+            answer = await self._gateway.call("GET", "/reservations", params={"orderId": external_id})
             if answer.status in _CANNOT_BE_ASKED:
                 raise Refused(Cause.CANNOT_ASK, describe(answer))
             if answer.status >= 400:
                 raise refusal(answer)
-            return _found(answer, call.external_id)
+            return _found(answer, external_id)
 
-    async def fetch(self, call: FetchCodes) -> tuple[SealedCode, ...] | Undelivered:
-        """See `KeyMarket.fetch`."""
+    async def fetch(self, purchase: Purchase, reservation_id: ReservationId) -> Delivered | Undelivered:
+        """See `PurchaseMarket.fetch`."""
+        line = _line(purchase)
         with measured("delivered"):
-            answer = await self._gateway.call("GET", f"{_path(call.reservation_id)}/delivered")
+            answer = await self._gateway.call("GET", f"{_path(reservation_id)}/delivered")
             if _is_not_yet(answer):
                 return Undelivered(shown_status(_member(answer, "status")) or kind_of(answer))
             if answer.status >= 400:
                 raise refusal(answer)
             members = document(answer)
-            check_echo(answer, members, {"reservationId": call.reservation_id, "orderId": call.external_id})
+            check_echo(answer, members, {"reservationId": reservation_id, "orderId": purchase.external_id})
             _refuse_ended(answer, members)
-            codes = read_codes(members, call.quantity)
+            codes = read_codes(members, line.quantity)
             if codes is None:
                 return Undelivered(shown_status(members.get("status")))
-            return tuple(self._sealer.seal(code.content, code.media_type) for code in codes)
+            sealed = tuple(self._sealer.seal(code.content, code.media_type) for code in codes)
+            return Delivered((DeliveredLine(line.item_id, sealed),))
 
-    async def _reserve(self, call: BuyKey) -> _Reserved:
+    async def _reserve(self, external_id: str, line: Line) -> _Reserved:
         with measured("reserve"):
-            wanted: dict[str, str | int] = {
-                "orderId": call.external_id,
-                "productId": call.product_id,
-                "quantity": call.quantity,
+            wanted: dict[str, Json] = {
+                "orderId": external_id,
+                "productId": line.product_id,
+                "quantity": line.quantity,
             }
             answer = await self._gateway.call("POST", "/reservations", body=wanted)
             if answer.status >= 400:
@@ -128,6 +129,12 @@ class Reservations:
             if members.get("status") is not None and standing_of(members["status"]) not in _BOUGHT:
                 raise bad(answer, "its status is not one of a purchase")
             return shown_status(members.get("status"))
+
+
+def _line(purchase: Purchase) -> Line:
+    if len(purchase.lines) != 1:
+        raise Refused(Cause.REJECTED, f"a reservation holds one product, not {len(purchase.lines)} lines")
+    return purchase.lines[0]
 
 
 def _path(reservation: ReservationId) -> str:

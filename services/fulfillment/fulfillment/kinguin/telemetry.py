@@ -8,7 +8,22 @@ from typing import Literal
 from bitloot.errors import BitLootError
 from bitloot.metrics import PROVIDER_CALLS, PROVIDER_SECONDS
 
-Call = Literal["token", "reserve", "give", "delivered", "lookup"]
+Call = Literal[
+    "token",
+    # reservations
+    "reserve",
+    "give",
+    "delivered",
+    "lookup",
+    # esa
+    "place_order",
+    "order",
+    "search",
+    "keys",
+    "return_keys",
+    "balance",
+    "product",
+]
 
 
 @contextmanager

@@ -81,6 +81,10 @@ class TokenSource:
             return self._token.bearer
         return await self._renew()
 
+    def header(self, secret: SecretStr) -> dict[str, str]:
+        """Return the header that shows a token."""
+        return {"Authorization": f"Bearer {secret.get_secret_value()}"}
+
     async def close(self) -> None:
         """End a renewal that is under way."""
         if self._renewal is not None:

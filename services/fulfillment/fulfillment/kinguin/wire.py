@@ -60,17 +60,22 @@ async def exchange(
     *,
     path: str,
     clock: Clock,
-    bearer: str | None = None,
+    headers: Mapping[str, str] | None = None,
     params: Mapping[str, str] | None = None,
-    body: Mapping[str, str | int] | None = None,
+    body: Json = None,
     form: Mapping[str, str] | None = None,
 ) -> Answer:
     """Send one request and read its answer, whatever its status.
 
-    `path` names the request in error messages. Raises httpx's `RequestError` when there is no whole answer.
+    `headers` prove who we are. `path` names the request in error messages. Raises httpx's `RequestError` when there
+    is no whole answer.
     """
-    headers = _HEADERS | ({} if bearer is None else {"Authorization": f"Bearer {bearer}"})
-    async with client.stream(method, url, headers=headers, params=params, json=body, data=form) as response:
+    every = _HEADERS | dict(headers or {})
+    content = None
+    if body is not None:
+        content = render(body).encode()
+        every["Content-Type"] = "application/json"
+    async with client.stream(method, url, headers=every, params=params, content=content, data=form) as response:
         raw = await _read(response)
     return Answer(
         method,
@@ -105,6 +110,19 @@ def parse(raw: bytes) -> Json | Literal[Unreadable.BODY]:
         # The error holds the text that it failed on, so it ends here, unseen.
         return Unreadable.BODY
     return document
+
+
+def render(value: Json) -> str:
+    """Write JSON with decimals as they are: a price never becomes a float on its way."""
+    match value:
+        case dict():
+            return "{" + ",".join(f"{json.dumps(name)}:{render(each)}" for name, each in value.items()) + "}"
+        case list():
+            return "[" + ",".join(map(render, value)) + "]"
+        case Decimal():
+            return f"{value:f}"
+        case _:
+            return json.dumps(value)
 
 
 def _no_constant(_name: str) -> Json:
