@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from bitloot import log, metrics
+from bitloot.cluster import LogLost
 from bitloot.faust_app import changelog
 from bitloot.faust_app.store import Store
 
@@ -72,8 +74,10 @@ class Standbys:
                 await self._session()
                 self._failure = None
             except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and tried again
-                self._failure = str(error) or type(error).__name__
-                _log.warning("standbys.failed", error=repr(error), exc_info=error)
+                # Texts of foreign errors may hold addresses with passwords; what a check tells is public.
+                self._failure = str(error) if isinstance(error, LogLost) else type(error).__name__
+                expected = isinstance(error, LogLost | KafkaError)
+                _log.warning("standbys.failed", error=repr(error), exc_info=None if expected else error)
                 await asyncio.sleep(_AGAIN_SECONDS)
 
     async def check(self) -> str | None:
