@@ -4,6 +4,7 @@ EmbeddedError
 ├── MissingTool     a program that has to be on the machine is not there, or too old
 ├── FetchFailed     the jars of Kafka could not be fetched
 ├── ServerFailed    a process ended, or was not ready in time
+│   └── PortTaken   it ended because another program has its port
 ├── StackConflict   another stack is up here, or none where one is needed
 └── DemoFailed      the demo's order did not get where it should
 """
@@ -23,6 +24,10 @@ class FetchFailed(EmbeddedError):  # noqa: N818 - named as a fact, like all our 
 
 class ServerFailed(EmbeddedError):  # noqa: N818 - named as a fact, like all our errors
     """A process ended or was not ready in time; the message carries the last lines of its log."""
+
+
+class PortTaken(ServerFailed):
+    """A process ended because another program has its port: with other ports it may start."""
 
 
 class StackConflict(EmbeddedError):  # noqa: N818 - named as a fact, like all our errors

@@ -31,6 +31,17 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
+def listens(pid: int, port: int) -> bool:
+    """Tell whether this very process listens on a TCP port; True where the system does not say."""
+    try:
+        found = psutil.Process(pid).net_connections(kind="tcp")
+    except psutil.AccessDenied:
+        return True
+    except psutil.Error:
+        return False
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in found)
+
+
 def children(process: psutil.Process) -> list[psutil.Process]:
     """Return all processes below this one; none when it is gone."""
     try:

@@ -97,8 +97,11 @@ class Display:
             yield
 
     def began(self, step: str) -> None:
-        """Add a line with a spinner."""
-        self._tasks[step] = self._progress.add_task(step, total=1)
+        """Add a line with a spinner, or let it spin again."""
+        if step in self._tasks:
+            self._progress.reset(self._tasks[step])
+        else:
+            self._tasks[step] = self._progress.add_task(step, total=1)
 
     def ended(self, step: str, seconds: float) -> None:
         """Tick the line off."""

@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import httpx
 
 from embedded.child import POLL_SECONDS, Child
+from embedded.errors import PortTaken
+from embedded.processes import listens
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +73,7 @@ class ServiceProcess:
     ) -> None:
         self.name = name
         self.url = url
+        self._port = urlsplit(url).port or 80
         self._client = client
         self._command = [sys.executable, "-m", module]
         self._env = dict(env)
@@ -94,17 +98,25 @@ class ServiceProcess:
         self._child = Child(self.name, self._command, log_file=self._log_file, env=self._env, cwd=self._work_dir)
 
     async def until_ready(self, timeout_seconds: float) -> None:
-        """Wait for its first yes on /readyz. Raises ServerFailed when it ends instead or takes too long."""
+        """Wait for its first yes on /readyz.
+
+        Raises ServerFailed when it ends instead or takes too long, PortTaken when another program has its port.
+        """
         child = self._started
         try:
             async with asyncio.timeout(timeout_seconds):
-                while not await self._answers("/readyz"):
+                # Somebody else on the port might say yes as well.
+                while not (listens(child.pid, self._port) and await self._answers("/readyz")):
                     if (code := child.exit_code) is not None:
-                        raise child.failure(f"ended at its start with exit code {code}")
+                        failure = child.failure(f"ended at its start with exit code {code}")
+                        raise PortTaken(str(failure)) if self._port_taken(child) else failure
                     await asyncio.sleep(POLL_SECONDS * 2)
         except TimeoutError:
             raise child.failure(f"was not ready after {timeout_seconds:.0f} s") from None
         self._was_ready = True
+
+    def _port_taken(self, child: Child) -> bool:
+        return "address already in use" in child.output().lower()
 
     async def wait(self) -> int:
         """Return the exit code once the process has ended."""

@@ -1,6 +1,6 @@
 """Which processes make the system, what each of them may know, and how many of each run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -172,12 +172,14 @@ def parse_workers(text: str) -> dict[str, int]:
     return counts
 
 
-def instances(workers: Mapping[str, int]) -> tuple[Instance, ...]:
-    """Lay out all processes, the sandbox first, with a free port for each."""
+def instances(
+    workers: Mapping[str, int], ports_of: Callable[[int], tuple[int, ...]] = free_ports
+) -> tuple[Instance, ...]:
+    """Lay out all processes, the sandbox first, with a port for each: `ports_of` returns as many as it is told."""
     wanted = [
         (service, number) for service in (SANDBOX, *SERVICES) for number in range(1, workers.get(service.name, 1) + 1)
     ]
-    ports = free_ports(len(wanted))
+    ports = ports_of(len(wanted))
     return tuple(Instance(*one, port) for one, port in zip(wanted, ports, strict=True))
 
 

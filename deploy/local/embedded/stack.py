@@ -11,13 +11,14 @@ import httpx
 
 from embedded.child import Child
 from embedded.environment import Addresses, Settings, current, environment, environment_of, settings
-from embedded.errors import EmbeddedError
+from embedded.errors import EmbeddedError, PortTaken
 from embedded.files import write_whole
 from embedded.kafka import Kafka
+from embedded.ports import HeldPorts
 from embedded.postgres import Postgres
 from embedded.report import Report, step
 from embedded.rundir import RunDir
-from embedded.runner import PROBE_TIMEOUT_SECONDS, ServiceProcess, Supervisor, Unit
+from embedded.runner import PROBE_TIMEOUT_SECONDS, ServiceProcess, Supervisor
 from embedded.s3 import S3
 from embedded.server import Server
 from embedded.services import MIGRATIONS, TOPICS, Command, Instance, Stage, first, instances, tables_dir
@@ -25,6 +26,7 @@ from embedded.services import MIGRATIONS, TOPICS, Command, Instance, Stage, firs
 _BUCKET = "bitloot-keys"
 # Several times what two busy cores were seen to need.
 _READY_SECONDS = 60.0
+_PORT_ATTEMPTS = 3
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +58,9 @@ class _Stack:
         self._run = run
         self._client = client
         self._given = given
-        self._plan = instances(workers)
+        self._workers = workers
+        self._ports = HeldPorts()
+        self._plan: tuple[Instance, ...] = ()
         self._kafka = Kafka(run.data_dir, log_dir=run.log_dir)
         self._postgres = Postgres(run.data_dir, log_dir=run.log_dir)
         self._s3 = S3(run.data_dir, log_dir=run.log_dir)
@@ -69,21 +73,41 @@ class _Stack:
     async def start(self, report: Report) -> None:
         """Start each server and prepare it for the services, side by side; then all services at once."""
         await _together(self._start_kafka(report), self._start_postgres(report), self._start_s3(report))
-        self._settings = settings(self._addresses(), self._given)
-        await _together(*(self._start_service(instance, report) for instance in self._plan))
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            try:
+                await self._start_services(report)
+                break
+            except PortTaken as error:
+                if attempt == _PORT_ATTEMPTS:
+                    raise
+                _log.warning("%s", error)
+                await self._stop_services()
         write_whole(self._run.environment_file, json.dumps(self._settings, indent=2) + "\n")
         self._ready = True
         self._changed()
 
+    async def _start_services(self, report: Report) -> None:
+        """Start all services, on ports chosen now. As settings name addresses, those are made now, too."""
+        self._ports.close()
+        self._plan = instances(self._workers, self._ports.take)
+        self._settings = settings(self._addresses(), self._given)
+        await _together(*(self._start_service(instance, report) for instance in self._plan))
+
     async def stop(self) -> None:
         """Stop the doors first, so that nothing new comes in, and the servers last."""
-        units: tuple[Unit, ...] = (*self._running.values(), *self._servers)
-        for unit in units:
-            await self._supervisor.release(unit)
+        for server in self._servers:
+            await self._supervisor.release(server)
+        await self._stop_services()
+        await asyncio.gather(*(server.stop() for server in self._servers))
+
+    async def _stop_services(self) -> None:
+        for process in self._running.values():
+            await self._supervisor.release(process)
         for stage in sorted(Stage, reverse=True):
             group = [process for instance, process in self._running.items() if instance.service.stage == stage]
             await asyncio.gather(*(process.stop() for process in group))
-        await asyncio.gather(*(server.stop() for server in self._servers))
+        self._running.clear()
+        self._ports.close()
 
     async def _start_kafka(self, report: Report) -> None:
         await self._start_server(self._kafka, "Kafka", report)
@@ -122,7 +146,9 @@ class _Stack:
 
     async def _start_service(self, instance: Instance, report: Report) -> None:
         if "FAUST_DATADIR" in instance.service.needs:
-            tables_dir(self._run.data_dir, instance).mkdir(parents=True)  # as a volume is there before its pod
+            tables_dir(self._run.data_dir, instance).mkdir(
+                parents=True, exist_ok=True
+            )  # as a volume is there before its pod
         process = ServiceProcess(
             instance.name,
             instance.service.module,

@@ -208,6 +208,49 @@ def test_a_service_that_does_not_start_is_shown_with_its_words(line):
     assert "not up" in line.run("status", code=3)
 
 
+# Its first start finds its port taken, by a program that answers as a ready service would.
+ROBBED = """
+import os, subprocess, sys, time
+from pathlib import Path
+
+marker = Path(os.environ["ROBBED_ONCE"])
+if not marker.exists():
+    marker.touch()
+    thief = subprocess.Popen([sys.executable, os.environ["STANDIN"]], start_new_session=True)
+    marker.write_text(str(thief.pid))
+    import socket
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", int(os.environ["HTTP_PORT"]))).close()
+            break
+        except OSError:
+            time.sleep(0.02)
+    time.sleep(1)  # for the supervisor to be told by the thief that all is well
+exec(Path(os.environ["STANDIN"]).read_text())
+"""
+
+
+def test_a_port_that_somebody_took_meanwhile_is_no_port_of_ours(line, tmp_path):
+    line.write("admin_api/__main__", ROBBED)
+    marker = tmp_path / "robbed"
+    try:
+        line.run("up", ROBBED_ONCE=str(marker), STANDIN=str(STANDIN))
+        thief = psutil.Process(int(marker.read_text()))
+        (ours,) = line.processes("admin-api")
+        assert line.facts["admin_url"].endswith(f":{ours.environ()['HTTP_PORT']}")
+        assert ours.environ()["HTTP_PORT"] != thief.environ()["HTTP_PORT"]
+        assert ours.pid in {each.pid for each in psutil.net_connections("tcp") if _listening_at(each, line)}
+        (sandbox,) = line.processes("sandbox")
+        assert sandbox.environ()["INGRESS_URL"] == line.facts["ingress_url"]
+    finally:
+        psutil.Process(int(marker.read_text())).kill()
+
+
+def _listening_at(connection, line) -> bool:
+    port = int(line.facts["admin_url"].rsplit(":", 1)[1])
+    return connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+
+
 def test_a_command_that_fails_ends_the_start(line):
     line.write("bitloot/topics", "import sys; sys.exit('the broker said no')")
     assert "the broker said no" in line.run("up", code=1)
