@@ -81,6 +81,10 @@ class RunningSandbox:
         reply = await self.call("POST", "/kinguin-id/auth/token", data=form)
         return str(reply.json()["access_token"])
 
+    def forget_token(self) -> None:
+        """Fetch another token with the next call."""
+        self._token = None
+
     async def kinguin(self, method: str, path: str, **options: Any) -> Reply:
         self._token = self._token or await self.fetch_token()
         return await self.call(method, "/kinguin" + path, headers={"Authorization": f"Bearer {self._token}"}, **options)
@@ -119,6 +123,35 @@ class RunningSandbox:
         reply = await self.call("PUT", f"/_products/{product_id}", json={"offers": offers, **members})
         assert reply.status == 200, reply.text
         return dict(reply.json())
+
+    async def seller(self, method: str, path: str, **options: Any) -> Reply:
+        """Call the seller's side: `/offers...` of the sales manager, `/envoy2/...` as it is."""
+        self._token = self._token or await self.fetch_token()
+        base = "" if path.startswith("/envoy2/") else "/sales-manager-api/api/v1"
+        headers = {"Authorization": f"Bearer {self._token}"}
+        return await self.call(method, f"/kinguin-seller{base}{path}", headers=headers, **options)
+
+    async def offer_for_sale(self, stock: int = 10, product_id: str = "game-1", **members: Any) -> str:
+        """Offer declared text stock to Kinguin's customers; return the offer's id."""
+        offer = {
+            "productId": product_id,
+            "price": {"amount": 999, "currency": "EUR"},
+            "declaredStock": stock,
+            "declaredTextStock": stock,
+        }
+        reply = await self.seller("POST", "/offers", json={**offer, **members})
+        assert reply.status == 201, reply.text
+        return str(reply.json()["id"])
+
+    async def sell(self, offer_id: str, **wish: Any) -> list[dict[str, Any]]:
+        reply = await self.call("POST", "/_sell", json={"offerId": offer_id, **wish})
+        assert reply.status == 200, reply.text
+        return list(reply.json())
+
+    async def hand_over(self, offer_id: str, reservation_id: str, code: str, **members: Any) -> Reply:
+        """Upload a code for a reservation."""
+        body = {"body": code, "mimeType": "text/plain", "reservationId": reservation_id, **members}
+        return await self.seller("POST", f"/offers/{offer_id}/stock", json=body)
 
     async def nowpayments(self, method: str, path: str, **options: Any) -> Reply:
         headers = {"x-api-key": self.settings.nowpayments_api_key.get_secret_value(), **options.pop("headers", {})}

@@ -24,6 +24,10 @@ from sandbox.nowpayments import NowPayments
 from sandbox.payments import Book
 from sandbox.problems import problem_documents
 from sandbox.resend import Resend
+from sandbox.seller.control import SellerControl
+from sandbox.seller.envoy import Envoy
+from sandbox.seller.market import Market
+from sandbox.seller.sales_manager import SalesManager
 from sandbox.settings import Settings
 from sandbox.webhooks import Webhooks
 
@@ -38,12 +42,15 @@ def build(settings: Settings, clock: Clock = time.time) -> web.Application:
     ledger = Ledger(
         calls=Journal(settings.max_calls),
         purchases=Journal(settings.max_purchases),
+        sales=Journal(settings.max_purchases),
         mails=Journal(settings.max_mails),
         webhooks=Journal(settings.max_calls),
     )
     webhooks = Webhooks(panel, faults, ledger, clock, background, registry)
     kinguin = Kinguin(panel, ledger, webhooks, background, clock)
     esa = Esa(panel, ledger, webhooks, background, clock)
+    market = Market(panel, ledger, Envoy(panel, webhooks, ledger, clock), background, clock)
+    seller = SalesManager(panel, market, kinguin.tokens, clock)
     nowpayments = NowPayments(panel, book, clock)
     resend = Resend(panel, ledger, webhooks, clock)
     cashier = Cashier(panel, book, webhooks, clock)
@@ -59,9 +66,9 @@ def build(settings: Settings, clock: Clock = time.time) -> web.Application:
     front = Front(panel, faults, ledger, clock, registry)
     # Before the providers, which take everything below their base.
     app.router.add_get(r"/nowpayments/invoices/{id:\d{1,15}}", InvoicePage(book).show)
-    for simulated in (kinguin, esa, nowpayments, resend):
+    for simulated in (kinguin, esa, seller, nowpayments, resend):
         app.add_routes(front.routes(simulated.provider()))
     app.add_routes(Control(panel, faults, ledger, cashier, kinguin).routes())
-    app.add_routes(EsaControl(esa).routes())
+    app.add_routes([*EsaControl(esa).routes(), *SellerControl(market).routes()])
     app.add_routes(health.routes(registry))
     return app

@@ -78,7 +78,7 @@ class Control:
         return web.json_response({"items": found, "total": len(found)})
 
     async def read_ledger(self, request: web.Request) -> web.StreamResponse:
-        """Return what happened, oldest first: `{orderId, totals, calls, purchases, mails, webhooks}`."""
+        """Return what happened, oldest first: `{orderId, totals, calls, purchases, sales, mails, webhooks}`."""
         parts = [part for part in request.query.get("parts", "").split(",") if part] or list(PARTS)
         if unknown := set(parts) - set(PARTS):
             raise Problem(422, f"no such part: {', '.join(sorted(unknown))}; known: {', '.join(PARTS)}")

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from sandbox.clock import iso
 from sandbox.journal import Journal
+from sandbox.seller.sale import Sale
 
-PARTS = ("calls", "purchases", "mails", "webhooks")
+PARTS = ("calls", "purchases", "sales", "mails", "webhooks")
 
 
 class Entry(Protocol):
@@ -173,16 +174,18 @@ class WebhookRecord:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """All four journals, each with a bound of its own."""
+    """All five journals, each with a bound of its own."""
 
     calls: Journal[CallRecord]
     purchases: Journal[Purchase]
+    # What we sold on Kinguin; found by the reservation's id.
+    sales: Journal[Sale]
     mails: Journal[Mail]
     webhooks: Journal[WebhookRecord]
 
     def clear(self) -> None:
         """Forget what was recorded. The providers keep what they know."""
-        for journal in (self.calls, self.purchases, self.mails, self.webhooks):
+        for journal in (self.calls, self.purchases, self.sales, self.mails, self.webhooks):
             journal.clear()
 
     def find(self, order_id: str | None, parts: Iterable[str] = PARTS) -> dict[str, Sequence[Entry]]:
@@ -190,6 +193,7 @@ class Ledger:
         finders: dict[str, Callable[[str | None], Sequence[Entry]]] = {
             "calls": self.calls.find,
             "purchases": self.purchases.find,
+            "sales": self.sales.find,
             "mails": self.mails.find,
             "webhooks": self.webhooks.find,
         }
@@ -200,6 +204,7 @@ class Ledger:
         return {
             "calls": self.calls.totals(),
             "purchases": self.purchases.totals(),
+            "sales": self.sales.totals(),
             "mails": self.mails.totals(),
             "webhooks": self.webhooks.totals(),
         }

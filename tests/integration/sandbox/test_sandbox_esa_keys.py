@@ -8,13 +8,13 @@ import pytest
 MAGIC = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff\xe0", "image/gif": b"GIF89a"}
 
 
-async def told(receiver, status):
-    """Wait until a webhook has told this status; return all that were told, as they came."""
+async def told(receiver, *statuses):
+    """Wait until webhooks have told these; return all that were told, as they came."""
 
     def heard():
         return [each.json()["status"] for each in receiver.received if "status" in each.json()]
 
-    await receiver.wait_until(lambda: status in heard())
+    await receiver.wait_until(lambda: {*statuses} <= {*heard()})
     return heard()
 
 
@@ -181,7 +181,7 @@ async def settled(sandbox, order):
 async def test_kinguin_may_end_an_order_without_keys(sandbox, receiver, dial, status, key_status):
     await sandbox.set(**{dial: 1})
     order = await sandbox.order()
-    assert await told(receiver, status) == ["processing", status]
+    assert len(await told(receiver, "processing", status)) == 2
     assert statuses(await sandbox.order_now(order["orderId"])) == [key_status]
     assert await keys(sandbox, order) == []
     assert (await sandbox.esa("GET", "/v1/balance")).json() == {"balance": 1_000_000}

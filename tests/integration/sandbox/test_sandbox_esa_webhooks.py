@@ -37,7 +37,7 @@ async def test_an_answer_with_a_body_is_no_answer(sandbox, receiver, order_id):
 
 
 async def test_webhooks_repeat_and_overtake_one_another(sandbox, receiver, order_id):
-    await sandbox.set(webhookDuplicates=2, webhookShuffle=0.05, seed=3)
+    await sandbox.set(webhookDuplicates=2, webhookShuffle=0.2, seed=3)
     await sandbox.order(order_id)
     told = [each.json()["status"] for each in await receiver.wait_for(6)]
     assert sorted(told) == ["completed"] * 3 + ["processing"] * 3

@@ -1,0 +1,1 @@
+"""Selling on Kinguin: offers with declared stock, reservations told by webhook, codes handed over."""
