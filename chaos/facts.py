@@ -1,4 +1,4 @@
-"""What there is to compare: the providers' ledger, and what Postgres, Kafka and S3 hold."""
+"""What there is to compare: the providers' ledger, and what Postgres, Kafka, the agents' tables and S3 hold."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,10 +44,30 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The newest snapshot of an order in Kafka."""
+    """An order as its newest snapshot in Kafka, or the agent's table, has it."""
 
     status: str
     version: int
+    items: Mapping[str, str]
+    """item id → status"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record stands."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter in Postgres: who could not handle what, and why."""
+
+    consumer: str
+    place: Place
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +78,14 @@ class Facts:
     mails: tuple[Mail, ...]
     rows: Mapping[str, Row]
     states: Mapping[str, State]
+    tables: Mapping[str, State]
+    """what the changelog of the orders agent's table holds"""
     objects: Mapping[str, tuple[str, ...]]
     """object key → codes"""
-    dead_letters: Mapping[str, int] = field(default_factory=dict)
-    """consumer and reason → number"""
+    letters: tuple[Letter, ...] = ()
+    litter: frozenset[tuple[str, Place]] = field(default_factory=frozenset)
+    """(consumer, place) of each dead letter that there must be"""
+    leaks: tuple[tuple[str, str], ...] = ()
+    """(what was found, where) for codes outside of S3; the first is a mark of the code, not the code"""
     ledger_whole: bool = True
     """False when the sandbox was restarted or had to forget something: then nothing is proven."""

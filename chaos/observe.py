@@ -10,17 +10,16 @@ import asyncpg
 import httpx
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from aiokafka import AIOKafkaConsumer
 
-from bitloot.contracts.topics import ORDER_STATE
-from chaos.facts import Facts, Mail, Purchase, Row, State
+from chaos import records
+from chaos.facts import Facts, Letter, Mail, Place, Purchase, Row
 from chaos.verdict import FINAL
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 _LOOK_SECONDS = 0.5
-_STILL_SECONDS = 5.0
+STILL_SECONDS = 5.0
 """So long must all be final and the ledger stay as it is, before we believe that nothing moves any more."""
 
 _ROWS = """
@@ -34,38 +33,59 @@ select o.id::text, o.status, o.version, o.review->>'cause' as review, o.review->
        (select count(*) from emails e where e.order_id = o.id and e.status = 'accepted') as mails
 from orders o
 """
-_ENDED = "select count(*) from orders where id = any($1::uuid[]) and status = any($2)"
+_PROGRESS = """
+select (select count(*) from orders where id = any($1::uuid[]) and status = any($2)) as ended,
+       (select count(*) from dead_letters) as letters,
+       (select coalesce(sum(version), 0) from orders) as versions
+"""
+_LETTERS = "select consumer, topic, partition, record_offset, reason from dead_letters"
 _WAITS = """
 select extract(epoch from mailed_at - paid_at)::float8 as wait from orders
 where status = 'fulfilled' and mailed_at is not null and paid_at is not null order by 1
 """
 
 
-async def until_still(stack: Mapping[str, Any], orders: Sequence[str], client: httpx.AsyncClient, bound: float) -> bool:
-    """Wait until all `orders` have come to their end and the ledger stands still; False after `bound` seconds."""
+async def until_still(
+    stack: Mapping[str, Any],
+    orders: Sequence[str],
+    letters: int,
+    client: httpx.AsyncClient,
+    *,
+    bound: float,
+    still: float = STILL_SECONDS,
+) -> bool:
+    """Wait until all `orders` have ended and so many dead letters are there, and nothing moves for `still` seconds.
+
+    False when that does not happen within `bound` seconds.
+    """
     deadline = time.monotonic() + bound
     seen, since = None, time.monotonic()
     while time.monotonic() < deadline:
-        now = (await _open_orders(stack["postgres"], orders), await _ledger_size(stack, client))
+        progress = await _progress(stack["postgres"], orders)
+        now = (progress, await _ledger_size(stack, client))
         if now != seen:
             seen, since = now, time.monotonic()
-        if now[0] == 0 and time.monotonic() - since >= _STILL_SECONDS:
+        ended = progress is not None and progress[0] == len(orders) and progress[1] >= letters
+        if ended and time.monotonic() - since >= still:
             return True
         await asyncio.sleep(_LOOK_SECONDS)
     return False
 
 
-async def _open_orders(dsn: str, orders: Sequence[str]) -> int:
-    """Return how many orders have not ended; all of them where the database does not answer."""
+async def _progress(dsn: str, orders: Sequence[str]) -> tuple[int, int, int] | None:
+    """Return how many orders have ended, how many dead letters there are, and a sum that grows with every change.
+
+    None where the database does not answer.
+    """
     try:
         connection = await asyncpg.connect(dsn, timeout=5, command_timeout=30)
         try:
-            ended = await connection.fetchval(_ENDED, list(orders), list(FINAL))
+            row = await connection.fetchrow(_PROGRESS, list(orders), list(FINAL))
         finally:
             await connection.close(timeout=5)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        return len(orders)
-    return len(orders) - int(ended)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        return None
+    return None if row is None else (int(row["ended"]), int(row["letters"]), int(row["versions"]))
 
 
 async def _ledger_size(stack: Mapping[str, Any], client: httpx.AsyncClient) -> str:
@@ -81,16 +101,18 @@ async def facts(stack: Mapping[str, Any], settings: Mapping[str, str], client: h
     connection = await asyncpg.connect(stack["postgres"])
     try:
         rows = {row["id"]: _row(row) for row in await connection.fetch(_ROWS)}
-        letters = await connection.fetch("select consumer, reason, count(*) as n from dead_letters group by 1, 2")
+        letters = await connection.fetch(_LETTERS)
     finally:
         await connection.close()
     return Facts(
         purchases=tuple(_purchase(each) for each in ledger["purchases"]),
         mails=tuple(Mail(m["id"], tuple(m["to"]), tuple(m["orderIds"])) for m in ledger["mails"]),
         rows=rows,
-        states=await _states(stack["kafka"]),
+        states=await records.states(stack["kafka"]),
+        tables=await records.tables(stack["kafka"]),
         objects=await _objects(stack, settings),
-        dead_letters={f"{row['consumer']}: {row['reason']}": row["n"] for row in letters},
+        letters=tuple(map(_letter, letters)),
+        litter=await records.litter(stack["kafka"]),
         ledger_whole=not any(part["dropped"] for part in ledger["totals"].values()),
     )
 
@@ -122,25 +144,8 @@ def _row(row: asyncpg.Record) -> Row:
     )
 
 
-async def _states(bootstrap: str) -> Mapping[str, State]:
-    """Read the newest snapshot of each order from Kafka."""
-    states: dict[str, State] = {}
-    # Without a group it gets all partitions at its start.
-    consumer = AIOKafkaConsumer(
-        ORDER_STATE.name, bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
-    await consumer.start()
-    try:
-        ends = await consumer.end_offsets(list(consumer.assignment()))
-        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
-            for records in (await consumer.getmany(timeout_ms=500)).values():
-                for record in records:
-                    if record.value is not None:
-                        told = json.loads(record.value)
-                        states[record.key.decode()] = State(told["status"], told["version"])
-    finally:
-        await consumer.stop()
-    return states
+def _letter(row: asyncpg.Record) -> Letter:
+    return Letter(row["consumer"], Place(row["topic"], row["partition"], row["record_offset"]), row["reason"])
 
 
 async def _objects(stack: Mapping[str, Any], settings: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:

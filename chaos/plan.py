@@ -5,7 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from bitloot.crash_points import CrashPoint
+
 Json: TypeAlias = str | int | float | bool | list[str]
+Rule: TypeAlias = Mapping[str, Json]
+"""A fault of the sandbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +19,14 @@ class Kill:
     at: float
     target: str
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Whoever comes to a crash point next dies there."""
+
+    at: float
+    point: CrashPoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +61,7 @@ class Weather:
     """How the providers behave from now on: fault rules and dials of the sandbox, in place of those before."""
 
     at: float
-    rules: tuple[Mapping[str, Json], ...]
+    rules: tuple[Rule, ...]
     dials: Mapping[str, Json]
 
 
@@ -60,10 +72,12 @@ class RevokeTokens:
     at: float
 
 
-Action: TypeAlias = Kill | Pause | Restart | Outage | Weather | RevokeTokens
+Action: TypeAlias = Kill | Arm | Pause | Restart | Outage | Weather | RevokeTokens
 
 SERVERS = ("kafka", "postgres", "s3")
-_KILLED = ("fulfillment", "kinguin", "delivery", "ingress", "sink", "order-page", "admin-api")
+WORKERS = ("fulfillment", "kinguin", "delivery", "sink", "ingress")
+"""Killed before anything is killed a second time."""
+_KILLED = (*WORKERS, "order-page", "admin-api")
 _KILL_WEIGHTS = (4, 4, 4, 3, 3, 1, 1)
 _PAUSED = ("fulfillment", "kinguin", "delivery", "sink")
 # Consumers lose their partitions after a session of 10 s without a heartbeat.
@@ -79,6 +93,7 @@ def schedule(seed: int, seconds: float) -> tuple[Action, ...]:
     """
     kinds: tuple[tuple[str, Callable[[random.Random, float], Iterator[Action]]], ...] = (
         ("kills", _kills),
+        ("crash points", _arms),
         ("pauses", _pauses),
         ("servers", _servers),
         ("weather", _weather),
@@ -96,10 +111,25 @@ def _times(dice: random.Random, seconds: float, gap: tuple[float, float]) -> Ite
         at += dice.uniform(*gap)
 
 
+def _paced(seconds: float, parts: int, least: float, most: float) -> tuple[float, float]:
+    """Return the gap between two deeds: `parts` of them in a short run, not more often than is bearable."""
+    mean = min(most, max(least, seconds / parts))
+    return mean * 0.5, mean * 1.5
+
+
 def _kills(dice: random.Random, seconds: float) -> Iterator[Action]:
-    for at in _times(dice, seconds, (4.0, 12.0)):
-        (target,) = dice.choices(_KILLED, _KILL_WEIGHTS)
+    first = dice.sample(WORKERS, len(WORKERS))
+    for at in _times(dice, seconds, _paced(seconds, 9, 3.5, 9.0)):
+        target = first.pop() if first else dice.choices(_KILLED, _KILL_WEIGHTS)[0]
         yield Kill(at, target, dice.randrange(16))
+
+
+def _arms(dice: random.Random, seconds: float) -> Iterator[Action]:
+    deck: list[CrashPoint] = []
+    for at in _times(dice, seconds, _paced(seconds, 24, 2.5, 6.0)):
+        if not deck:  # each point before any is repeated
+            deck = dice.sample(list(CrashPoint), len(CrashPoint))
+        yield Arm(at, deck.pop())
 
 
 def _pauses(dice: random.Random, seconds: float) -> Iterator[Action]:
@@ -130,26 +160,41 @@ def _tokens(dice: random.Random, seconds: float) -> Iterator[Action]:
         yield RevokeTokens(at)
 
 
-_STATUSES: Mapping[str, tuple[int, ...]] = {"kinguin": (500, 502, 503, 429, 401), "resend": (500, 503, 429)}
+_STATUSES: Mapping[str, tuple[int, ...]] = {
+    "kinguin": (500, 502, 503, 429, 401),
+    "resend": (500, 503, 429),
+    "nowpayments": (500, 502, 503, 429),
+}
 _CALLS: Mapping[str, tuple[str, ...]] = {
     "kinguin": ("token", "reserve", "give", "delivered", "lookup", "*"),
     "resend": ("send",),
+    "nowpayments": ("invoice",),
+}
+_EVENTS: Mapping[str, tuple[str, ...]] = {
+    "kinguin": ("reserve", "give", "delivered"),
+    "resend": ("email.sent", "email.delivered"),
+    "nowpayments": ("waiting", "finished"),
 }
 _KINDS = ("error", "error_after", "timeout_before", "timeout_after", "slow", "malformed", "drop_webhook")
 
 
 def _weather(dice: random.Random, seconds: float) -> Iterator[Action]:
-    for at in _times(dice, seconds, (8.0, 20.0)):
-        yield Weather(at, tuple(_rule(dice) for _ in range(dice.randint(1, 4))), _dials(dice))
+    deck: list[tuple[str, str]] = []
+    for at in _times(dice, seconds, (6.0, 16.0)):
+        rules = []
+        for _ in range(dice.randint(2, 4)):
+            if not deck:  # each provider in each way before anything is repeated
+                deck = [(provider, kind) for provider in _CALLS for kind in _KINDS]
+                dice.shuffle(deck)
+            rules.append(_rule(dice, *deck.pop()))
+        yield Weather(at, tuple(rules), _dials(dice))
 
 
-def _rule(dice: random.Random) -> Mapping[str, Json]:
+def _rule(dice: random.Random, provider: str, kind: str) -> Rule:
     """Return a fault that happens a bounded number of times."""
-    kind = dice.choice(_KINDS)
-    provider = "kinguin" if kind == "drop_webhook" else dice.choice(("kinguin", "kinguin", "resend"))
     rule: dict[str, Json] = {
         "provider": provider,
-        "call": dice.choice(("reserve", "give", "delivered") if kind == "drop_webhook" else _CALLS[provider]),
+        "call": dice.choice((_EVENTS if kind == "drop_webhook" else _CALLS)[provider]),
         "kind": kind,
         "count": dice.randint(*_COUNT),
         "probability": dice.choice((0.3, 0.6, 1.0)),

@@ -4,11 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from bitloot.crash_points import CrashPoint, Hit
 from bitloot.ids import external_id, item_id, order_of
-from chaos.driver import Sale
-from chaos.facts import Facts, Mail, Purchase, Row
+from chaos.facts import Facts, Mail, Purchase, Row, State
+from chaos.sales import Fate, Sale
 
-FULFILLED, REVIEW = "fulfilled", "needs_review"
+FULFILLED, REVIEW, UNPAID = "fulfilled", "needs_review", "awaiting_payment"
 FINAL = frozenset({FULFILLED, REVIEW})
 """Where every paid order must end."""
 
@@ -44,21 +45,36 @@ def compare(sales: Sequence[Sale], facts: Facts) -> tuple[Difference, ...]:
 def _whole(facts: Facts) -> Iterator[Difference]:
     if not facts.ledger_whole:
         yield Difference("no proof", "", "the sandbox restarted or forgot a part of its ledger")
-    for reason, count in facts.dead_letters.items():
-        yield Difference("dead letters", "", f"{count} x {reason}")
+    for what, where in facts.leaks:
+        yield Difference("plain code outside of S3", "", f"{what} in {where}")
+    yield from _dead_letters(facts)
+
+
+def _dead_letters(facts: Facts) -> Iterator[Difference]:
+    """Bad records have become dead letters, each of each of its consumers, and nothing else has."""
+    there = {(letter.consumer, letter.place): letter for letter in facts.letters}
+    if len(there) != len(facts.letters):
+        yield Difference("dead letter twice", "", f"{len(facts.letters)} rows for {len(there)} records")
+    for key, letter in there.items():
+        if key not in facts.litter:
+            yield Difference("dead letter of a good record", "", f"{letter.consumer}, {letter.place}: {letter.reason}")
+    for consumer, place in facts.litter - there.keys():
+        yield Difference("bad record without dead letter", "", f"{consumer}, {place}")
 
 
 def _of_sale(sale: Sale, facts: Facts, bought: Sequence[Purchase], mailed: Sequence[Mail]) -> Iterator[Difference]:
     for problem in sale.problems:
         yield Difference("refused by the ingress", sale.order, problem)
-    if not (sale.accepted and sale.paid):
+    if not (sale.accepted and (sale.paid or sale.fate is Fate.UNPAID)):
         detail = f"order accepted: {sale.accepted}, payment accepted: {sale.paid}"
         yield Difference("never accepted", sale.order, detail)
     yield from _never_twice(sale, bought, mailed)
     row = facts.rows.get(sale.order)
     if row is not None:
         yield from _agreed(sale, row, facts)
-        yield from _ended(sale, row, facts, bought, mailed)
+        yield from _stored(sale, row, facts, bought)
+        yield from _nothing_for_nothing(sale, row, bought, mailed)
+        yield from _ended(sale, row, bought, mailed)
     elif sale.accepted:
         yield Difference("lost", sale.order, "no row in the read model")
 
@@ -72,32 +88,45 @@ def _never_twice(sale: Sale, bought: Sequence[Purchase], mailed: Sequence[Mail])
         yield Difference("mailed twice", sale.order, str([mail.id for mail in mailed]))
 
 
-def _ended(
-    sale: Sale, row: Row, facts: Facts, bought: Sequence[Purchase], mailed: Sequence[Mail]
+def _nothing_for_nothing(
+    sale: Sale, row: Row, bought: Sequence[Purchase], mailed: Sequence[Mail]
 ) -> Iterator[Difference]:
-    if row.status == FULFILLED:
-        yield from _fulfilled(sale, row, facts, bought, mailed)
+    """Check that who did not pay, or wants what is sold out, has got nothing."""
+    if sale.fate is not Fate.PLAIN and row.status == FULFILLED:
+        yield Difference("delivered for nothing", sale.order, sale.fate)
+    if sale.fate is not Fate.PLAIN and mailed:
+        yield Difference("mailed for nothing", sale.order, f"{sale.fate}: {[mail.id for mail in mailed]}")
+    if sale.fate in {Fate.UNDERPAID, Fate.UNPAID} and bought:
+        yield Difference("bought for nothing", sale.order, f"{sale.fate}: {_names(bought)}")
+
+
+def _ended(sale: Sale, row: Row, bought: Sequence[Purchase], mailed: Sequence[Mail]) -> Iterator[Difference]:
+    if sale.fate is Fate.UNPAID:
+        if row.status != UNPAID:
+            yield Difference("a forgery counted", sale.order, row.status)
+    elif row.status == FULFILLED:
+        yield from _fulfilled(sale, row, bought, mailed)
     elif row.status == REVIEW:
         if not row.review:
             yield Difference("review without a cause", sale.order, "")
-        if mailed:
+        if mailed and sale.fate is Fate.PLAIN:
             yield Difference("mailed but in review", sale.order, f"{row.review}: {[mail.id for mail in mailed]}")
     elif sale.paid:
         yield Difference("stuck", sale.order, f"{row.status}, items {[status for _, status, _ in row.items]}")
 
 
 def _agreed(sale: Sale, row: Row, facts: Facts) -> Iterator[Difference]:
-    state = facts.states.get(sale.order)
-    if state is None:
-        yield Difference("Kafka and Postgres differ", sale.order, "no snapshot in Kafka")
-    elif (state.status, state.version) != (row.status, row.version):
-        detail = f"Kafka {state.status} v{state.version}, Postgres {row.status} v{row.version}"
-        yield Difference("Kafka and Postgres differ", sale.order, detail)
+    """Compare the snapshot in Kafka, the agent's table and Postgres, item by item."""
+    known = State(row.status, row.version, {item: status for item, status, _ in row.items})
+    for name, states in (("Kafka", facts.states), ("table", facts.tables)):
+        state = states.get(sale.order)
+        if state is None:
+            yield Difference(f"{name} and Postgres differ", sale.order, f"nothing in the {name}")
+        elif state != known:
+            yield Difference(f"{name} and Postgres differ", sale.order, f"{state} and {known}")
 
 
-def _fulfilled(
-    sale: Sale, row: Row, facts: Facts, bought: Sequence[Purchase], mailed: Sequence[Mail]
-) -> Iterator[Difference]:
+def _fulfilled(sale: Sale, row: Row, bought: Sequence[Purchase], mailed: Sequence[Mail]) -> Iterator[Difference]:
     wanted = {item_id(sale.order, n): line for n, line in enumerate(sale.lines, start=1)}
     sold = {_item_of(p.external): p for p in bought}
     reservations = {item: reservation for item, _, reservation in row.items}
@@ -109,7 +138,6 @@ def _fulfilled(
             yield Difference("bought something else", sale.order, f"{item}: {purchase.product} x {purchase.quantity}")
         elif reservations.get(item) != purchase.reservation:
             yield Difference("another reservation on record", sale.order, f"{item}: {purchase.reservation}")
-    yield from _stored(sale, row, facts, bought)
     quantities = {item: line.quantity for item, line in wanted.items()}
     if dict(row.keys) != quantities:
         yield Difference("key rows differ", sale.order, f"{dict(row.keys)} instead of {quantities}")
@@ -122,15 +150,21 @@ def _fulfilled(
 
 
 def _stored(sale: Sale, row: Row, facts: Facts, bought: Sequence[Purchase]) -> Iterator[Difference]:
+    """Compare the object with what was sold, all of it where the order is fulfilled, and with the rows about it."""
     key = _object_key(sale.order)
     stored = facts.objects.get(key)
     if stored is None:
-        yield Difference("fulfilled without object", sale.order, key)
+        if row.status == FULFILLED:
+            yield Difference("fulfilled without object", sale.order, key)
+        elif row.keys:
+            yield Difference("key rows differ", sale.order, f"{dict(row.keys)}, but there is no object")
         return
-    if Counter(stored) != Counter(code for purchase in bought for code in purchase.codes):
-        yield Difference("other codes stored than sold", sale.order, f"{len(stored)} stored")
-    if row.storage_refs != {key}:
-        yield Difference("key rows differ", sale.order, f"refer to {sorted(row.storage_refs)}")
+    codes, sold = Counter(stored), Counter(code for purchase in bought for code in purchase.codes)
+    if codes - sold or (row.status == FULFILLED and codes != sold):
+        yield Difference("other codes stored than sold", sale.order, f"{len(stored)} stored, {sold.total()} sold")
+    if row.keys and (row.storage_refs != {key} or sum(row.keys.values()) != len(stored)):
+        detail = f"{sum(row.keys.values())} rows for {len(stored)} codes, in {sorted(row.storage_refs)}"
+        yield Difference("key rows differ", sale.order, detail)
 
 
 def _item_of(external: str) -> str:
@@ -155,3 +189,15 @@ def causes(sales: Sequence[Sale], rows: Mapping[str, Row]) -> tuple[Counter[str]
     mine = [row for sale in sales if (row := rows.get(sale.order))]
     reviews = Counter(row.review or "?" for row in mine if row.status == REVIEW)
     return reviews, Counter(cause for row in mine for cause in row.incidents)
+
+
+LONG_ENOUGH = 300
+"""Within so many seconds of chaos somebody comes to every crash point."""
+
+
+def crash_points_reached(crashes: Sequence[Hit], seconds: float) -> tuple[Difference, ...]:
+    """Return a difference for each crash point at which nobody died in a run that was long enough."""
+    if seconds < LONG_ENOUGH:
+        return ()
+    missing = set(CrashPoint) - {hit.point for hit in crashes}
+    return tuple(Difference("crash point never reached", "", point) for point in sorted(missing))

@@ -7,7 +7,7 @@ nothing is flushed. One file is one crash, however many processes watch and howe
 
     arm(directory, CrashPoint.LEDGER_CLAIMED)
     ...
-    hits(directory)  # [Hit(point=..., service="kinguin", pid=4711, at=...)]
+    hits(directory)  # [Hit(point=..., service="kinguin", instance="kinguin-1", pid=4711, at=...)]
 """
 
 import contextlib
@@ -55,6 +55,7 @@ class Hit:
 
     point: CrashPoint
     service: str
+    instance: str
     pid: int
     at: datetime
 
@@ -63,6 +64,7 @@ class Hit:
 class _Watch:
     directory: Path
     service: str
+    instance: str
 
 
 _watch: _Watch | None = None
@@ -79,10 +81,10 @@ def watched(directory: Path) -> Path:
     return directory
 
 
-def watch(directory: Path | None, service: str) -> None:
+def watch(directory: Path | None, service: str, instance: str) -> None:
     """Die in this process at the points that files in `directory` arm; None turns that off."""
     global _watch  # noqa: PLW0603 - a process has one; whoever reaches a point must not have to carry it along
-    _watch = None if directory is None else _Watch(watched(directory), service)
+    _watch = None if directory is None else _Watch(watched(directory), service, instance)
 
 
 def reach(point: CrashPoint, kill: Callable[[int, int], None] = os.kill) -> None:
@@ -98,12 +100,9 @@ def reach(point: CrashPoint, kill: Callable[[int, int], None] = os.kill) -> None
         armed.rename(hit)
     except FileNotFoundError:
         return  # another process was faster
-    hit.write_text(json.dumps({"point": point, "service": _watch.service, "pid": pid, "at": _now()}))
+    who = {"service": _watch.service, "instance": _watch.instance, "pid": pid}
+    hit.write_text(json.dumps({"point": point, **who, "at": datetime.now(UTC).isoformat()}))
     kill(pid, signal.SIGKILL)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
 
 
 def arm(directory: Path, point: CrashPoint) -> None:
@@ -128,6 +127,6 @@ def hits(directory: Path) -> Sequence[Hit]:
     for path in directory.glob(f"*{_HIT}"):
         with contextlib.suppress(ValueError):  # not written to its end yet
             told = json.loads(path.read_text())
-            at = datetime.fromisoformat(told["at"])
-            found.append(Hit(CrashPoint(told["point"]), told["service"], told["pid"], at))
+            told["at"] = datetime.fromisoformat(told["at"])
+            found.append(Hit(**told | {"point": CrashPoint(told["point"])}))
     return sorted(found, key=lambda hit: hit.at)

@@ -21,7 +21,7 @@ def run(service: str, settings: type[S], serve: Callable[[S, asyncio.Event], Cor
     loaded = settings.load()
     log.configure(service, loaded.service_instance, loaded.log_level)
     metrics.announce(service)
-    crash_points.watch(loaded.crash_points, service)
+    crash_points.watch(loaded.crash_points, service, loaded.service_instance)
 
     async def until_signal() -> None:
         stop = asyncio.Event()

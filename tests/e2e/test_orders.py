@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from rocksdict import Options, Rdict
 
 from bitloot.ids import order_id
-from tests.e2e.leaks import scan, spellings
+from chaos.leaks import scan, spellings
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 

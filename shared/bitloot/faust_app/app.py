@@ -117,6 +117,8 @@ class App(faust.App):  # type: ignore[misc]  # Faust has no usable types
     def on_restored(self, rebalance: int) -> None:
         """Run the hooks; called by our recovery for the `rebalance`-th rebalance."""
         self._restored = rebalance
+        owned = self.safe_consumer.heads() if self.safe_consumer is not None else ()
+        _log.info("tables.ready", partitions=" ".join(sorted(f"{tp.topic}/{tp.partition}" for tp in owned)))
         for hook in self._recovered_hooks:
             hook()
 

@@ -16,9 +16,9 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def directory(tmp_path):
-    watch(tmp_path, "ingress")
+    watch(tmp_path, "ingress", "ingress-1")
     yield tmp_path
-    watch(None, "ingress")
+    watch(None, "ingress", "ingress-1")
 
 
 @pytest.fixture
@@ -56,7 +56,8 @@ def test_only_the_armed_point_kills_and_only_once(directory, killed):
         reach(point, lambda *how: killed.append(how))
     assert killed == [(os.getpid(), signal.SIGKILL)]
     (hit,) = hits(directory)
-    assert (hit.point, hit.service, hit.pid) == (CrashPoint.MAIL_ACCEPTED, "ingress", os.getpid())
+    assert (hit.point, hit.service, hit.instance) == (CrashPoint.MAIL_ACCEPTED, "ingress", "ingress-1")
+    assert hit.pid == os.getpid()
     assert armed(directory) == set()
 
 

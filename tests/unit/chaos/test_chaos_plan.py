@@ -2,7 +2,8 @@
 
 import pytest
 
-from chaos.plan import Kill, Outage, Pause, Restart, Weather, schedule
+from bitloot.crash_points import CrashPoint
+from chaos.plan import WORKERS, Arm, Kill, Outage, Pause, Restart, Weather, schedule
 from embedded.services import SANDBOX, SERVICES
 from sandbox.control import _RULES
 from sandbox.dials import Dials
@@ -46,3 +47,23 @@ def test_long_runs_strike_every_server_in_every_way():
     assert {a.target for a in plan if isinstance(a, Restart)} == {"kafka", "postgres", "s3"}
     assert {a.target for a in plan if isinstance(a, Outage) and a.seconds} == {"kafka", "postgres", "s3"}
     assert {a.target for a in plan if isinstance(a, Outage) and not a.seconds} == {"kafka", "postgres", "s3"}
+
+
+@pytest.mark.parametrize("seconds", [40, 300])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_each_kind_of_worker_is_killed_in_short_runs_too(seed, seconds):
+    assert {a.target for a in schedule(seed, seconds) if isinstance(a, Kill)} >= set(WORKERS)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_each_crash_point_is_armed_in_the_first_two_thirds_of_a_default_run(seed):
+    assert {a.point for a in schedule(seed, 300) if isinstance(a, Arm) and a.at < 200} == set(CrashPoint)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_each_provider_fails_in_every_way_in_a_default_run(seed):
+    rules = [rule for a in schedule(seed, 300) if isinstance(a, Weather) for rule in a.rules]
+    kinds = {"error", "error_after", "timeout_before", "timeout_after", "slow", "malformed", "drop_webhook"}
+    assert {(rule["provider"], rule["kind"]) for rule in rules} == {
+        (provider, kind) for provider in ("kinguin", "resend", "nowpayments") for kind in kinds
+    }

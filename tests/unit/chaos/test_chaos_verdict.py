@@ -1,13 +1,15 @@
 """The verdict finds every kind of difference, and finds none where all promises held."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from bitloot.crash_points import CrashPoint, Hit
 from bitloot.ids import item_id, order_id
-from chaos.driver import Line, Sale
-from chaos.facts import Facts, Mail, Purchase, Row, State
-from chaos.verdict import causes, compare
+from chaos.facts import Facts, Letter, Mail, Place, Purchase, Row, State
+from chaos.sales import Fate, Line, Sale
+from chaos.verdict import LONG_ENOUGH, causes, compare, crash_points_reached
 
 ORDER = order_id("chaos")
 STRANGER = order_id("stranger")
@@ -37,6 +39,8 @@ def row(**changes) -> Row:
 
 FIRST = Purchase("r1", ONE, "a", 1, ("A",))
 SECOND = Purchase("r2", TWO, "b", 2, ("B", "C"))
+ITEMS = {ONE: "stored", TWO: "stored"}
+BAD = Place("orders.events.v1", 3, 77)
 MAIL = Mail("m1", ("buyer@example.com",), (ORDER,))
 
 
@@ -45,14 +49,16 @@ def facts(**changes) -> Facts:
         purchases=(FIRST, SECOND),
         mails=(MAIL,),
         rows={ORDER: row()},
-        states={ORDER: State("fulfilled", 9)},
+        states={ORDER: State("fulfilled", 9, ITEMS)},
+        tables={ORDER: State("fulfilled", 9, ITEMS)},
         objects={KEY: ("C", "A", "B")},
     )
     return replace(found, **changes)
 
 
 def in_state(status: str, **changes) -> dict:
-    return {"rows": {ORDER: row(status=status, **changes)}, "states": {ORDER: State(status, 9)}}
+    state = {ORDER: State(status, 9, ITEMS)}
+    return {"rows": {ORDER: row(status=status, **changes)}, "states": state, "tables": state}
 
 
 IN_REVIEW = {"mails": (), **in_state("needs_review", review="purchased_twice")}
@@ -67,7 +73,8 @@ def test_nothing_differs_where_all_is_well():
 
 
 def test_an_order_may_wait_for_a_human_with_a_cause():
-    found = facts(purchases=(FIRST,), mails=(), objects={}, **in_state("needs_review", review="unknown_outcome"))
+    waits = in_state("needs_review", review="unknown_outcome", keys={})
+    found = facts(purchases=(FIRST,), mails=(), objects={}, **waits)
     assert kinds([sale()], found) == []
     assert causes([sale()], found.rows)[0] == {"unknown_outcome": 1}
 
@@ -75,13 +82,17 @@ def test_an_order_may_wait_for_a_human_with_a_cause():
 @pytest.mark.parametrize(
     ("kind", "changes"),
     [
-        ("bought twice", {**IN_REVIEW, "purchases": (FIRST, replace(FIRST, reservation="r3"))}),
-        ("bought twice", {**IN_REVIEW, "purchases": (FIRST, replace(FIRST, external=f"{ONE}-p2"))}),
+        ("bought twice", {**IN_REVIEW, "purchases": (FIRST, SECOND, replace(FIRST, reservation="r3"))}),
+        ("bought twice", {**IN_REVIEW, "purchases": (FIRST, SECOND, replace(FIRST, external=f"{ONE}-p2"))}),
         ("mailed twice", {"mails": (MAIL, replace(MAIL, id="m2"))}),
         ("lost", {"rows": {}}),
         ("Kafka and Postgres differ", {"states": {}}),
-        ("Kafka and Postgres differ", {"states": {ORDER: State("fulfilled", 10)}}),
-        ("Kafka and Postgres differ", {"states": {ORDER: State("delivering", 9)}}),
+        ("Kafka and Postgres differ", {"states": {ORDER: State("fulfilled", 10, ITEMS)}}),
+        ("Kafka and Postgres differ", {"states": {ORDER: State("delivering", 9, ITEMS)}}),
+        ("Kafka and Postgres differ", {"states": {ORDER: State("fulfilled", 9, {**ITEMS, TWO: "bought"})}}),
+        ("table and Postgres differ", {"tables": {}}),
+        ("table and Postgres differ", {"tables": {ORDER: State("fulfilled", 10, ITEMS)}}),
+        ("table and Postgres differ", {"tables": {ORDER: State("fulfilled", 9, {ONE: "stored"})}}),
         ("bought something else", {"purchases": (replace(FIRST, product="z"), SECOND)}),
         ("another reservation on record", {"purchases": (replace(FIRST, reservation="z"), SECOND)}),
         ("other codes stored than sold", {"objects": {KEY: ("A", "B", "B")}}),
@@ -89,7 +100,7 @@ def test_an_order_may_wait_for_a_human_with_a_cause():
         ("fulfilled without mail", {"mails": ()}),
         ("mailed to somebody else", {"mails": (replace(MAIL, to=("else@example.com",)),)}),
         ("mail rows differ", {"rows": {ORDER: row(mails_accepted=0)}}),
-        ("key rows differ", {"rows": {ORDER: row(keys={ONE: 1, TWO: 1})}}),
+        ("key rows differ", {"rows": {ORDER: row(keys={ONE: 2, TWO: 1})}}),
         ("key rows differ", {"rows": {ORDER: row(storage_refs=frozenset({"keys/else.json"}))}}),
         ("stuck", in_state("delivering")),
         ("stuck", in_state("awaiting_payment")),
@@ -98,7 +109,13 @@ def test_an_order_may_wait_for_a_human_with_a_cause():
         ("bought for nobody", {"purchases": (FIRST, SECOND, Purchase("r9", item_id(STRANGER, 1), "a", 1, ()))}),
         ("mailed to nobody", {"mails": (MAIL, Mail("m9", ("x@example.com",), ()))}),
         ("object of nobody", {"objects": {KEY: ("A", "B", "C"), "keys/else.json": ()}}),
-        ("dead letters", {"dead_letters": {"orders: malformed": 1}}),
+        ("dead letter of a good record", {"letters": (Letter("sink", BAD, "bad_record"),)}),
+        ("bad record without dead letter", {"litter": frozenset({("sink", BAD)})}),
+        (
+            "dead letter twice",
+            {"letters": (Letter("sink", BAD, "bad_record"),) * 2, "litter": frozenset({("sink", BAD)})},
+        ),
+        ("plain code outside of S3", {"leaks": (("1234", "postgres public.orders"),)}),
         ("no proof", {"ledger_whole": False}),
     ],
 )
@@ -118,3 +135,53 @@ def test_what_the_shop_saw_counts_too():
 def test_an_order_that_nobody_accepted_is_not_lost():
     nothing = facts(purchases=(), mails=(), rows={}, states={}, objects={})
     assert kinds([sale(accepted=False, paid=False)], nothing) == ["never accepted"]
+
+
+def test_bad_records_that_became_dead_letters_are_as_it_should_be():
+    found = facts(letters=(Letter("sink", BAD, "bad_record"),), litter=frozenset({("sink", BAD)}))
+    assert kinds([sale()], found) == []
+
+
+def test_an_order_in_review_may_have_stored_what_was_sold_but_nothing_else():
+    waits = {"mails": (), **in_state("needs_review", review="stuck")}
+    assert kinds([sale()], facts(**waits)) == []
+    assert kinds([sale()], facts(objects={KEY: ("A",)}, **waits)) == ["key rows differ"]
+    assert kinds([sale()], facts(objects={KEY: ("A", "B", "Z")}, **waits)) == ["other codes stored than sold"]
+    assert kinds([sale()], facts(objects={}, **waits)) == ["key rows differ"]
+
+
+NOTHING = {"purchases": (), "mails": (), "objects": {}}
+
+
+@pytest.mark.parametrize(
+    ("fate", "paid", "status"),
+    [
+        (Fate.SOLD_OUT, True, "needs_review"),
+        (Fate.UNDERPAID, True, "needs_review"),
+        (Fate.UNPAID, False, "awaiting_payment"),
+    ],
+)
+def test_who_must_get_nothing_is_refused_and_nothing_differs(fate, paid, status):
+    refused = in_state(status, keys={}, storage_refs=frozenset(), review="why" if paid else None)
+    assert kinds([sale(fate=fate, paid=paid)], facts(**NOTHING, **refused)) == []
+
+
+@pytest.mark.parametrize("fate", [Fate.SOLD_OUT, Fate.UNDERPAID, Fate.UNPAID])
+def test_whoever_gets_something_for_nothing_is_found(fate):
+    found = kinds([sale(fate=fate, paid=fate is not Fate.UNPAID)], facts())
+    assert {"delivered for nothing", "mailed for nothing"} <= set(found)
+    assert ("bought for nothing" in found) is (fate is not Fate.SOLD_OUT)
+    assert ("a forgery counted" in found) is (fate is Fate.UNPAID)
+
+
+def test_an_underpaid_order_that_waits_for_ever_is_stuck():
+    waits = in_state("awaiting_payment", keys={}, storage_refs=frozenset())
+    assert kinds([sale(fate=Fate.UNDERPAID)], facts(**NOTHING, **waits)) == ["stuck"]
+
+
+def test_a_long_run_must_come_to_every_crash_point_and_a_short_one_need_not():
+    hits = [Hit(point, "kinguin", "kinguin-1", 1, datetime.now(UTC)) for point in CrashPoint]
+    assert crash_points_reached(hits, LONG_ENOUGH) == ()
+    (missing,) = crash_points_reached(hits[1:], LONG_ENOUGH)
+    assert missing.detail == hits[0].point
+    assert crash_points_reached([], LONG_ENOUGH - 1) == ()

@@ -2,19 +2,25 @@
 
 import base64
 import binascii
+import re
 import shutil
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 import httpx
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from rocksdict import AccessType, Options, Rdict
+
+from chaos import records
 
 Finding = tuple[str, str]
 """The secret, and where it stands."""
+
+# A search for each spelling of each of thousands of codes would take hours: beyond these, only what has the shape of
+# a code is looked up.
+_SPELLED: Final = 20
+_SHAPE: Final = re.compile(rb"[A-Za-z0-9]{5}(?:-[A-Za-z0-9]{5}){4}")
 
 
 def spellings(secret: str) -> set[bytes]:
@@ -29,72 +35,67 @@ def spellings(secret: str) -> set[bytes]:
 
 
 class Scanner:
-    """Collects where any of the secrets stands."""
+    """Collects where any of the secrets stands: the first 20 however they are spelled, the others in plain."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._needles = {spelling: secret for secret in secrets for spelling in spellings(secret)}
+        known = list(secrets)
+        self._needles = {spelling: secret for secret in known[:_SPELLED] for spelling in spellings(secret)}
+        self._plain = {secret.upper().encode(): secret for secret in known[_SPELLED:]}
         self.found: set[Finding] = set()
         self.looked_at = 0
 
     def look(self, place: str, content: bytes) -> None:
+        """Look through some bytes; `place` says where they are from."""
         self.looked_at += 1
         self.found |= {(secret, place) for needle, secret in self._needles.items() if needle in content}
+        if self._plain:
+            shaped = {word.upper() for word in _SHAPE.findall(content)}
+            self.found |= {(self._plain[word], place) for word in shaped & self._plain.keys()}
 
     def files(self, root: Path) -> None:
+        """Look through all files below a directory."""
         for path in sorted(p for p in root.rglob("*") if p.is_file()):
             self.look(f"{root.name}/{path.relative_to(root)}", path.read_bytes())
 
     async def kafka(self, bootstrap: str) -> None:
-        async for place, content in _records(bootstrap):
-            self.look(place, content)
+        """Look through every record of every topic."""
+        async for r in records.everything(bootstrap):
+            headers = b"".join(name.encode() + value for name, value in r.headers)
+            self.look(f"{r.topic}@{r.offset}", (r.key or b"") + b"\n" + (r.value or b"") + b"\n" + headers)
 
     def rocksdb(self, root: Path, scratch: Path) -> None:
+        """Look through every entry of every RocksDB below a directory."""
         for place, content in _entries(root, scratch):
             self.look(place, content)
 
     async def postgres(self, dsn: str) -> None:
+        """Look through every row of every table."""
         async for place, content in _rows(dsn):
             self.look(place, content)
 
     async def mails(self, sandbox_url: str) -> None:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        """Look through what the mail provider got."""
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             answer = await client.get(f"{sandbox_url}/_mail")
         self.look("mails", answer.raise_for_status().content)
 
 
-async def scan(stack: Mapping[str, Any], secrets: Iterable[str], scratch: Path) -> Scanner:
-    """Look through every store of a running stack but the one where codes belong."""
+async def scan(stack: Mapping[str, Any], secrets: Iterable[str], scratch: Path, *, servers: bool = True) -> Scanner:
+    """Look through every store of a running stack but the one where codes belong.
+
+    `servers` says whether to read the files of Kafka and Postgres too, gigabytes after a long run, beside what they
+    hold.
+    """
     scanner, data = Scanner(secrets), stack["data_dirs"]
     await scanner.kafka(stack["kafka"])
-    scanner.files(Path(data["kafka"]))
     scanner.rocksdb(Path(data["tables"]), scratch)
-    scanner.files(Path(data["tables"]))
     await scanner.postgres(stack["postgres"])
-    scanner.files(Path(data["postgres"]))
+    if servers:
+        for name in ("kafka", "tables", "postgres"):
+            scanner.files(Path(data[name]))
     scanner.files(Path(stack["log_dir"]))
     await scanner.mails(stack["sandbox_url"])
     return scanner
-
-
-async def _records(bootstrap: str) -> AsyncIterator[tuple[str, bytes]]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    described = await admin.describe_topics()
-    await admin.close()
-    partitions = [TopicPartition(t["topic"], p["partition"]) for t in described for p in t["partitions"]]
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False)
-    await consumer.start()
-    try:
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
-            for tp, records in (await consumer.getmany(timeout_ms=500)).items():
-                for r in records:
-                    headers = b"".join(name.encode() + value for name, value in r.headers)
-                    yield f"{tp.topic}@{r.offset}", (r.key or b"") + b"\n" + (r.value or b"") + b"\n" + headers
-    finally:
-        await consumer.stop()
 
 
 def _entries(root: Path, scratch: Path) -> Iterator[tuple[str, bytes]]:
