@@ -3,8 +3,14 @@
 Run it before any service starts; running it again changes nothing. A topic that exists with other partitions,
 cleanup or retention than declared is an error and is left alone: a key would change its partition, and so its
 order of events, and that needs a migration, not a command.
+
+With `DATABASE_URL` it also refuses, with status 3, to make topics anew that this installation has worked with:
+they were deleted, or the broker lost its disk, and whatever can be brought back should be brought back first.
+`python -m bitloot.topics --begin-anew` is how a person who has looked says that the topics of now, empty or not,
+are the right ones (docs/runbooks/broker-lost.md).
 """
 
+import argparse
 import asyncio
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,10 +21,15 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from pydantic import Field
 
+from bitloot.cluster import RUNBOOK, look_at
 from bitloot.contracts.topics import CHANGELOGS, DEFAULT_PARTITIONS, TOPICS, Topic
-from bitloot.settings import KafkaSettings
+from bitloot.errors import Transient
+from bitloot.ledger import open_pool
+from bitloot.settings import KafkaSettings, Secret
+from bitloot.witness import PostgresWitness
 
 _EXIT_FAILED = 1
+EXIT_LOST = 3
 _LEADER_SECONDS = 30.0
 _POLL_SECONDS = 0.02
 
@@ -28,6 +39,9 @@ class Settings(KafkaSettings):
 
     topic_partitions: int = Field(DEFAULT_PARTITIONS, ge=1, description="how many partitions each topic gets")
     topic_replication: int = Field(1, ge=1, description="how many brokers hold each partition")
+    database_url: Secret | None = Field(
+        None, description="the database's address: it knows which topics were worked with, and nothing is made anew"
+    )
 
 
 async def ensure(
@@ -107,27 +121,70 @@ def _config_differences(found: Mapping[str, Mapping[str, str]], declared: Mappin
     ]
 
 
-def main() -> int:
-    """Run the command; returns its exit status."""
-    settings = Settings.load()
-    try:
-        complaints = asyncio.run(
-            ensure(
-                settings.kafka_bootstrap_servers,
-                partitions=settings.topic_partitions,
-                replication=settings.topic_replication,
-            )
-        )
-    except (KafkaError, TimeoutError) as error:
-        sys.stderr.write(f"The topics could not be created at {settings.kafka_bootstrap_servers}: {error!r}\n")
-        return _EXIT_FAILED
+async def losses(bootstrap_servers: str, names: Sequence[str], witness: PostgresWitness) -> list[str]:
+    """Return a sentence for each topic that this installation has worked with and that is gone or another one.
+
+    Raises KafkaError, and `Transient` when the database is away.
+    """
+    if not await witness.migrated():
+        return []
+    cluster = await look_at(bootstrap_servers, names)
+    gone = (await witness.known(names)).intersection(cluster.missing(names))
+    return [
+        *await witness.differences(cluster, names),
+        *(f"topic {name} is gone, though it was worked with" for name in sorted(gone)),
+    ]
+
+
+async def run(settings: Settings, *, begin_anew: bool = False) -> int:
+    """Create and compare; returns the exit status. Raises KafkaError, TimeoutError and `Transient`."""
+    names = [topic.name for topic in (*TOPICS, *CHANGELOGS)]
+    if settings.database_url is None:
+        if begin_anew:
+            return _complain(["--begin-anew needs DATABASE_URL."])
+        return await _ensure(settings)
+    async with open_pool(settings.database_url.get_secret_value(), max_size=1) as pool:
+        witness = PostgresWitness(pool)
+        if not begin_anew and (lost := await losses(settings.kafka_bootstrap_servers, names, witness)):
+            return _complain([*lost, f"Nothing was created. Look first, then see {RUNBOOK}."], EXIT_LOST)
+        status = await _ensure(settings)
+        if begin_anew and not status:
+            for name in await witness.begin_anew(await look_at(settings.kafka_bootstrap_servers, names)):
+                sys.stdout.write(f"{name} is begun anew.\n")
+        return status
+
+
+async def _ensure(settings: Settings) -> int:
+    complaints = await ensure(
+        settings.kafka_bootstrap_servers,
+        partitions=settings.topic_partitions,
+        replication=settings.topic_replication,
+    )
+    if complaints:
+        return _complain(complaints)
+    sys.stdout.write(f"{len(TOPICS) + len(CHANGELOGS)} topics are there with {settings.topic_partitions} partitions.\n")
+    return 0
+
+
+def _complain(complaints: Iterable[str], status: int = _EXIT_FAILED) -> int:
     for complaint in complaints:
         sys.stderr.write(f"{complaint}\n")
-    if not complaints:
-        sys.stdout.write(
-            f"{len(TOPICS) + len(CHANGELOGS)} topics are there with {settings.topic_partitions} partitions.\n"
-        )
-    return _EXIT_FAILED if complaints else 0
+    return status
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m bitloot.topics", description="Create and verify all topics.")
+    parser.add_argument(
+        "--begin-anew", action="store_true", help=f"take the topics of now for the right ones; read {RUNBOOK} first"
+    )
+    options = parser.parse_args(arguments)
+    settings = Settings.load()
+    try:
+        return asyncio.run(run(settings, begin_anew=options.begin_anew))
+    except (KafkaError, TimeoutError, Transient) as error:
+        address = settings.kafka_bootstrap_servers
+        return _complain([f"The topics could not be created at {address}: {error!r}"])
 
 
 if __name__ == "__main__":

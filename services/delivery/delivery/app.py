@@ -17,6 +17,7 @@ from bitloot.incarnation import incarnation
 from bitloot.kafka import Producer
 from bitloot.ledger import EffectLedger, answers, open_pool
 from bitloot.sealing import Opener
+from bitloot.witness import PostgresWitness
 from delivery import r2, resend
 from delivery.clock import Clock, now
 from delivery.emails import PostgresEmails
@@ -90,6 +91,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
             name=SERVICE,
             health=health,
             concurrency=settings.delivery_concurrency,
+            witness=PostgresWitness(pool),
         )
         await stack.enter_async_context(serve_health(health, settings.http_host, settings.http_port))
         await process.until(stop, consumer.run(), producer.watch())

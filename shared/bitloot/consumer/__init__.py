@@ -16,11 +16,13 @@ A record is delivered again until `handle` returns, so `handle` must bear repeat
 
 Offsets are committed every second, from the head of each partition only. When partitions are taken away, what
 runs gets a bounded time to end, the heads are committed and the rest is forgotten: the next owner begins there.
-Broker trouble ends at most the connection: a new one is opened for as long as it takes.
+Broker trouble ends at most the connection: a new one is opened for as long as it takes. A log that is not the one
+that the group has worked with (`bitloot.cluster.LogLost`) is refused, red and loud: nothing begins anew by itself.
 """
 
+from bitloot.consumer.connection import first_of
 from bitloot.consumer.limits import Limits
 from bitloot.consumer.ordered import OrderedConsumer
 from bitloot.consumer.records import Consumed
 
-__all__ = ["Consumed", "Limits", "OrderedConsumer"]
+__all__ = ["Consumed", "Limits", "OrderedConsumer", "first_of"]

@@ -33,7 +33,7 @@ def connect(bootstrap_servers: str, group: str, client_id: str, limits: Limits) 
     )
 
 
-async def first(*work: Awaitable[Any]) -> None:
+async def first_of(*work: Awaitable[Any]) -> None:
     """Run all until the first ends; cancel the others; raise what it raised.
 
     Work that was canceled from within, as aiokafka does to its own, raises KafkaError instead.

@@ -7,12 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, NoOffsetForPartitionError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 
 from bitloot import log, metrics
 from bitloot.cluster import Cluster, LogLost, complaints, finish, look
 from bitloot.consumer.condition import Condition
-from bitloot.consumer.connection import connect, first
+from bitloot.consumer.connection import connect, first_of
 from bitloot.consumer.dispatch import Entry, Lanes, Window
 from bitloot.consumer.limits import Limits
 from bitloot.consumer.placing import Places
@@ -79,7 +85,7 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
                     await self._sleep(self._limits.refused)
                 except (KafkaError, Transient) as error:
                     _log.warning("consumer.disconnected", group=self._group, error=repr(error))
-                    self._condition.waits(str(error) if isinstance(error, Transient) else "Kafka does not answer")
+                    self._condition.waits(error.detail if isinstance(error, Transient) else _in_words(error))
                     await self._sleep(_RECONNECT_SECONDS)
         finally:
             self._lanes.cancel()
@@ -95,7 +101,7 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         self._condition.outside()
         self._consumer = consumer = connect(self._bootstrap_servers, self._group, self._name, self._limits)
         try:
-            await first(self._consume(consumer), self._stop.wait(), self._failure)
+            await first_of(self._consume(consumer), self._stop.wait(), self._failure)
         except LogLost as error:
             self._condition.lost(error)  # before anything is committed
             raise
@@ -112,7 +118,7 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         self._places = Places(self._group, cluster, self._witness)
         self._condition.goes_on()
         consumer.subscribe(list(self._topics), listener=self)
-        await first(
+        await first_of(
             self._poll(consumer),
             self._commit_regularly(consumer),
             self._watch_fetching(consumer),
@@ -123,7 +129,7 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         """Return the cluster, which is the one that we know. Raises `LogLost` if not, else as `_session` may."""
         cluster = await look(consumer._client, self._topics)  # noqa: SLF001 - the public client cannot ask for ids
         if self._places is None or self._places.cluster != cluster:
-            await self._witness.confirm(cluster)
+            await self._witness.confirm(cluster, self._topics)
         if missing := cluster.missing(self._topics):
             reason = f"Kafka does not have the topics {', '.join(missing)}"
             raise Transient(Cause.BROKER_UNAVAILABLE, reason)
@@ -136,8 +142,8 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             try:
                 async with asyncio.timeout(self._limits.metadata):
                     now = await look(consumer._client, self._topics)  # noqa: SLF001
-            except (KafkaError, TimeoutError):
-                self._condition.waits("Kafka does not answer")
+            except (KafkaError, TimeoutError) as error:
+                self._condition.waits(_in_words(error))
                 continue
             if found := complaints(known, now):
                 raise LogLost(*found)
@@ -153,8 +159,10 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             placed = [partition for partition, window in self._windows.items() if window.position is not None]
             try:
                 found = await consumer.getmany(*placed, timeout_ms=_POLL_MS)
-            except NoOffsetForPartitionError:
-                continue  # of a partition that came just now
+            except (NoOffsetForPartitionError, OffsetOutOfRangeError):
+                if placed:
+                    raise
+                continue  # of partitions that came just now: we shall see
             for partition, records in found.items():
                 self._take_all(consumer, partition, records)
 
@@ -169,7 +177,7 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         except (CommitFailedError, IllegalStateError):
             return  # taken away meanwhile
         except Transient as error:
-            self._condition.waits(str(error))
+            self._condition.waits(error.detail)
             await self._sleep(_RECONNECT_SECONDS)
             return
         self._condition.goes_on()
@@ -335,3 +343,7 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
 
 def _names(partitions: Iterable[TopicPartition]) -> str:
     return " ".join(sorted(f"{partition.topic}/{partition.partition}" for partition in partitions))
+
+
+def _in_words(error: Exception) -> str:
+    return f"Kafka does not answer ({type(error).__name__})"

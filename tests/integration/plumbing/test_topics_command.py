@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bitloot import topics
-from bitloot.contracts.topics import ORDER_STATE, TOPICS
+from bitloot.contracts.topics import CHANGELOGS, ORDER_STATE, TOPICS
 from embedded.child import Child
 from tests.integration.plumbing.broker import Broker
 
@@ -37,7 +37,8 @@ async def test_differences_are_told_and_left_alone(broker: Broker):
 
 async def test_the_command_tells_by_its_status(broker: Broker, tmp_path):
     """It names the real topics; no other test makes them on the shared broker with another number of partitions."""
-    assert await run_command(broker, tmp_path, partitions=12) == (0, "9 topics are there with 12 partitions.\n")
+    count = len(TOPICS) + len(CHANGELOGS)
+    assert await run_command(broker, tmp_path, partitions=12) == (0, f"{count} topics are there with 12 partitions.\n")
     status, output = await run_command(broker, tmp_path, partitions=13)
     assert status == 1
     assert "orders.events.v1 has 12 partitions, 13 are declared\n" in output

@@ -12,6 +12,7 @@ from bitloot import health, process
 from bitloot.health import Health
 from bitloot.kafka import Producer
 from bitloot.ledger import open_pool
+from bitloot.witness import PostgresWitness
 
 _CONNECTIONS = 2  # it writes one batch after the other
 
@@ -32,6 +33,7 @@ async def run(
         )
         producer = await stack.enter_async_context(Producer(settings, client_id=settings.service_instance))
         producer.register(checks)
-        sink = Sink(settings, Writer(Store(pool), topics, producer), checks, topics=topics, group=group)
+        writer = Writer(Store(pool), topics, producer, checks)
+        sink = Sink(settings, writer, checks, topics=topics, witness=PostgresWitness(pool), group=group)
         await stack.enter_async_context(health.serve(checks, settings.http_host, settings.http_port))
         await process.until(stop, sink.run(), producer.watch())

@@ -1,7 +1,6 @@
 """The sink's loop: poll, write, go on; from the stored offsets after every doubt."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -13,11 +12,15 @@ from admin_api.sink.reader import Reader
 from admin_api.sink.source import RawRecord, Topics
 from admin_api.sink.store import Move, Overtaken, Partition
 from admin_api.sink.writer import Writer
-from bitloot import log
+from bitloot import log, metrics
 from bitloot.backoff import delay
+from bitloot.cluster import LogLost, complaints
+from bitloot.consumer import first_of
 from bitloot.errors import Cause, Transient
 from bitloot.health import Gate, Health
 from bitloot.settings import KafkaSettings
+from bitloot.standstill import Standstill
+from bitloot.witness import Witness
 
 GROUP = "sink"
 
@@ -30,38 +33,47 @@ _STALL_SECONDS = 120.0  # every wait in the loop is shorter
 _log = log.get(__name__)
 
 
-class LogLost(Exception):  # noqa: N818 - it names what happened
-    """A topic ends before the offset that was read from it: it is not the topic that the read model is from."""
-
-
 class Sink:
-    """Follows the topics until it is canceled. Outages of Kafka and Postgres are waited for."""
+    """Follows the topics until it is canceled. Outages of Kafka and Postgres are waited for.
+
+    A log that is not the one that the read model is from is refused: neither ready nor alive, until it is back or
+    a person has decided.
+    """
 
     def __init__(
-        self, settings: KafkaSettings, writer: Writer, health: Health, *, topics: Topics, group: str = GROUP
+        self,
+        settings: KafkaSettings,
+        writer: Writer,
+        health: Health,
+        *,
+        topics: Topics,
+        witness: Witness,
+        group: str = GROUP,
     ) -> None:
         self.progress = Progress()
         self._settings = settings
         self._writer = writer
         self._topics = topics
         self._group = group
+        self._witness = witness
         self._failures = 0
+        self._lost: LogLost | None = None
+        self._standstill: Standstill[Partition] = Standstill()
         self._turned_at = time.monotonic()
         self._following: Gate = health.gate("sink", "not following yet")
         health.register("sink loop", self._check_loop, vital=True)
+        metrics.LOG_LOST.labels(group).set_function(lambda: self._lost is not None)
 
     async def run(self) -> None:
         """Read and write, for ever."""
         while True:
             try:
                 async with self._reader() as reader:
-                    watch = asyncio.create_task(self._watch(reader))
-                    try:
-                        await self._follow(reader)
-                    finally:
-                        watch.cancel()
-                        await asyncio.wait({watch})
-            except (KafkaError, Transient, LogLost) as error:
+                    await first_of(self._follow(reader), self._watch(reader))
+            except LogLost as error:
+                self._refuse(error)
+                await self._wait(error)
+            except (KafkaError, Transient) as error:
                 await self._wait(error)
 
     def _reader(self) -> Reader:
@@ -70,6 +82,7 @@ class Sink:
             self._topics.names,
             group=self._group,
             client_id=self._settings.service_instance,
+            witness=self._witness,
         )
 
     async def _follow(self, reader: Reader) -> None:
@@ -98,6 +111,7 @@ class Sink:
             else:  # an idle sink, too, must hear of a rebuild and of a database that is away
                 await self._writer.confirm(cursors)
             self._failures = 0
+            self._lost = None
             self._following.open()
 
     async def _place(self, reader: Reader, era: int) -> dict[Partition, int]:
@@ -136,11 +150,27 @@ class Sink:
         _log.debug("sink.wrote", records=len(flat), partitions=len(moves), duration_ms=duration)
 
     async def _watch(self, reader: Reader) -> None:
-        """Ask Kafka now and then where the partitions end: the lag, and a sign of life."""
+        """Ask Kafka now and then where the partitions end: the lag, and a sign of life; and whose they are.
+
+        Raises `LogLost`.
+        """
         while True:
-            with contextlib.suppress(KafkaError):
+            try:
                 self.progress.found_ends(await reader.ends())
+                found = complaints(reader.cluster, await reader.look())
+            except KafkaError:
+                found = []
+            if found:
+                raise LogLost(*found)
+            # While we wait for something outside, nothing moves, and no restart would help.
+            waits = await self._following() is not None
+            self._standstill.note({} if waits else self.progress.behind(), time.monotonic())
             await asyncio.sleep(_WATCH_SECONDS)
+
+    def _refuse(self, error: LogLost) -> None:
+        if self._lost is None or str(self._lost) != str(error):
+            _log.critical("sink.log_lost", error=str(error))
+        self._lost = error
 
     async def _wait(self, error: Exception) -> None:
         self._turned_at = time.monotonic()
@@ -152,14 +182,19 @@ class Sink:
         await asyncio.sleep(wait.total_seconds())
 
     async def _check_loop(self) -> str | None:
-        stalled = time.monotonic() - self._turned_at
-        return f"no turn for {stalled:.0f} s" if stalled > _STALL_SECONDS else None
+        if self._lost is not None:
+            return str(self._lost)
+        now = time.monotonic()
+        if now - self._turned_at > _STALL_SECONDS:
+            return f"no turn for {now - self._turned_at:.0f} s"
+        return self._standstill.complaint(now, _STALL_SECONDS)
 
 
 def _check_bounds(partition: Partition, cursor: int, first: int, end: int) -> None:
     """Complain about records that are gone. Raises `LogLost` when there is no telling what the topic now holds."""
     name = f"{partition[0]}/{partition[1]}"
     if cursor > end:
-        raise LogLost(f"{name} ends at {end}, but was read up to {cursor}: is it another broker, or a new topic?")
+        raise LogLost(f"{name} ends at {end}, but was read up to {cursor}")
     if cursor < first:
         _log.error("sink.expired_unread", partition=name, records=first - cursor)
+        metrics.RECORDS_EXPIRED.labels(partition[0]).inc(first - cursor)

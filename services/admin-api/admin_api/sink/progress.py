@@ -68,6 +68,10 @@ class Progress:
         """How many records of each partition are not written yet."""
         return {partition: state.end - state.written for partition, state in self._partitions.items()}
 
+    def behind(self) -> dict[Partition, int]:
+        """At which offset each partition stands that has more."""
+        return {each: state.written for each, state in self._partitions.items() if state.end > state.written}
+
     def ages(self) -> dict[Partition, float]:
         """For how long the oldest record of each partition that is not written has been waiting; 0 for none."""
         now = self._clock()

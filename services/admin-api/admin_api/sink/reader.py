@@ -1,7 +1,5 @@
 """Kafka, as the sink reads it. The group only shares out partitions: the offsets are the database's."""
 
-import asyncio
-import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -9,28 +7,35 @@ from types import TracebackType
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
-from aiokafka.errors import KafkaError, NoOffsetForPartitionError
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from admin_api.sink.source import RawRecord
 from admin_api.sink.store import Partition
+from bitloot.cluster import Cluster, finish, look
 from bitloot.errors import Cause, Transient
+from bitloot.witness import Witness
 
 _POLL_MS = 500
 _MAX_RECORDS = 1000  # about a second's work for Postgres, far below its time limit
 _REQUEST_TIMEOUT_MS = 10_000
-_STOP_SECONDS = 5.0
-_METADATA_MS = 30_000  # new partitions are found within this
+_METADATA_MS = 10_000  # new partitions are found within this; and see `bitloot.consumer.Limits.metadata`
 
 
 class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
     """A member of the group. `era` changes whenever the assignment may have; what was read before is void then.
 
-    Entering it joins, without waiting for an assignment, and raises KafkaError or `Transient`.
+    Entering it joins, without waiting for an assignment. Raises KafkaError or `Transient`, and `LogLost` when
+    the topics are not those that `witness` knows.
     """
 
-    def __init__(self, bootstrap_servers: str, topics: Iterable[str], *, group: str, client_id: str) -> None:
+    cluster: Cluster
+
+    def __init__(
+        self, bootstrap_servers: str, topics: Iterable[str], *, group: str, client_id: str, witness: Witness
+    ) -> None:
         self.era = 0
+        self._witness = witness
         self._topics = frozenset(topics)
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._heard_at = time.monotonic()
@@ -55,8 +60,10 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no
 
     async def _join(self) -> None:
         await self._consumer.start()
-        if missing := self._topics - await self._consumer.topics():
-            raise Transient(Cause.BROKER_UNAVAILABLE, f"topics are missing: {', '.join(sorted(missing))}")
+        self.cluster = await self.look()
+        await self._witness.confirm(self.cluster, self._topics)
+        if missing := self.cluster.missing(self._topics):
+            raise Transient(Cause.BROKER_UNAVAILABLE, f"topics are missing: {', '.join(missing)}")
         # Only now: starting with a subscription waits for its first assignment, however long that takes.
         self._consumer.subscribe(sorted(self._topics), listener=self)
 
@@ -66,9 +73,11 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no
         await self._stop()
 
     async def _stop(self) -> None:
-        with contextlib.suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self._consumer.stop()
+        await finish(self._consumer.stop())
+
+    async def look(self) -> Cluster:
+        """Ask which cluster and topics these are now. Raises KafkaError."""
+        return await look(self._consumer._client, self._topics)  # noqa: SLF001 - the public client cannot ask for ids
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - aiokafka's
         """Give all partitions up: a rebalance takes all and then gives some."""
@@ -109,16 +118,17 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no
     async def poll(self, partitions: Iterable[Partition]) -> dict[Partition, list[RawRecord]]:
         """Wait a moment for records of these partitions. Raises KafkaError."""
         chosen = [TopicPartition(*each) for each in partitions]
-        if not chosen:  # more sinks than partitions, or between two assignments
-            await asyncio.sleep(_POLL_MS / 1000)
-            return {}
         era = self.era
         try:
+            # Polls with no partitions, too (more sinks than partitions, or between two assignments): a member that
+            # does not poll is thrown out, and never joins again.
             found = await self._consumer.getmany(*chosen, timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
-        except NoOffsetForPartitionError:
-            if era == self.era:
+        except (NoOffsetForPartitionError, OffsetOutOfRangeError):
+            if chosen and era == self.era:
                 raise
             return {}  # of a partition that came just now and has not been placed yet
+        if not chosen:
+            return {}
         return {(each.topic, each.partition): [_raw(record) for record in records] for each, records in found.items()}
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 import asyncpg
 
@@ -13,11 +12,11 @@ from admin_api.sink.store import REFUSALS, Move, Partition, Store
 from bitloot import log
 from bitloot.dead_letters import Allowance, put_aside, reason
 from bitloot.errors import Cause, Transient
+from bitloot.health import Health
 from bitloot.kafka import Producer
 from bitloot.ledger import translated
 
 _DEFECTS_PER_MINUTE = 30  # a bad release must not divert whole topics: it waits, red, for the next one
-_MAX_KEY_BYTES = 8192
 
 _log = log.get(__name__)
 
@@ -25,11 +24,12 @@ _log = log.get(__name__)
 class Writer:
     """Writes what one poll gave. Dead letters are acknowledged by Kafka before the offsets move past them."""
 
-    def __init__(self, store: Store, topics: Topics, producer: Producer) -> None:
+    def __init__(self, store: Store, topics: Topics, producer: Producer, health: Health) -> None:
         self._store = store
         self._decoder = Decoder(topics)
         self._dead_letters = topics.dead_letters
         self._defects = Allowance(_DEFECTS_PER_MINUTE)
+        self._defects.register(health, rows.CONSUMER)
         self._producer = producer
 
     async def offsets(self, beginnings: Mapping[Partition, int]) -> dict[Partition, int]:
@@ -80,9 +80,7 @@ class Writer:
             where = {"partition": raw.partition, "offset": raw.offset}
             _log.critical("sink.dead_letter_skipped", **where, exc_info=error)
             return
-        # With a key of a megabyte the letter would be too large.
-        slim = raw if len(raw.key or b"") <= _MAX_KEY_BYTES else replace(raw, key=None)
-        await put_aside(self._producer, rows.CONSUMER, slim, error, topic=self._dead_letters)
+        await put_aside(self._producer, rows.CONSUMER, raw, error, topic=self._dead_letters)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from bitloot.incarnation import incarnation
 from bitloot.kafka import Producer
 from bitloot.ledger import EffectLedger, answers, open_pool
 from bitloot.rate_limit import Rate, RateLimit, SharedRow
+from bitloot.witness import PostgresWitness
 from fulfillment.kinguin.esa.api import BuyerApi
 from fulfillment.kinguin.esa.balance import BalancePolicy, BalanceWatch
 from fulfillment.kinguin.gateway import Gateway
@@ -52,6 +53,7 @@ async def serve(settings: KinguinSettings, stop: asyncio.Event) -> None:
             name=SERVICE,
             health=health,
             concurrency=settings.kinguin_concurrency,
+            witness=PostgresWitness(pool),
         )
         await stack.enter_async_context(serve_health(health, settings.http_host, settings.http_port))
         await process.until(stop, consumer.run(), producer.watch(), *_watches(settings, gateway, pool))
