@@ -2,7 +2,7 @@
 
 A broker that comes back with an empty disk, or a topic that was deleted and made anew, has the same name and
 starts at offset 0. Whoever went on there as if nothing had happened would skip or repeat events without a word.
-Kafka gives every cluster and every topic an id of its own; a `Cluster` holds them (docs/adr/0007).
+Kafka gives every cluster and every topic an id of its own; a `Cluster` holds them (docs/adr/0009).
 """
 
 import asyncio
