@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from bitloot.settings import HttpSettings, KafkaSettings, PostgresSettings, Secrets
+from bitloot.settings import HttpSettings, KafkaSettings, LogLevel, PostgresSettings, Secrets
 
 
 class SinkSettings(KafkaSettings, PostgresSettings, HttpSettings):
@@ -10,7 +10,9 @@ class SinkSettings(KafkaSettings, PostgresSettings, HttpSettings):
 
 
 class RebuildSettings(KafkaSettings, PostgresSettings):
-    """The command that rebuilds the read model."""
+    """The command that rebuilds the read model. It talks to people: logs are for what goes wrong."""
+
+    log_level: LogLevel = Field("WARNING", description="DEBUG, INFO, WARNING or ERROR")
 
 
 class ApiSettings(KafkaSettings, PostgresSettings, HttpSettings):
