@@ -295,3 +295,13 @@ async def test_wholesale_and_pre_orders_cannot_be_returned(sandbox, receiver):
     await happen(sandbox, bulk, "deliver")
     assert await refused_return(sandbox, bulk)
     assert await refused_return(sandbox, soon)
+
+
+async def test_what_was_commanded_is_not_undone_by_the_fate_that_was_drawn(sandbox, receiver):
+    await sandbox.set(orderCanceled=1, keyDelay=0.05)
+    order = await sandbox.order()
+    assert (await happen(sandbox, order, "deliver"))["status"] == "completed"
+    last = await sandbox.order()
+    await receiver.wait_until(lambda: any(each.json()["status"] == "canceled" for each in receiver.received))
+    assert (await sandbox.order_now(last["orderId"]))["status"] == "canceled"
+    assert (await sandbox.order_now(order["orderId"]))["status"] == "completed"

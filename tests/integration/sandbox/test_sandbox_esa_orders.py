@@ -57,6 +57,8 @@ async def test_an_order_by_number_is_the_same_product(sandbox):
     [
         ("{", ""),
         ("[]", ""),
+        ("[" * 100_000, ""),
+        ('{"products":' * 500 + "1" + "}" * 500, "products"),
         ({}, "products"),
         ({"products": []}, "products"),
         ({"products": [{**LINE, "productId": f"g{n}"} for n in range(11)]}, "products"),
@@ -85,6 +87,18 @@ async def test_a_bad_order_is_a_constraint_violation_that_names_the_property(san
     assert is_error(reply, 400, "ConstraintViolation"), reply.text
     assert reply.json()["propertyPath"] == path
     assert (await sandbox.ledger())["purchases"] == []
+
+
+@pytest.mark.parametrize("number", [2**40, 10**30, -5])
+async def test_an_impossible_number_is_no_product(sandbox, number):
+    body = {"products": [{"kinguinId": number, "qty": 1, "price": 5}]}
+    assert is_error(await sandbox.esa("POST", "/v1/order", json=body), 422, "ProductUnavailable")
+    assert (await sandbox.esa("GET", f"/v1/products/{number}")).status == 404
+
+
+async def test_half_a_character_is_no_json(sandbox):
+    raw = '{"products":[{"productId":"\\ud800","qty":1,"price":5}],"orderExternalId":"\\udfff"}'
+    assert is_error(await sandbox.esa("POST", "/v2/order", data=raw), 400, "ConstraintViolation")
 
 
 async def test_nine_keys_of_ten_products_are_the_most(sandbox):

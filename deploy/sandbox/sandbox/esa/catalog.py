@@ -16,6 +16,7 @@ Price = Annotated[Decimal, Field(gt=0, le=1_000_000, decimal_places=2)]
 Quantity = Annotated[int, Field(ge=0, le=10_000_000)]
 Word = Annotated[str, Field(min_length=1, max_length=255)]
 
+_LARGEST_NUMBER = 2**31 - 1
 # More than any test buys.
 _PLENTY = 10_000_000
 # Each level of the wholesale price of an unasked product is so much cheaper than the one before.
@@ -69,7 +70,7 @@ class ProductWish(ControlModel):
     """Body of `PUT /_products/{productId}`: the whole product, with all its offers."""
 
     name: Word | None = None
-    kinguin_id: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    kinguin_id: Annotated[int, Field(ge=1, le=_LARGEST_NUMBER)] | None = None
     offers: tuple[OfferWish, ...] = Field(default=(), max_length=100)
     platform: Word = "PC Steam"
     genres: tuple[Word, ...] = ("Action",)
@@ -124,7 +125,7 @@ class Catalog:
     def find_number(self, kinguin_id: int) -> Product | None:
         """Return the product with this number; an unasked one has the number as its product id too."""
         found = self._by_number.get(kinguin_id)
-        if found is None and self._panel.dials.any_product:
+        if found is None and self._panel.dials.any_product and 1 <= kinguin_id <= _LARGEST_NUMBER:
             found = self._unasked(str(kinguin_id), kinguin_id)
         return found
 
@@ -151,4 +152,4 @@ def _hex_id(text: str) -> str:
 
 def _number(product_id: str) -> int:
     """Numbers of unasked products do not meet in practice: 31 bits for some hundred products."""
-    return 1 + int(hashlib.sha256(product_id.encode()).hexdigest()[:8], 16) % (2**31 - 2)
+    return 1 + int(hashlib.sha256(product_id.encode()).hexdigest()[:8], 16) % (_LARGEST_NUMBER - 1)

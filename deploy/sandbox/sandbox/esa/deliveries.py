@@ -53,6 +53,8 @@ class Deliveries:
             if key.status is KeyStatus.PENDING:
                 key.status = KeyStatus.PROCESSING
         await asyncio.sleep(dials.key_delay)
+        if order.status is not OrderStatus.PROCESSING:
+            return  # commanded meanwhile
         if fate is _Fate.CANCELED:
             self.cancel(order)
         elif fate is _Fate.REFUNDED:

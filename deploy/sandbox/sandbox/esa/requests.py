@@ -1,5 +1,6 @@
 """What a buyer may send: order bodies and queries, each limit with Kinguin's words for breaking it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,7 +48,9 @@ def order_wish(call: Call, id_name: IdName) -> OrderWish:
     """Read the body; raises the violation of the first limit that it breaks."""
     try:
         body = call.json()
-    except ValueError as error:
+        # JSON can smuggle in half a character, which nobody can answer in UTF-8.
+        json.dumps(body, ensure_ascii=False, default=str).encode()
+    except (ValueError, RecursionError) as error:
         raise violation("", "The body is not valid JSON.") from error
     if not isinstance(body, dict):
         raise violation("", "The body must be an object.")
