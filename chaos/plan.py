@@ -175,7 +175,19 @@ _EVENTS: Mapping[str, tuple[str, ...]] = {
     "resend": ("email.sent", "email.delivered"),
     "nowpayments": ("waiting", "finished"),
 }
-_KINDS = ("error", "error_after", "timeout_before", "timeout_after", "slow", "malformed", "drop_webhook")
+KINDS = ("error", "error_after", "timeout_before", "timeout_after", "slow", "malformed", "distorted", "drop_webhook")
+_LIES = ("html", "error_body", "redirect")
+_LIES_OF: Mapping[str, tuple[str, ...]] = {
+    "token": _LIES,
+    "reserve": (*_LIES, "foreign_external_id", "unknown_status", "wrong_quantity"),
+    "give": (*_LIES, "unknown_status"),
+    "delivered": (*_LIES, "short", "long", "duplicate", "empty_code", "huge_code", "control_code"),
+    "send": _LIES,
+    "invoice": _LIES,
+}
+"""How an answer may be well formed and wrong. Who denies a purchase when it is asked for it cannot be survived."""
+_MOST_LIES = 4
+"""A code that is none sends its order to a human, and there shall be others left."""
 
 
 def _weather(dice: random.Random, seconds: float) -> Iterator[Action]:
@@ -184,7 +196,7 @@ def _weather(dice: random.Random, seconds: float) -> Iterator[Action]:
         rules = []
         for _ in range(dice.randint(2, 4)):
             if not deck:  # each provider in each way before anything is repeated
-                deck = [(provider, kind) for provider in _CALLS for kind in _KINDS]
+                deck = [(provider, kind) for provider in _CALLS for kind in KINDS]
                 dice.shuffle(deck)
             rules.append(_rule(dice, *deck.pop()))
         yield Weather(at, tuple(rules), _dials(dice))
@@ -206,6 +218,9 @@ def _rule(dice: random.Random, provider: str, kind: str) -> Rule:
         rule["status"] = dice.choice(statuses)
         if rule["status"] in {429, 503} and dice.random() < 0.5:
             rule["retryAfter"] = dice.randint(1, 4)
+    if kind == "distorted":
+        call = dice.choice([call for call in _CALLS[provider] if call in _LIES_OF])
+        rule |= {"call": call, "how": dice.choice(_LIES_OF[call]), "count": dice.randint(1, _MOST_LIES)}
     if kind == "slow":
         rule["delay"] = round(dice.uniform(1.0, 12.0), 2)
     if kind.startswith("timeout"):

@@ -3,10 +3,11 @@
 import pytest
 
 from bitloot.crash_points import CrashPoint
-from chaos.plan import WORKERS, Arm, Kill, Outage, Pause, Restart, Weather, schedule
+from chaos.plan import KINDS, WORKERS, Arm, Kill, Outage, Pause, Restart, Weather, schedule
 from embedded.services import SANDBOX, SERVICES
 from sandbox.control import _RULES
 from sandbox.dials import Dials
+from sandbox.faults import Kind
 
 SEEDS = range(20)
 
@@ -63,7 +64,10 @@ def test_each_crash_point_is_armed_in_the_first_two_thirds_of_a_default_run(seed
 @pytest.mark.parametrize("seed", SEEDS)
 def test_each_provider_fails_in_every_way_in_a_default_run(seed):
     rules = [rule for a in schedule(seed, 300) if isinstance(a, Weather) for rule in a.rules]
-    kinds = {"error", "error_after", "timeout_before", "timeout_after", "slow", "malformed", "drop_webhook"}
     assert {(rule["provider"], rule["kind"]) for rule in rules} == {
-        (provider, kind) for provider in ("kinguin", "resend", "nowpayments") for kind in kinds
+        (provider, kind) for provider in ("kinguin", "resend", "nowpayments") for kind in KINDS
     }
+
+
+def test_every_kind_of_fault_that_the_sandbox_knows_is_drawn():
+    assert set(KINDS) == {kind.value for kind in Kind}
