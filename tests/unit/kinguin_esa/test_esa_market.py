@@ -396,6 +396,7 @@ async def test_a_look_up_reads_page_after_page(kinguin: Kinguin, gateway: Gatewa
         says(200, {"results": [], "item_count": 1}),
         says(200, {"results": [{"orderId": "A1", "status": "completed"}], "item_count": 1}),
         found(("A1", "something new")),
+        found(("A1", "completed"), external="00000000-0000-4000-8000-000000000000"),
         found(("A1", "completed"), ("A1", "completed")),
         problem(503, "HttpClient"),
         HangsUp(),

@@ -88,6 +88,9 @@ class BuyerApi:
                 if results is None:
                     raise bad(answer, "it has no list of results")
                 for order in (read_found(answer, each) for each in results):
+                    if not order.external_id.startswith(external_id):
+                        # Longer ones may be found too; with any other the search did not do what it was asked for.
+                        raise bad(answer, "an order's orderExternalId is not the one that was asked for")
                     if found.setdefault(order.order_id, order) is not order:
                         raise bad(answer, "an order is there twice")
                 if len(results) < self._page_size:
