@@ -29,6 +29,7 @@ class Cause(StrEnum):
     NOT_FOUND = "not_found"  # the thing asked for does not exist there
     CONFLICT = "conflict"  # it exists there already, with other content
     NOT_READY = "not_ready"  # accepted, but its result is not there yet
+    UNKNOWN_RESERVATION = "unknown_reservation"  # a notice of a reservation that no order has claimed in time
     CANNOT_ASK = "cannot_ask"  # the provider offers no way to find out what happened
     MAIL_OUTCOME_UNKNOWN = "mail_outcome_unknown"  # it may have been sent, too long ago to be repeated as the same
 

@@ -145,8 +145,15 @@ ORDERS = Counter("bitloot_orders", "Orders that reached a status.", ("status",))
 TIME_TO_KEY_SECONDS = Histogram(
     "bitloot_time_to_key_seconds", "From the final payment to the accepted mail.", buckets=_KEY_SECONDS
 )
-NOTICES_WAITING = Gauge(
-    "bitloot_notices_waiting", "Notices kept because their reservation is not known yet, in this process.", ()
+ORDERS_RETIRED = Counter("bitloot_orders_retired", "Closed orders that left the table after their retention.", ())
+RETIRED_ORDER_EVENTS = Counter(
+    "bitloot_retired_order_events", "Events that came after their order had left; they change nothing.", ("type",)
+)
+TIMERS_WAITING = Gauge(
+    "bitloot_timers_waiting", "Orders, or reservations with waiting notices, that wait for a time here.", ("source",)
+)
+TIMER_LAG_SECONDS = Gauge(
+    "bitloot_timer_lag_seconds", "For how long the oldest due timer has waited for its effect; 0 for none.", ("source",)
 )
 
 # Read model

@@ -18,13 +18,16 @@ from bitloot.contracts.topics import (
     KINGUIN_NOTICES,
     ORDER_EVENTS,
     ORDERS_CHANGELOG,
+    RETIRED_CHANGELOG,
     ROUTES_CHANGELOG,
     Topic,
 )
 from bitloot.dead_letters import Allowance
-from bitloot.errors import Cause, Transient
-from fulfillment.agents import OrdersAgent, ReservationRouter, Timers
+from bitloot.errors import Cause, Malformed, Transient
+from fulfillment.agents import OrdersAgent, OrderTables, ReservationRouter
 from fulfillment.due import DueIndex
+from fulfillment.routing import HELD_FOR
+from fulfillment.timers import Timers, of_notices, of_orders
 from tests.simulation.mutations import Bug
 from tests.simulation.schedule import PARTITIONS, Group
 from tests.simulation.virtual_time import START
@@ -349,13 +352,19 @@ class VirtualTable:
         self._process.put(self._changelog, key, value)
         self._process.passing("stored")
 
+    def __delitem__(self, key: bytes) -> None:
+        self.parts.setdefault(partition_of(key), {}).pop(key, None)
+        self._process.put(self._changelog, key, None)
+        self._process.passing("stored")
+
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         for part in self.parts.values():
             yield from tuple(part.items())
 
     def restore(self, partition: int) -> None:
         records = self._process.world.broker.records(self._changelog, partition)
-        self.parts[partition] = {record.key: record.value for record in records}
+        rows = {record.key: record.value for record in records}
+        self.parts[partition] = {key: value for key, value in rows.items() if value is not None}
 
 
 class VirtualStream:
@@ -416,14 +425,19 @@ class FulfillmentProcess(Process):
         self.rebalancing_count = 0
         self.orders = VirtualTable(self, ORDERS_CHANGELOG.name)
         self.routes = VirtualTable(self, ROUTES_CHANGELOG.name)
-        self._due = DueIndex()
+        self.retired = VirtualTable(self, RETIRED_CHANGELOG.name)
+        self._due, self._due_notices = DueIndex[str](), DueIndex[str]()
         self._streams = {topic.name: VirtualStream(self, topic.name) for topic in TOPICS["fulfillment"]}
         self.wakeups = {name: asyncio.Event() for name in self._streams}
-        self._timers = Timers(self, self.orders, self, self._due)
+        sources = of_orders(self.orders, self._due), of_notices(self.routes, self._due_notices, HELD_FOR)
+        clock = world.clock
+        self._timers = Timers(self, self, sources, clock)
         self._alarm: asyncio.TimerHandle | None = None
         self._committing = False
-        self.spawn(OrdersAgent(self.orders, self, self, self._due).run(self._streams[ORDER_EVENTS.name]))
-        self.spawn(ReservationRouter(self.routes, self, self).run(self._streams[KINGUIN_NOTICES.name]))
+        orders = OrdersAgent(OrderTables(self.orders, self.retired), self, self, self._due, clock=clock)
+        router = ReservationRouter(self.routes, self, self, self._due_notices, clock=clock)
+        self.spawn(orders.run(self._streams[ORDER_EVENTS.name]))
+        self.spawn(router.run(self._streams[KINGUIN_NOTICES.name]))
         self.spawn(self._spread_news())
 
     async def _spread_news(self) -> None:
@@ -434,7 +448,9 @@ class FulfillmentProcess(Process):
                 wakeup.set()
 
     async def dead_letter(self, message: Any, error: Exception) -> None:
-        self.world.defects.append(error)
+        known = isinstance(error, Malformed) and error.cause is Cause.UNKNOWN_RESERVATION
+        if not known:  # a purchase that was made too late to be found
+            self.world.defects.append(error)
 
     async def send(self, *about: Any) -> None:  # type: ignore[override]
         """Take a dead letter: there is no other awaited sending in this process."""
@@ -451,6 +467,7 @@ class FulfillmentProcess(Process):
         if self.world.broker.owners.get((self.group, partition)) is not self:
             return
         self.orders.restore(partition)
+        self.retired.restore(partition)
         self.routes.restore(partition)
         for stream in self._streams.values():
             stream.begin(partition)
@@ -465,6 +482,7 @@ class FulfillmentProcess(Process):
                 stream.positions.pop(partition, None)
                 stream.acked.pop(partition, None)
             self.orders.parts.pop(partition, None)
+            self.retired.parts.pop(partition, None)
             self.routes.parts.pop(partition, None)
         self.rebalancing_count += 1
         if self.alive:
@@ -510,7 +528,7 @@ class FulfillmentProcess(Process):
     def _set_alarm(self) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
-        oldest = self._due.oldest()
+        oldest = min((at for due in (self._due, self._due_notices) if (at := due.oldest()) is not None), default=None)
         if oldest is not None:
             at = (oldest - START).total_seconds() + 0.001
             self._alarm = self.world.loop.call_at(max(at, self.world.loop.time() + 0.1), self._fire)
@@ -528,8 +546,8 @@ class FulfillmentProcess(Process):
 
     @property
     def waiting(self) -> int:
-        """How many orders wait for a time."""
-        return len(self._due)
+        """How many orders and reservations wait for a time."""
+        return len(self._due) + len(self._due_notices)
 
 
 def stamped(record: Record, world: "World") -> Record:

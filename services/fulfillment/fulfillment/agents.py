@@ -1,28 +1,25 @@
-"""The shell around the pure parts: two loops over Kafka records, and the timers of orders."""
+"""The shell around the pure parts: two loops over Kafka records."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Protocol
 
 from bitloot import log, metrics, trace
 from bitloot.contracts.base import Record
-from bitloot.contracts.codec import MAX_RECORD_BYTES, decode
-from bitloot.contracts.events import OrderEvent, TimerFired
+from bitloot.contracts.codec import MAX_RECORD_BYTES, decode, encode
+from bitloot.contracts.events import OrderEvent, OrderRetired, TimerFired
 from bitloot.contracts.notices import NoticeRecord
 from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS, Topic
 from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import Cause, Malformed
-from bitloot.ids import EventId, OrderId
 from fulfillment import codec
 from fulfillment.due import DueIndex
-from fulfillment.order import pending
-from fulfillment.routing import Route, route
-from fulfillment.step import Step, step
-
-TICK_SECONDS = 0.1
-MAX_PER_TICK = 500
+from fulfillment.order import DEFAULT_POLICY, Policy, order_time, pending
+from fulfillment.routing import HELD_FOR, Held, Place, Route, Routed, overdue_at, route
+from fulfillment.steady import Clock
+from fulfillment.step import Step, released, step
 
 _log = log.get(__name__)
 
@@ -43,6 +40,9 @@ class Table(Protocol):
     def __setitem__(self, key: bytes, value: bytes) -> None:
         """Store a value."""
 
+    def __delitem__(self, key: bytes) -> None:
+        """Remove a key, and say so in the changelog, whether it is there or not."""
+
 
 class DeadLetters(Protocol):
     """Takes what cannot be handled."""
@@ -58,48 +58,126 @@ class Stream(Protocol):
         """Iterate over events; going on to the next one acknowledges the last."""
 
 
-async def _each(
-    stream: Stream, handle: Callable[[bytes | None, bytes | None], None], dead_letters: DeadLetters
-) -> None:
+async def _each(stream: Stream, handle: Callable[[Any], Awaitable[None]], dead_letters: DeadLetters) -> None:
     """Handle every event, whatever is in it: Faust acknowledges the event of an agent that raised."""
     async for event in stream.events():
         try:
             with trace.use(trace.from_headers(event.message.headers or {})):
-                handle(event.message.key, event.message.value)
+                await handle(event.message)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is put aside and seen
             await dead_letters.send(event.message, error)
+
+
+def _checked(key: bytes | None, expected: str, what: str) -> bytes:
+    """Return the key. Raises `Malformed` when it is not the one that the record names."""
+    if key is None or key.decode(errors="replace") != expected:
+        raise Malformed(Cause.BAD_RECORD, f"the key is not the {what} id")
+    return key
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTables:
+    """The orders, and the marks of those that have left."""
+
+    orders: Table
+    retired: Table
 
 
 class OrdersAgent:
     """Hands each event to its order, stores the order and sends what follows from it."""
 
-    def __init__(self, orders: Table, outputs: Outputs, dead_letters: DeadLetters, due: DueIndex) -> None:
-        self._orders = orders
+    def __init__(
+        self,
+        tables: OrderTables,
+        outputs: Outputs,
+        dead_letters: DeadLetters,
+        due: DueIndex[str],
+        *,
+        clock: Clock,
+        policy: Policy = DEFAULT_POLICY,
+    ) -> None:
+        self._orders = tables.orders
+        self._retired = tables.retired
         self._outputs = outputs
         self._dead_letters = dead_letters
         self._due = due
+        self._clock = clock
+        self._policy = policy
 
     async def run(self, stream: Stream) -> None:
         """Handle every event."""
         await _each(stream, self._handle, self._dead_letters)
 
-    def _handle(self, key: bytes | None, value: bytes | None) -> None:
+    async def _handle(self, message: Any) -> None:
         started = time.perf_counter()
-        event: OrderEvent = decode(ORDER_EVENTS, value)
-        if key is None or key.decode(errors="replace") != event.order_id:
-            raise Malformed(Cause.BAD_RECORD, "the key is not the order id")
-        result = step(self._orders.get(key), event)
+        event: OrderEvent = decode(ORDER_EVENTS, message.value)
+        key = _checked(message.key, event.order_id, "order")
+        stored = self._orders.get(key)
+        if isinstance(event, OrderRetired):
+            self._retire(key, stored, event)
+        elif stored is None and (mark := self._retired.get(key)) is not None:
+            _ignore(event, mark)
+        else:
+            self._take(key, stored, event, started)
+        metrics.RECORDS_CONSUMED.labels(ORDER_EVENTS.name).inc()
+
+    def _take(self, key: bytes, stored: bytes | None, event: OrderEvent, started: float) -> None:
+        try:
+            result = _bounded(step(stored, event, self._policy))
+        except Exception:
+            if isinstance(event, TimerFired):  # it would come again and again, and end as a dead letter each time
+                self._due.set(event.order_id, None)
+            raise
+        if result.leaves:
+            del self._orders[key]
         if result.value is not None:
-            if len(result.value) > MAX_RECORD_BYTES:  # the changelog would refuse it, and the worker would crash
-                raise Malformed(Cause.TOO_LARGE, f"the order would grow to {len(result.value)} bytes")
             self._orders[key] = result.value
             reach(CrashPoint.ORDERS_STORED)
-        self._due.set(event.order_id, result.wake_at)
+        self._set_timer(event, result)
         for topic, output_key, record in result.outputs:
             self._outputs.post(topic, output_key, record)
         if result.outputs:
             reach(CrashPoint.ORDERS_SENT)
         _tell(event, result, time.perf_counter() - started)
+
+    def _set_timer(self, event: OrderEvent, result: Step) -> None:
+        """Set it as far from now as it is in the order's own time: clocks of other machines differ from ours."""
+        fire_at = None
+        if result.wake_at is not None:
+            fire_at = self._clock() + max(result.wake_at - order_time(result.after, event), timedelta(0))
+        self._due.set(event.order_id, result.wake_at, fire_at)
+
+    def _retire(self, key: bytes, stored: bytes | None, event: OrderRetired) -> None:
+        """Let an order go. Both rows are written whatever is there, so that a repeat mends what a crash has left."""
+        if stored is not None and not codec.order_from_bytes(stored).closed:
+            raise Malformed(Cause.BAD_RECORD, "an order that is not closed cannot leave")
+        self._retired[key] = codec.mark_to_bytes(event.closed_at)
+        reach(CrashPoint.ORDERS_STORED)
+        del self._orders[key]
+        self._due.set(event.order_id, None)
+        for topic, output_key, record in released(event):
+            self._outputs.post(topic, output_key, record)
+        metrics.ORDERS_RETIRED.inc()
+        _log.info("order.left", order_id=event.order_id, closed_at=event.closed_at, reservations=event.reservation_ids)
+
+
+def _bounded(result: Step) -> Step:
+    """Return a step that can be stored: the changelog would refuse a larger one, and the worker would crash."""
+    if result.value is not None and len(result.value) > MAX_RECORD_BYTES:
+        raise Malformed(Cause.TOO_LARGE, f"the order would grow to {len(result.value)} bytes")
+    return result
+
+
+def _ignore(event: OrderEvent, mark: bytes) -> None:
+    """Record an event that came after its order had left; it stays in Kafka and in the order's timeline."""
+    metrics.RETIRED_ORDER_EVENTS.labels(event.type).inc()
+    _log.warning(
+        "order.retired",
+        order_id=event.order_id,
+        event_type=event.type,
+        event_id=event.event_id,
+        closed_at=codec.mark_from_bytes(mark),
+    )
 
 
 def _tell(event: OrderEvent, result: Step, seconds: float) -> None:
@@ -108,7 +186,8 @@ def _tell(event: OrderEvent, result: Step, seconds: float) -> None:
         order_id=event.order_id,
         event_type=event.type,
         event_id=event.event_id,
-        changed=result.value is not None,
+        changed=result.after is not result.before,
+        left=result.leaves,
         status_before=result.before.status,
         status=result.after.status,
         version=result.after.version,
@@ -117,99 +196,82 @@ def _tell(event: OrderEvent, result: Step, seconds: float) -> None:
         review=result.after.review.cause if result.after.review else None,
         seconds=round(seconds, 6),
     )
-    metrics.RECORDS_CONSUMED.labels(ORDER_EVENTS.name).inc()
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """A notice that was kept, as the record that it had been (`bitloot.dead_letters.Taken`)."""
+
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+    topic: str = KINGUIN_NOTICES.name
+    headers: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class ReservationRouter:
     """Forwards notifications to the order of their reservation, and keeps those that come too early."""
 
-    def __init__(self, routes: Table, outputs: Outputs, dead_letters: DeadLetters) -> None:
+    def __init__(
+        self,
+        routes: Table,
+        outputs: Outputs,
+        dead_letters: DeadLetters,
+        due: DueIndex[str],
+        *,
+        clock: Clock,
+        held_for: timedelta = HELD_FOR,
+    ) -> None:
         self._routes = routes
         self._outputs = outputs
         self._dead_letters = dead_letters
+        self._due = due
+        self._clock = clock
+        self._held_for = held_for
 
     async def run(self, stream: Stream) -> None:
         """Handle every record."""
         await _each(stream, self._handle, self._dead_letters)
 
-    def _handle(self, key: bytes | None, value: bytes | None) -> None:
-        record: NoticeRecord = decode(KINGUIN_NOTICES, value)
-        if key is None or key.decode(errors="replace") != record.reservation_id:
-            raise Malformed(Cause.BAD_RECORD, "the key is not the reservation id")
+    async def _handle(self, message: Any) -> None:
+        record: NoticeRecord = decode(KINGUIN_NOTICES, message.value)
+        key = _checked(message.key, record.reservation_id, "reservation")
         stored = self._routes.get(key)
         before = codec.route_from_bytes(stored) if stored is not None else Route()
-        after, events = route(before, record)
-        if after is not before:
-            self._routes[key] = codec.route_to_bytes(after)
-            reach(CrashPoint.ROUTER_STORED)
-        for event in events:
+        place = Place(message.partition, message.offset, self._clock())
+        routed = route(before, record, place, self._held_for)
+        for held in routed.aside:  # before they leave the table: a crash in between repeats this record
+            await self._put_aside(key, held, routed.why)
+        self._store(key, routed.route)
+        for event in routed.events:
             self._outputs.post(ORDER_EVENTS, event.order_id, event)
             reach(CrashPoint.ROUTER_SENT)
-        _log.info(
-            "reservation.routed",
-            reservation_id=record.reservation_id,
-            record_type=record.type,
-            order_id=after.order_id,
-            held=len(after.held),
-            forwarded=len(events),
-        )
-        metrics.RECORDS_CONSUMED.labels(KINGUIN_NOTICES.name).inc()
+        _tell_routed(record, routed)
+
+    def _store(self, key: bytes, after: Route | None) -> None:
+        """Write the route, changed or not: the changelog may lack what this disk has."""
+        if after is None:
+            del self._routes[key]
+            self._due.set(key.decode(), None)
+            return
+        self._routes[key] = codec.route_to_bytes(after)
+        reach(CrashPoint.ROUTER_STORED)
+        self._due.set(key.decode(), overdue_at(after, self._held_for))
+
+    async def _put_aside(self, key: bytes, held: Held, why: str) -> None:
+        origin = _Origin(held.place.partition, held.place.offset, key, encode(held.notice))
+        await self._dead_letters.send(origin, Malformed(Cause.UNKNOWN_RESERVATION, why))
 
 
-class Timers:
-    """Turns the times that orders have set themselves into events.
-
-    `app` tells whether this worker owns its partitions and has their tables restored. After each rebalance
-    the index is filled anew from the table, a few thousand orders at a time.
-    """
-
-    def __init__(self, app: Any, orders: Any, outputs: Outputs, due: DueIndex) -> None:
-        self._app = app
-        self._orders = orders
-        self._outputs = outputs
-        self._due = due
-        self._generation = -1
-        self._ticked_at = time.monotonic()
-
-    async def run(self) -> None:
-        """Tick until canceled. An exception ends the process: timers that stand still are worse."""
-        while True:
-            await asyncio.sleep(TICK_SECONDS)
-            if not self._app.ready:
-                self._due.clear()
-                self._generation = -1
-            elif self._generation != self._app.rebalancing_count:
-                await self._fill()
-            else:
-                self._tick(datetime.now(UTC))
-            self._ticked_at = time.monotonic()
-
-    async def check(self) -> str | None:
-        """Return why the timers do not run, or None."""
-        age = time.monotonic() - self._ticked_at
-        return f"the last tick was {age:.0f} s ago" if age > 30 * TICK_SECONDS + 5 else None
-
-    async def _fill(self) -> None:
-        generation = self._app.rebalancing_count
-        started, seen = time.perf_counter(), 0
-        self._due.clear()
-        for key, value in self._orders.items():
-            wake_at = codec.wake_of(value)
-            order_id = OrderId(key.decode())
-            if wake_at is not None and order_id not in self._due:  # what an event has set since is newer
-                self._due.set(order_id, wake_at)
-            seen += 1
-            if seen % 2000 == 0:
-                await asyncio.sleep(0)
-                if not self._app.ready or self._app.rebalancing_count != generation:
-                    return
-        self._generation = generation
-        _log.info("timers.filled", orders=seen, waiting=len(self._due), seconds=round(time.perf_counter() - started, 3))
-
-    def _tick(self, now: datetime) -> None:
-        for order_id in self._due.due(now, MAX_PER_TICK):
-            event_id = EventId(f"timer/{order_id}/{now.isoformat()}")
-            self._outputs.post(
-                ORDER_EVENTS, order_id, TimerFired(event_id=event_id, occurred_at=now, order_id=order_id)
-            )
-            reach(CrashPoint.TIMERS_SENT)
+def _tell_routed(record: NoticeRecord, routed: Routed) -> None:
+    _log.info(
+        "reservation.routed",
+        reservation_id=record.reservation_id,
+        record_type=record.type,
+        order_id=routed.route.order_id if routed.route else None,
+        held=len(routed.route.held) if routed.route else 0,
+        forwarded=len(routed.events),
+        put_aside=len(routed.aside),
+    )
+    metrics.RECORDS_CONSUMED.labels(KINGUIN_NOTICES.name).inc()

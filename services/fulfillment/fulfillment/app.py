@@ -9,10 +9,12 @@ from bitloot import faust_app, health
 from bitloot.cluster import await_cluster
 from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS
 from bitloot.kafka import Producer
-from fulfillment.agents import OrdersAgent, ReservationRouter, Timers
+from fulfillment.agents import OrdersAgent, OrderTables, ReservationRouter
 from fulfillment.due import DueIndex
 from fulfillment.set_aside import DeadLetters
 from fulfillment.settings import Settings
+from fulfillment.steady import SteadyClock
+from fulfillment.timers import Timers, of_notices, of_orders
 
 APP_ID = "fulfillment"
 _LINGER_MS = 5  # the effects of one poll go out in few requests
@@ -43,13 +45,17 @@ def build(settings: Settings, ports: Ports) -> tuple[faust_app.App, Timers]:
         outputs=ports.outputs,
         replication=settings.topic_replication,
     )
-    orders, routes = faust_app.bytes_table(app, "orders"), faust_app.bytes_table(app, "routes")
-    due, dead_letters = DueIndex(), DeadLetters(ports.outputs, consumer=APP_ID)
-    orders_agent = OrdersAgent(orders, ports.outputs, dead_letters, due)
-    router = ReservationRouter(routes, ports.outputs, dead_letters)
+    tables = OrderTables(faust_app.bytes_table(app, "orders"), faust_app.bytes_table(app, "retired"))
+    routes, dead_letters = faust_app.bytes_table(app, "routes"), DeadLetters(ports.outputs, consumer=APP_ID)
+    due_orders, due_notices, clock = DueIndex[str](), DueIndex[str](), SteadyClock()
+    orders_agent = OrdersAgent(tables, ports.outputs, dead_letters, due_orders, clock=clock, policy=settings.policy)
+    router = ReservationRouter(
+        routes, ports.outputs, dead_letters, due_notices, clock=clock, held_for=settings.notices_held_for
+    )
     app.agent(faust_app.bytes_topic(app, ORDER_EVENTS), name="orders")(orders_agent.run)
     app.agent(faust_app.bytes_topic(app, KINGUIN_NOTICES), name="reservation-router")(router.run)
-    return app, Timers(app, orders, ports.outputs, due)
+    sources = [of_orders(tables.orders, due_orders), of_notices(routes, due_notices, settings.notices_held_for)]
+    return app, Timers(app, ports.outputs, sources, clock)
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:

@@ -1,7 +1,7 @@
-"""What the tables hold: an order or a route as bytes.
+"""What the tables hold: an order, a route or the mark of a retired order as bytes.
 
-An order's bytes start with the time at which it wants to be woken, so that the timers can be set again
-after a restart by looking at eight bytes of every order, not at all of it.
+The bytes of orders and routes start with times, so that the timers can be set again after a restart by looking at a
+few bytes of every row, not at all of it.
 """
 
 import struct
@@ -9,39 +9,70 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import TypeAdapter
 
-from fulfillment.order import Order, wake_at
-from fulfillment.routing import Route
+from fulfillment.order import DEFAULT_POLICY, Order, Policy, wake_at
+from fulfillment.routing import Route, overdue_at
 
 _ORDER = TypeAdapter(Order)
 _ROUTE = TypeAdapter(Route)
-_WAKE = struct.Struct(">q")  # microseconds since 1970, 0 for never
+_TIME = struct.Struct(">q")  # microseconds since 1970, 0 for none
+_TIMES = struct.Struct(">qq")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def order_to_bytes(order: Order) -> bytes:
-    """Return an order as bytes: its wake-up time, then JSON."""
-    wake = wake_at(order)
-    micros = 0 if wake is None else (wake - _EPOCH) // _MICROSECOND
-    return _WAKE.pack(micros) + _ORDER.dump_json(order)  # with nulls: the item of a delivery's outbox entry is one
+def order_to_bytes(order: Order, policy: Policy = DEFAULT_POLICY) -> bytes:
+    """Return an order as bytes: when it wants to be woken, its own time, then JSON."""
+    head = _TIMES.pack(_micros(wake_at(order, policy)), _micros(order.time))
+    return head + _ORDER.dump_json(order)  # with nulls: the item of a delivery's outbox entry is one
 
 
 def order_from_bytes(value: bytes) -> Order:
     """Return the order that `order_to_bytes` wrote. Raises `ValueError` for any other bytes."""
-    return _ORDER.validate_json(value[_WAKE.size :])
+    return _ORDER.validate_json(value[_TIMES.size :])
 
 
 def wake_of(value: bytes) -> datetime | None:
     """Return when the order in `value` wants to be woken, without reading the rest of it."""
-    (micros,) = _WAKE.unpack_from(value)
-    return _EPOCH + micros * _MICROSECOND if micros else None
+    return _time(_TIMES.unpack_from(value)[0])
+
+
+def time_of(value: bytes) -> datetime | None:
+    """Return the order's own time, likewise."""
+    return _time(_TIMES.unpack_from(value)[1])
 
 
 def route_to_bytes(route: Route) -> bytes:
-    """Return a route as JSON bytes."""
-    return _ROUTE.dump_json(route, exclude_none=True)
+    """Return a route as bytes: since when a notification waits in it, then JSON."""
+    since = overdue_at(route, timedelta(0))
+    return _TIME.pack(_micros(since)) + _ROUTE.dump_json(route, exclude_none=True)
 
 
 def route_from_bytes(value: bytes) -> Route:
     """Return the route that `route_to_bytes` wrote. Raises `ValueError` for any other bytes."""
-    return _ROUTE.validate_json(value)
+    return _ROUTE.validate_json(value[_TIME.size :])
+
+
+def held_since(value: bytes) -> datetime | None:
+    """Return since when a notification waits in the route in `value`, without reading the rest of it."""
+    return _time(_TIME.unpack_from(value)[0])
+
+
+def mark_to_bytes(closed_at: datetime) -> bytes:
+    """Return what stays of a retired order: eight bytes that tell when it was closed."""
+    return _TIME.pack(_micros(closed_at))
+
+
+def mark_from_bytes(value: bytes) -> datetime:
+    """Return when a retired order was closed. Raises `ValueError` when that cannot be read."""
+    closed_at = _time(_TIME.unpack(value)[0]) if len(value) == _TIME.size else None
+    if closed_at is None:
+        raise ValueError("this is no mark of a retired order")
+    return closed_at
+
+
+def _micros(at: datetime | None) -> int:
+    return 0 if at is None else (at - _EPOCH) // _MICROSECOND
+
+
+def _time(micros: int) -> datetime | None:
+    return _EPOCH + micros * _MICROSECOND if micros else None

@@ -12,7 +12,8 @@ What holds, whatever comes in and however often:
 - A purchase is asked for again only when the one before is known to have bought nothing.
 - Closed orders stay closed; what happens to them afterwards becomes an incident.
 
-Time comes in with the event. Nothing here reads a clock, rolls dice, logs or waits.
+Time comes in with the event. Nothing here reads a clock, rolls dice, logs or waits. Events are dated by many
+machines: an order's own time is the latest that any of them told, and never goes back.
 """
 
 import hashlib
@@ -45,6 +46,7 @@ from bitloot.contracts.events import (
     Notice,
     OrderEvent,
     OrderPlaced,
+    OrderRetired,
     PaymentStatus,
     PaymentUpdated,
     PurchasePlaced,
@@ -121,10 +123,27 @@ REDRIVE = Retry(timedelta(minutes=1), timedelta(minutes=10), tries=0, patience=_
 """An effect without an outcome is sent again after this; the worker's claim makes that harmless."""
 UNPAID_FOR = timedelta(days=8)
 """A floating-rate payment lives 7 days (contract "NOWPayments", section 2); a day for the last notification."""
+MOVING_FOR = timedelta(days=7)
+"""So much longer a payment is waited for that was seen on its way; then a human must look where it stays."""
 STUCK_AFTER = _DAY
 TOLERANCE = Decimal("0.01")
 """The part of the asked coins that may be missing from a `finished` payment."""
 REMEMBERED_ACTIONS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What operators set.
+
+    A paid order that has not ended `stuck_after` its payment (or the last time a human stepped in) goes to review;
+    for so long Kinguin is asked for codes. A closed order is kept for `retention`, and for ever without one.
+    """
+
+    stuck_after: timedelta = STUCK_AFTER
+    retention: timedelta | None = None
+
+
+DEFAULT_POLICY = Policy()
 ENDED_BY_SUPPLIER = {"canceled": ReservationStatus.CANCELED, "refunded": ReservationStatus.REVERSED}
 """Refusals (`bitloot.errors.Cause`) that tell of a reservation's end, and what it is from then on."""
 NOT_CURED_BY_CODES = frozenset({"supplier_canceled", "supplier_reversed", "refunded_while_buying"})
@@ -180,7 +199,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """All that is known of an order. Version 0 is an order that nothing was heard of."""
+    """All that is known of an order. Version 0 is an order that nothing was heard of.
+
+    `time` is its own time, see above; `updated_at` is what the last event that changed it said.
+    """
 
     order_id: OrderId
     version: int = 0
@@ -211,8 +233,9 @@ class Order:
     revealed_at: datetime | None = None
     closed_at: datetime | None = None
     close_at: datetime | None = None
-    stuck_at: datetime | None = None
+    working_since: datetime | None = None
     updated_at: datetime | None = None
+    time: datetime | None = None
 
     @property
     def closed(self) -> bool:
@@ -233,7 +256,7 @@ class Order:
 # --- Deciding -------------------------------------------------------------------------------------
 
 
-def decide(state: Order, event: OrderEvent) -> tuple[Order, tuple[Effect, ...]]:
+def decide(state: Order, event: OrderEvent, policy: Policy = DEFAULT_POLICY) -> tuple[Order, tuple[Effect, ...]]:
     """Return the order after `event`, and the effects to send now.
 
     An event that changes nothing (a duplicate, a late one, one of another order) gives back the same
@@ -241,23 +264,28 @@ def decide(state: Order, event: OrderEvent) -> tuple[Order, tuple[Effect, ...]]:
     """
     if event.order_id != state.order_id:
         return state, ()
-    now = event.occurred_at
-    after = _apply(state, event)
+    now = order_time(state, event)
+    after = _apply(state, event if now == event.occurred_at else event.model_copy(update={"occurred_at": now}), policy)
     due = [owed for owed in after.outbox if owed.due_at <= now]
     if after is state and not due:
         return state, ()
-    sent = {owed: _sent(state.order_id, owed, now) for owed in due}
+    sent = {owed: _sent(state.order_id, owed, now, event.occurred_at) for owed in due}
     outbox = tuple(sent.get(owed, owed) for owed in after.outbox)
-    after = replace(after, outbox=outbox, version=state.version + 1, updated_at=now)
+    after = replace(after, outbox=outbox, version=state.version + 1, updated_at=event.occurred_at, time=now)
     return after, tuple(_effect(after, sent[owed]) for owed in due)
 
 
-def _sent(order: OrderId, owed: Owed, now: datetime) -> Owed:
+def order_time(state: Order, event: OrderEvent) -> datetime:
+    """Return when `event` happens to the order: never before what has happened to it already."""
+    return event.occurred_at if state.time is None else max(event.occurred_at, state.time)
+
+
+def _sent(order: OrderId, owed: Owed, now: datetime, told_at: datetime) -> Owed:
     again = now + _wait(REDRIVE, owed.emissions + 1, f"{order}/{owed.kind}/{owed.attempt}/redrive")
-    return replace(owed, emissions=owed.emissions + 1, sent_at=now, due_at=again)
+    return replace(owed, emissions=owed.emissions + 1, sent_at=told_at, due_at=again)
 
 
-def _apply(state: Order, event: OrderEvent) -> Order:  # noqa: C901, PLR0911, PLR0912 - one match over all events, checked for completeness
+def _apply(state: Order, event: OrderEvent, policy: Policy) -> Order:  # noqa: C901, PLR0911, PLR0912 - one match over all events, checked for completeness
     match event:
         case OrderPlaced():
             return _placed(state, event)
@@ -274,7 +302,7 @@ def _apply(state: Order, event: OrderEvent) -> Order:  # noqa: C901, PLR0911, PL
         case CodesReceived():
             return _codes_received(state, event)
         case CodesPending():
-            return _codes_pending(state, event)
+            return _codes_pending(state, event, policy)
         case KeysStored():
             return _keys_stored(state, event)
         case MailSent():
@@ -286,7 +314,9 @@ def _apply(state: Order, event: OrderEvent) -> Order:  # noqa: C901, PLR0911, PL
         case ReprocessRequested():
             return _reprocess(state, event)
         case TimerFired():
-            return _timer_fired(state, event)
+            return _timer_fired(state, event, policy)
+        case OrderRetired():
+            return state  # the shell takes it out of the table: there is no state afterwards
         case _:  # pragma: no cover - mypy proves that this cannot be reached
             assert_never(event)
 
@@ -420,7 +450,7 @@ def _paid(order: Order, now: datetime) -> Order:
         paid_at=now,
         review=None,
         close_at=None,
-        stuck_at=now + STUCK_AFTER,
+        working_since=now,
     )
     for item in order.items:
         order = _owe(_with(order, replace(item, status=ItemStatus.BUYING)), Kind.BUY, now, item.item_id)
@@ -680,7 +710,7 @@ def _deliver_when_complete(order: Order, now: datetime) -> Order:
         status=OrderStatus.DELIVERING,
         review=None,
         received_at=order.received_at or now,
-        stuck_at=now + STUCK_AFTER,
+        working_since=now,
     )
     return _owe(order, Kind.STORE, now)
 
@@ -697,14 +727,15 @@ def _cured_by_codes(review: Review) -> bool:
     return review.cause not in NOT_CURED_BY_CODES
 
 
-def _codes_pending(state: Order, event: CodesPending) -> Order:
+def _codes_pending(state: Order, event: CodesPending, policy: Policy) -> Order:
     order, owed = _settle(state, event.effect_id)
     if owed is None:
         return state
     item = _item(order, event.item_id)
     if item.status is not ItemStatus.BOUGHT:
         return order
-    return _again(order, owed, POLLING, event.occurred_at, ("supplier_slow", "Kinguin has not delivered in time"))
+    polling = replace(POLLING, patience=policy.stuck_after)
+    return _again(order, owed, polling, event.occurred_at, ("supplier_slow", "Kinguin has not delivered in time"))
 
 
 # Outcomes of what was asked of the delivery worker
@@ -839,7 +870,7 @@ def _reprocess(state: Order, event: ReprocessRequested) -> Order:
     if order.review is not None and order.review.cause == "mail_outcome_unknown":
         # Under its number it can never be sent again. Whoever asks takes it upon them that the buyer may get two.
         order = replace(order, mail_number=order.mail_number + 1)
-    order = replace(order, review=None, status=OrderStatus.PURCHASING, stuck_at=now + STUCK_AFTER)
+    order = replace(order, review=None, status=OrderStatus.PURCHASING, working_since=now)
     for item in order.items:
         order = _resume(order, item, now)
     order = _deliver_when_complete(order, now)
@@ -874,17 +905,32 @@ def _resume(order: Order, item: Item, now: datetime) -> Order:
             assert_never(item.status)
 
 
-def _timer_fired(state: Order, event: TimerFired) -> Order:
+def _timer_fired(state: Order, event: TimerFired, policy: Policy) -> Order:
     now = event.occurred_at
     if state.status is OrderStatus.AWAITING_PAYMENT and state.close_at is not None and now >= state.close_at:
-        if any(p.status in _MOVING for p in state.payments):
-            return replace(state, close_at=now + _DAY)
-        failed = bool(state.payments) and state.payments[-1].status is PaymentStatus.FAILED
-        return _close(state, OrderStatus.FAILED if failed else OrderStatus.CANCELED, now)
-    working = state.status in {OrderStatus.PURCHASING, OrderStatus.DELIVERING}
-    if working and state.stuck_at is not None and now >= state.stuck_at:
-        return _to_review(state, now, "stuck", f"{state.status} since {state.paid_at}")
+        return _unpaid(state, now)
+    stuck_at = _stuck_at(state, policy)
+    if stuck_at is not None and now >= stuck_at:
+        return _to_review(state, now, "stuck", f"{state.status} since {state.working_since}")
     return state
+
+
+def _unpaid(order: Order, now: datetime) -> Order:
+    """Nobody has paid in time. A payment that is on its way is waited for a while longer."""
+    moving = next((p for p in order.payments if p.status in _MOVING), None)
+    if moving is not None and order.placed_at is not None:
+        if now < order.placed_at + UNPAID_FOR + MOVING_FOR:
+            return replace(order, close_at=now + _DAY)
+        detail = f"Payment {moving.payment_id} is {moving.status} since {moving.updated_at} and does not end"
+        return _to_review(order, now, "payment_stalled", detail)
+    failed = bool(order.payments) and order.payments[-1].status is PaymentStatus.FAILED
+    return _close(order, OrderStatus.FAILED if failed else OrderStatus.CANCELED, now)
+
+
+def _stuck_at(state: Order, policy: Policy) -> datetime | None:
+    """Return when an order in work counts as stuck."""
+    working = state.status in {OrderStatus.PURCHASING, OrderStatus.DELIVERING}
+    return state.working_since + policy.stuck_after if working and state.working_since is not None else None
 
 
 # --- What is owed, and when to look again ---------------------------------------------------------
@@ -904,14 +950,19 @@ def sent_by(state: Order, event: OrderEvent) -> tuple[Effect, ...]:
     return tuple(_effect(state, owed) for owed in state.outbox if owed.sent_at == event.occurred_at)
 
 
-def wake_at(state: Order) -> datetime | None:
+def wake_at(state: Order, policy: Policy = DEFAULT_POLICY) -> datetime | None:
     """Return when the order wants a `timer.fired` event, or None when it waits for nothing but others."""
     times = [owed.due_at for owed in state.outbox]
     if state.status is OrderStatus.AWAITING_PAYMENT and state.close_at is not None:
         times.append(state.close_at)
-    if state.status in {OrderStatus.PURCHASING, OrderStatus.DELIVERING} and state.stuck_at is not None:
-        times.append(state.stuck_at)
+    times += [at for at in (_stuck_at(state, policy), leaves_at(state, policy)) if at is not None]
     return min(times, default=None)
+
+
+def leaves_at(state: Order, policy: Policy) -> datetime | None:
+    """Return when the order has been kept for long enough: closed, or never placed after all."""
+    since = state.time if state.status is OrderStatus.UNPLACED else state.closed_at
+    return None if policy.retention is None or since is None else since + policy.retention
 
 
 def _effect(order: Order, owed: Owed) -> Effect:
@@ -1067,7 +1118,7 @@ def _incident(order: Order, now: datetime, cause: str, detail: str) -> Order:
 def _close(order: Order, status: OrderStatus, now: datetime) -> Order:
     if order.closed:
         return order
-    return replace(order, status=status, review=None, closed_at=now, close_at=None, stuck_at=None)
+    return replace(order, status=status, review=None, closed_at=now, close_at=None, working_since=None)
 
 
 def _wait(retry: Retry, tries: int, seed: str) -> timedelta:

@@ -1,10 +1,26 @@
 """Settings of the fulfillment process: the orders agent and the reservation router."""
 
+from datetime import timedelta
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from bitloot.settings import HttpSettings, KafkaSettings
+from fulfillment.order import STUCK_AFTER, Policy
+from fulfillment.routing import HELD_FOR
+
+
+def _seconds(value: object) -> object:
+    """Take a bare number for seconds; leave what pydantic reads by itself."""
+    try:
+        return timedelta(seconds=float(value)) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds)]
+"""A span of time: seconds (`3600`), days (`30d`) or ISO 8601 (`PT1H`, `P30D`)."""
 
 
 class Settings(KafkaSettings, HttpSettings):
@@ -12,3 +28,23 @@ class Settings(KafkaSettings, HttpSettings):
 
     faust_datadir: Path = Field(description="a directory for this worker's tables that survives a restart")
     topic_replication: int = Field(1, ge=1, description="the replication factor of the tables' changelogs")
+    closed_order_retention: Duration = Field(
+        timedelta(days=30),
+        gt=timedelta(0),
+        description="how long a closed order stays in the table, as seconds, 30d or P30D",
+    )
+    stuck_after: Duration = Field(
+        STUCK_AFTER,
+        ge=timedelta(minutes=1),
+        description="after how long a paid order that has not ended goes to review, as seconds, 1d or PT24H",
+    )
+    notices_held_for: Duration = Field(
+        HELD_FOR,
+        gt=timedelta(0),
+        description="how long a notice waits for its order until it is put aside, as seconds or PT1H",
+    )
+
+    @property
+    def policy(self) -> Policy:
+        """What of these decides about orders."""
+        return Policy(stuck_after=self.stuck_after, retention=self.closed_order_retention)

@@ -5,13 +5,13 @@ from datetime import datetime
 
 from bitloot.contracts.base import Record
 from bitloot.contracts.effects import Effect, SendMail, StoreKeys
-from bitloot.contracts.events import OrderEvent, PurchasePlaced, PurchasesFound
-from bitloot.contracts.notices import ReservationBound
-from bitloot.contracts.state import ReservationState
-from bitloot.contracts.topics import DELIVERIES, KINGUIN_CALLS, KINGUIN_NOTICES, ORDER_STATE, Topic
+from bitloot.contracts.events import OrderEvent, OrderRetired, PurchasePlaced, PurchasesFound, TimerFired
+from bitloot.contracts.notices import ReservationBound, ReservationReleased
+from bitloot.contracts.state import OrderStatus, ReservationState
+from bitloot.contracts.topics import DELIVERIES, KINGUIN_CALLS, KINGUIN_NOTICES, ORDER_EVENTS, ORDER_STATE, Topic
 from bitloot.ids import EventId
 from fulfillment.codec import order_from_bytes, order_to_bytes
-from fulfillment.order import Order, decide, sent_by, wake_at
+from fulfillment.order import DEFAULT_POLICY, Order, Policy, decide, leaves_at, order_time, sent_by, wake_at
 from fulfillment.snapshot import snapshot
 
 Output = tuple[Topic, str, Record]
@@ -20,7 +20,7 @@ Output = tuple[Topic, str, Record]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What an event led to. `value` is None when there is nothing new to store."""
+    """What an event led to. `value` is None when there is nothing to store; `leaves`: the row is to be deleted."""
 
     before: Order
     after: Order
@@ -28,26 +28,66 @@ class Step:
     outputs: tuple[Output, ...]
     effects: tuple[Effect, ...]
     wake_at: datetime | None
+    leaves: bool = False
 
 
-def step(stored: bytes | None, event: OrderEvent) -> Step:
+def step(stored: bytes | None, event: OrderEvent, policy: Policy = DEFAULT_POLICY) -> Step:
     """Return what becomes of the order in `stored` (None: nothing was heard of it) by `event`.
 
-    An event that changes nothing may be one whose outputs were lost in a crash: the table can be ahead of
-    everything else. So then what that event had sent is sent once more. Any other event without news, a
-    provider's repeat or a late timer, sends nothing.
+    An event that changes nothing may be one whose outputs, or whose record in the table's changelog, were lost in a
+    crash: the table on this disk can be ahead of everything else. So then what that event had led to is stored and
+    sent once more. Any other event without news, a provider's repeat or a late timer, does nothing.
     """
     before = Order(event.order_id) if stored is None else order_from_bytes(stored)
-    after, effects = decide(before, event)
+    if isinstance(event, TimerFired) and _has_stayed(before, event, policy):
+        return _leave(before, event, policy)
+    after, effects = decide(before, event, policy)
     replay = after is before
     if replay:
         effects = sent_by(after, event)
     outputs: list[Output] = [(_topic(effect), effect.order_id, effect) for effect in effects]
     outputs += _bindings(before, after, event, replay=replay)
-    if after.updated_at == event.occurred_at:
+    latest = after.updated_at == event.occurred_at
+    if latest:
         outputs.append((ORDER_STATE, after.order_id, snapshot(after)))
-    value = None if replay else order_to_bytes(after)
-    return Step(before, after, value, tuple(outputs), effects, wake_at(after))
+    value = order_to_bytes(after, policy) if latest else None
+    return Step(before, after, value, tuple(outputs), effects, wake_at(after, policy))
+
+
+def released(event: OrderRetired) -> tuple[Output, ...]:
+    """Return what tells the router that a retired order's reservations are not needed any more."""
+    return tuple(
+        (
+            KINGUIN_NOTICES,
+            reservation,
+            ReservationReleased(
+                event_id=EventId(f"released/{reservation}"),
+                occurred_at=event.occurred_at,
+                reservation_id=reservation,
+                order_id=event.order_id,
+            ),
+        )
+        for reservation in event.reservation_ids
+    )
+
+
+def _has_stayed(order: Order, event: TimerFired, policy: Policy) -> bool:
+    leaves = leaves_at(order, policy)
+    return leaves is not None and order_time(order, event) >= leaves
+
+
+def _leave(order: Order, event: TimerFired, policy: Policy) -> Step:
+    """Let an order go: one that was never placed at once, a closed one by an event that can be repeated."""
+    if order.status is OrderStatus.UNPLACED or order.closed_at is None:
+        return Step(order, order, None, (), (), None, leaves=True)
+    retired = OrderRetired(
+        event_id=EventId(f"retired/{order.order_id}"),
+        occurred_at=event.occurred_at,
+        order_id=order.order_id,
+        closed_at=order.closed_at,
+        reservation_ids=tuple(r.reservation_id for r in order.reservations),
+    )
+    return Step(order, order, None, ((ORDER_EVENTS, order.order_id, retired),), (), wake_at(order, policy))
 
 
 def _topic(effect: Effect) -> Topic:
@@ -58,7 +98,11 @@ def _bindings(before: Order, after: Order, event: OrderEvent, *, replay: bool) -
     """Tell the router of reservations that are new, or that a replayed outcome has brought."""
     known = {r.reservation_id for r in before.reservations}
     repeat = replay and isinstance(event, PurchasePlaced | PurchasesFound)
-    return [_binding(after, r) for r in after.reservations if repeat or r.reservation_id not in known]
+    return [
+        _binding(after, r)
+        for r in after.reservations
+        if repeat or r.reservation_id not in known or r.reserved_at == event.occurred_at
+    ]
 
 
 def _binding(order: Order, reservation: ReservationState) -> Output:

@@ -227,6 +227,17 @@ class TimerFired(OrderRecord):
     type: Literal["timer.fired"] = "timer.fired"
 
 
+class OrderRetired(OrderRecord):
+    """A closed order has been kept for long enough: it leaves the orders agent's table for good.
+
+    Written by the agent itself, so that leaving is repeated until all of it is stored. Its reservations leave too.
+    """
+
+    type: Literal["order.retired"] = "order.retired"
+    closed_at: Instant
+    reservation_ids: tuple[ReservationId, ...] = ()
+
+
 OrderEvent = Annotated[
     OrderPlaced
     | PaymentUpdated
@@ -241,6 +252,7 @@ OrderEvent = Annotated[
     | EffectFailed
     | KeysRevealed
     | ReprocessRequested
-    | TimerFired,
+    | TimerFired
+    | OrderRetired,
     Field(discriminator="type"),
 ]

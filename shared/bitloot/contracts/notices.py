@@ -30,4 +30,21 @@ class ReservationNotified(Record):
     provider_updated_at: Instant | None = None
 
 
-NoticeRecord = Annotated[ReservationBound | ReservationNotified, Field(discriminator="type")]
+class NoticesOverdue(Record):
+    """Notices of this reservation have waited for its order for as long as they may (the router's own timer)."""
+
+    type: Literal["notices.overdue"] = "notices.overdue"
+    reservation_id: ReservationId
+
+
+class ReservationReleased(Record):
+    """The order of a reservation was retired: its route is not needed any more."""
+
+    type: Literal["reservation.released"] = "reservation.released"
+    reservation_id: ReservationId
+    order_id: OrderId
+
+
+NoticeRecord = Annotated[
+    ReservationBound | ReservationNotified | NoticesOverdue | ReservationReleased, Field(discriminator="type")
+]

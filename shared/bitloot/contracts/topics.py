@@ -52,7 +52,7 @@ ORDER_EVENTS = Topic(
 )
 KINGUIN_NOTICES = Topic(
     name="kinguin.notices.v1",
-    description="Notifications that name a reservation but no order, and which order a reservation has.",
+    description="Notifications that name a reservation but no order, which order a reservation has, and until when.",
     key="reservation id",
     records=TypeAdapter(NoticeRecord),
     producers=("ingress", "fulfillment"),
@@ -115,6 +115,15 @@ ORDERS_CHANGELOG = Topic(
     consumers=("fulfillment",),
     cleanup="compact",
 )
+RETIRED_CHANGELOG = Topic(
+    name="fulfillment-retired-changelog",
+    description="What the table of orders that have left is restored from.",
+    key="order id",
+    records=TypeAdapter(bytes),
+    producers=("fulfillment",),
+    consumers=("fulfillment",),
+    cleanup="compact",
+)
 ROUTES_CHANGELOG = Topic(
     name="fulfillment-routes-changelog",
     description="What the table of reservations and their orders is restored from.",
@@ -125,5 +134,5 @@ ROUTES_CHANGELOG = Topic(
     cleanup="compact",
 )
 
-CHANGELOGS = (ORDERS_CHANGELOG, ROUTES_CHANGELOG)
+CHANGELOGS = (ORDERS_CHANGELOG, RETIRED_CHANGELOG, ROUTES_CHANGELOG)
 TOPICS = (ORDER_EVENTS, KINGUIN_NOTICES, KINGUIN_CALLS, DELIVERIES, ORDER_STATE, WEBHOOKS_LOG, DEAD_LETTERS)

@@ -38,7 +38,7 @@ from bitloot.ids import (
     order_id,
     outcome_id,
 )
-from fulfillment.order import Order, decide, wake_at
+from fulfillment.order import DEFAULT_POLICY, Order, Policy, decide, wake_at
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ORDER = order_id("a test order")
@@ -134,10 +134,10 @@ class World:
     mails: set[str] = field(default_factory=set)
     history: list[OrderEvent] = field(default_factory=list)
 
-    def tell(self, event: OrderEvent) -> tuple[Effect, ...]:
+    def tell(self, event: OrderEvent, policy: Policy = DEFAULT_POLICY) -> tuple[Effect, ...]:
         """Hand an event to the order, as the agent does."""
         self.history.append(event)
-        self.order, effects = decide(self.order, event)
+        self.order, effects = decide(self.order, event, policy)
         for effect in effects:
             self.sent[effect.effect_id] = effect
         return effects
