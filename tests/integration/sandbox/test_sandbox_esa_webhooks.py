@@ -102,3 +102,13 @@ async def test_too_many_failures_switch_the_endpoint_off(order_id):
         await sandbox.call("POST", "/_esa/enable")
         await sandbox.order(order_id)
         await receiver.wait_for(3)
+
+
+async def test_an_accepted_webhook_makes_up_for_failures(receiver, sandbox, order_id):
+    await sandbox.set(webhookAttempts=1, disableAfter=2, orderStuck=1)
+    receiver.statuses = [500, 200, 500]
+    for failures in (1, 0, 1):
+        await sandbox.order(order_id)
+        while (told := (await sandbox.call("GET", "/_esa")).json())["failures"] != failures:
+            await asyncio.sleep(0.01)
+        assert not told["disabled"]

@@ -308,6 +308,7 @@ async def test_a_subscription_says_which_event_goes_where_with_which_headers(san
     assert {each.headers["x-auth-token"] for each in received} == {"sub-secret"}
     assert "sub-secret" not in str(await sandbox.ledger())
     assert "sub-secret" not in (await sandbox.seller("GET", SUBSCRIPTION)).text
+    assert (await sandbox.call("POST", "/_envoy/chatmessage", json={})).json() == {"sent": False}
     changed = {**wanted, "endpoints": {"reserve": f"{receiver.url}/c"}}
     assert (await sandbox.seller("PUT", SUBSCRIPTION, json=changed)).status == 200
     await sandbox.sell(offer_id)
