@@ -35,7 +35,7 @@ status: setup ## Tell what runs
 
 .PHONY: rebuild-read-model
 rebuild-read-model: setup ## Fill the read tables from Kafka anew beside the running system, compare, put right what differs
-	@$(PYTHON) -m embedded exec --service sink $(PYTHON) -m admin_api.rebuild
+	@$(PYTHON) -m embedded exec --service sink $(PYTHON) -m admin_api.rebuild $(ARGS)
 
 .PHONY: test
 # By file, because tests that share a running system are in one file.

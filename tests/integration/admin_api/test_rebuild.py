@@ -15,6 +15,7 @@ from admin_api.rebuild.report import table as told
 from admin_api.rebuild.run import Impossible, Rebuilt, rebuild
 from admin_api.rebuild.shadow import READ_TABLES, SCHEMA
 from admin_api.settings import RebuildSettings
+from bitloot.cluster import LogLost
 from bitloot.contracts.state import OrderStatus
 from tests.integration.admin_api.api import serve_api
 from tests.integration.admin_api.read_model import PARTITIONS, ReadModel
@@ -47,9 +48,9 @@ async def publish_all(model: ReadModel, orders: range = range(ORDERS)) -> None:
     )
 
 
-async def rebuilt(model: ReadModel) -> Rebuilt:
+async def rebuilt(model: ReadModel, *, drop_surplus: bool = False) -> Rebuilt:
     settings = RebuildSettings.model_validate(model.settings.model_dump())
-    return await rebuild(settings, lambda read, wanted: None, topics=model.topics)
+    return await rebuild(settings, lambda read, wanted: None, topics=model.topics, drop_surplus=drop_surplus)
 
 
 def differences(found: Rebuilt) -> dict[str, tuple[int, int, int]]:
@@ -147,7 +148,7 @@ async def test_damage_is_found_told_and_put_right(
         expected = (len(before["dead_letters"]), 0, 0)
     await model.connection.execute(damage)
 
-    found = await rebuilt(model)
+    found = await rebuilt(model, drop_surplus=table == "keys")
 
     assert differences(found) == {table: expected}
     assert "1 of 8 tables differed" in told(found)
@@ -243,6 +244,32 @@ async def test_what_is_lost_in_kafka_is_not_taken_from_the_tables(model: ReadMod
         await rebuilt(model)
     assert await model.everything() == before
     assert await leftovers(model) == []
+
+
+async def test_rows_that_kafka_knows_nothing_of_are_left_unless_that_is_asked_for(model: ReadModel):
+    await publish_all(model, range(2))
+    await model.run_once()
+    await model.connection.execute("update orders set id = gen_random_uuid() where email = 'buyer1@example.test'")
+    before = await model.everything()
+
+    with pytest.raises(Impossible, match=r"orders differs \(1 rows missing, 1 surplus, 0 changed\).*--drop-surplus"):
+        await rebuilt(model)
+    assert await model.everything() == before
+    assert differences(await rebuilt(model, drop_surplus=True)) == {"orders": (1, 1, 0)}
+    assert differences(await rebuilt(model)) == {}
+
+
+async def test_a_topic_that_was_made_anew_is_refused(model: ReadModel):
+    await publish_all(model, range(2))
+    await model.run_once()
+    await model.connection.execute(
+        "update kafka_topics set topic_id = 'another' where topic = $1", model.topics.state.name
+    )
+    before = await model.everything()
+
+    with pytest.raises(LogLost, match="was deleted and made anew"):
+        await rebuilt(model, drop_surplus=True)
+    assert await model.everything() == before
 
 
 async def forget(model: ReadModel, topic: str) -> None:

@@ -1,25 +1,21 @@
 """Kafka, as a rebuild reads it: whole partitions up to given ends, without a group."""
 
-import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from admin_api.sink.source import RawRecord
 from admin_api.sink.store import Partition
+from bitloot.cluster import Cluster, finish
 from bitloot.errors import Cause, Transient
 
 _POLL_MS = 500
 _MAX_RECORDS = 1000  # about a second's work for Postgres
 _SILENCE_SECONDS = 60.0
-_STOP_SECONDS = 5.0
 
 
 class History:
@@ -63,9 +59,9 @@ class History:
 
 
 @asynccontextmanager
-async def open_history(bootstrap_servers: str, topics: Iterable[str]) -> AsyncIterator[History]:
-    """Open all partitions of the topics at their beginnings. Raises KafkaError, or `Transient` without a topic."""
-    partitions = await _partitions(bootstrap_servers, list(topics))
+async def open_history(bootstrap_servers: str, cluster: Cluster) -> AsyncIterator[History]:
+    """Open all partitions of the cluster's topics at their beginnings. Raises KafkaError."""
+    partitions = [TopicPartition(name, number) for name, count in cluster.partitions.items() for number in range(count)]
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers,
         enable_auto_commit=False,
@@ -80,21 +76,7 @@ async def open_history(bootstrap_servers: str, topics: Iterable[str]) -> AsyncIt
             consumer.seek(each, first[each])
         yield History(consumer, {(each.topic, each.partition): (first[each], end[each]) for each in partitions})
     finally:
-        with contextlib.suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(_STOP_SECONDS):
-                await consumer.stop()
-
-
-async def _partitions(bootstrap_servers: str, topics: list[str]) -> list[TopicPartition]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    try:
-        await admin.start()
-        described = await admin.describe_topics(topics)
-    finally:
-        await admin.close()
-    if missing := sorted(topic["topic"] for topic in described if topic["error_code"]):
-        raise Transient(Cause.BROKER_UNAVAILABLE, f"topics are missing: {', '.join(missing)}")
-    return [TopicPartition(topic["topic"], each["partition"]) for topic in described for each in topic["partitions"]]
+        await finish(consumer.stop())
 
 
 def _raw(record: "ConsumerRecord[bytes | None, bytes | None]") -> RawRecord:

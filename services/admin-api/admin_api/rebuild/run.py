@@ -25,8 +25,9 @@ from admin_api.settings import RebuildSettings
 from admin_api.sink.source import Topics
 from admin_api.sink.store import Partition, Store
 from admin_api.sql import named_queries
-from bitloot.contracts.topics import FOREVER
+from bitloot.cluster import Cluster, look_at
 from bitloot.ledger import open_pool
+from bitloot.witness import PostgresWitness, Witness
 
 _SQL = named_queries("admin_api.rebuild")
 _LOCK = 0x6269_746C_6F6F_7401  # the migrations have the number before
@@ -50,10 +51,14 @@ class Rebuilt:
     skipped: int
 
 
-async def rebuild(settings: RebuildSettings, progress: Progress, *, topics: Topics | None = None) -> Rebuilt:
+async def rebuild(
+    settings: RebuildSettings, progress: Progress, *, topics: Topics | None = None, drop_surplus: bool = False
+) -> Rebuilt:
     """Rebuild the read model; returns how each table was and is.
 
-    Raises `Impossible`, `MigrationError`, `Transient`, KafkaError and asyncpg's errors: then nothing was changed.
+    Rows that Kafka knows nothing of may be all that is left of a lost log: they are deleted with `drop_surplus` only.
+    Raises `Impossible`, `LogLost`, `MigrationError`, `Transient`, KafkaError and asyncpg's errors: then nothing was
+    changed.
     """
     topics = topics or Topics()
     dsn = settings.database_url.get_secret_value()
@@ -65,8 +70,11 @@ async def rebuild(settings: RebuildSettings, progress: Progress, *, topics: Topi
         if strange := await shadow.unlike(connection, live):
             raise Impossible(f"The tables {', '.join(strange)} have other columns than this release gives them.")
         pool = await stack.enter_async_context(open_pool(shadow.address(dsn, live), max_size=2))
-        history = await stack.enter_async_context(open_history(settings.kafka_bootstrap_servers, topics.names))
-        return await _Rebuild(connection, live, history, Filling(Store(pool), topics), topics, progress).run()
+        known = await stack.enter_async_context(open_pool(dsn, max_size=1))
+        log = _Log(settings.kafka_bootstrap_servers, topics, PostgresWitness(known))
+        history = await stack.enter_async_context(open_history(settings.kafka_bootstrap_servers, await log.look()))
+        filling = Filling(Store(pool), topics)
+        return await _Rebuild(connection, live, history, filling, log, progress, drop_surplus=drop_surplus).run()
 
 
 async def _clear(connection: Connection) -> None:
@@ -86,6 +94,23 @@ async def _alone(dsn: str) -> AsyncIterator[Connection]:
         await connection.close()
 
 
+class _Log:
+    """The topics, as long as they are those that the read model is from."""
+
+    def __init__(self, bootstrap_servers: str, topics: Topics, witness: Witness) -> None:
+        self.topics = topics
+        self._bootstrap_servers = bootstrap_servers
+        self._witness = witness
+
+    async def look(self) -> Cluster:
+        """Make sure of it. Raises `LogLost`, `Impossible`, `Transient` and KafkaError."""
+        cluster = await look_at(self._bootstrap_servers, self.topics.names)
+        if missing := cluster.missing(self.topics.names):
+            raise Impossible(f"Kafka does not have the topics {', '.join(missing)}.")
+        await self._witness.confirm(cluster, self.topics.names)
+        return cluster
+
+
 class _Rebuild:
     def __init__(
         self,
@@ -93,14 +118,17 @@ class _Rebuild:
         live: str,
         history: History,
         filling: Filling,
-        topics: Topics,
+        log: _Log,
         progress: Progress,
+        *,
+        drop_surplus: bool,
     ) -> None:
         self._connection = connection
         self._live = live
         self._history = history
         self._filling = filling
-        self._topics = topics
+        self._log = log
+        self._drop_surplus = drop_surplus
         self._progress = progress
         self._read = 0
         self._reached = {each: first for each, (first, _) in history.bounds.items()}
@@ -116,6 +144,7 @@ class _Rebuild:
             tables = tuple([await compared(self._connection, self._live, table) for table in shadow.READ_TABLES])
             if different := [each for each in tables if not each.equal]:
                 self._refuse_to_forget(different)
+                await self._log.look()
                 # A compacted topic may have replaced what the sinks have read by what they have not.
                 await self._read_to(await self._history.ends())
                 for each in different:
@@ -152,26 +181,24 @@ class _Rebuild:
 
     async def _keep_expired_letters(self) -> None:
         """Dead letters leave Kafka after some months, and stay here."""
-        name = self._topics.dead_letters.name
+        name = self._log.topics.dead_letters.name
         begun = {number: first for (topic, number), (first, _) in self._history.bounds.items() if topic == name}
         query = _SQL["keep_expired_letters"].format(live=self._live, shadow=shadow.SCHEMA)
         await self._connection.execute(query, list(begun), list(begun.values()))
 
     def _refuse_to_forget(self, different: list[Compared]) -> None:
         """Raise `Impossible` when rows may differ because Kafka has lost what they were made of."""
-        sources = {"order_events": self._topics.events, "webhook_logs": self._topics.webhooks}
+        topics = self._log.topics
+        sources = {"order_events": topics.events, "webhook_logs": topics.webhooks}
         for each in different:
-            topic = sources.get(each.table)
-            if topic is None or topic.retention != FOREVER:
-                continue
-            gaps = [
-                number for (name, number), (first, _) in self._history.bounds.items() if name == topic.name and first
-            ]
-            if gaps:
-                raise Impossible(
-                    f"{each.table} differs ({each.missing} rows missing, {each.surplus} surplus, {each.changed} "
-                    f"changed), and older records were deleted from {topic.name}: it cannot be rebuilt from the rest."
-                )
+            source = sources.get(each.table)
+            if source and any(first for (name, _), (first, _) in self._history.bounds.items() if name == source.name):
+                raise Impossible(f"{_described(each)}, and older records were deleted from {source.name}.")
+        if not self._drop_surplus and (surplus := [each for each in different if each.surplus]):
+            raise Impossible(
+                f"{'; '.join(map(_described, surplus))}. Kafka knows nothing of surplus rows: they may be all that is "
+                "left of a lost log. To delete them, add --drop-surplus."
+            )
 
     async def _move_sinks(self) -> None:
         """Where nothing differed this changes nothing, and the sinks do not notice."""
@@ -180,3 +207,7 @@ class _Rebuild:
         moves = [(*each, offset) for each, offset in self._reached.items() if stored.get(each) != offset]
         if moves:
             await self._connection.executemany(query, moves)
+
+
+def _described(each: Compared) -> str:
+    return f"{each.table} differs ({each.missing} rows missing, {each.surplus} surplus, {each.changed} changed)"
