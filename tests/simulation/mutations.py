@@ -26,6 +26,13 @@ class Bug(StrEnum):
     ZOMBIE_WRITES = "an agent that lost its partition goes on writing"
     LAST_OUTCOME_STANDS = "a later outcome replaces the recorded one"
     CLOSED_REOPENS = "a closed order is opened by a late event"
+    CODES_NOT_SEALED = "codes are handed on as they come"
+    CODE_LEFT_OUT = "the stored object lacks the last code"
+    DATABASE_NOT_AWAITED = "an effect that cannot be claimed is done all the same"
+    DEADLINE_BY_WORKERS_CLOCK = "a claim's deadline is compared with the worker's clock"
+    DEAD_LETTER_DROPPED = "what cannot be decoded is skipped without a dead letter"
+    TIMER_STORM = "a timer fires at every tick until its event has been handled"
+    LATE_OUTCOME_DROPPED = "the outcome of a worker that was given up is dropped"
 
 
 def as_written(order: Order, bugs: frozenset[Bug]) -> Order:

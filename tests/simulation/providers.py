@@ -1,166 +1,29 @@
-"""What stands outside: Kinguin with its own books, the mail provider, object storage, and Postgres with the ledger.
+"""What stands outside beside Kinguin: the mail provider, object storage, and Postgres with the ledger.
 
 What they hold is shared; each process reaches it through ports of its own, which fail as the schedule says.
 """
 
 import asyncio
-from collections.abc import Mapping
+import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bitloot.contracts.effects import EffectRecord, LookUpPurchase
-from bitloot.contracts.events import EffectFailed, Failure, FoundReservation, Outcome
-from bitloot.contracts.sealed import SealedCode
+from bitloot.contracts.effects import EffectRecord
+from bitloot.contracts.events import EffectFailed, Failure, Outcome
 from bitloot.errors import Cause, Refused, Transient, Unknown
 from bitloot.ids import EffectId, MessageId, OrderId
 from bitloot.ledger.store import MARGIN, Claimed, Expired, Finished, Running
 from delivery.mail import Message, SignedLink
 from delivery.sending import Email, MailStatus
-from fulfillment.kinguin.gateway import lost
-from fulfillment.kinguin.reservations import Reservations
-from fulfillment.kinguin.wire import Answer
+from delivery.storing import content
+from tests.simulation.market import CALL_SECONDS
 from tests.simulation.mutations import Bug
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process
-    from tests.simulation.world import World
 
-CALL_SECONDS = 10.0
-
-
-# --- Kinguin --------------------------------------------------------------------------------------
-
-
-@dataclass
-class Purchase:
-    """A reservation in Kinguin's books."""
-
-    id: str
-    external_id: str
-    quantity: int
-    given_at: float | None = None
-    told: bool = False
-    """Whether any notification about it was handed in."""
-
-    @property
-    def codes(self) -> tuple[str, ...]:
-        return tuple(f"CODE-{self.id}-{n}" for n in range(self.quantity))
-
-
-@dataclass
-class Kinguin:
-    """The market's books. An effect happens when a request arrives, whatever has become of its sender."""
-
-    world: "World"
-    purchases: dict[str, Purchase] = field(default_factory=dict)
-
-    def answer(
-        self, method: str, path: str, params: Mapping[str, str] | None, body: Mapping[str, Any] | None
-    ) -> Answer:
-        status, document = self._answer(method, path.split("/")[2:], params or {}, body or {})
-        return Answer(method, path, status, document)
-
-    def _answer(
-        self, method: str, path: list[str], params: Mapping[str, str], body: Mapping[str, Any]
-    ) -> tuple[int, Any]:
-        if not path:
-            if method == "POST":
-                return 201, self._reserve(body)
-            found = [p for p in self.purchases.values() if p.external_id == params["orderId"]]
-            return 200, {"items": [self._shown(p) for p in found]}
-        purchase = self.purchases.get(path[0])
-        if purchase is None:
-            return 404, {"kind": "ReservationNotFound"}
-        if path[1] == "give":
-            self._give(purchase)
-            return 200, self._shown(purchase)
-        ready = self._status(purchase) == "delivered"
-        return 200, self._shown(purchase) | {"codes": list(purchase.codes) if ready else []}
-
-    def _reserve(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        purchase = Purchase(f"r{len(self.purchases) + 1}", body["orderId"], body["quantity"])
-        self.purchases[purchase.id] = purchase
-        self.world.notify(purchase, "reserve")
-        return self._shown(purchase)
-
-    def _give(self, purchase: Purchase) -> None:
-        if purchase.given_at is not None:
-            return
-        purchase.given_at = self.world.loop.time()
-        self.world.notify(purchase, "give")
-        self.world.later(self._delay(purchase), self.world.notify, purchase, "delivered")
-
-    def _delay(self, purchase: Purchase) -> float:
-        return self.world.plan_of(purchase.external_id).codes_after
-
-    def _status(self, purchase: Purchase) -> str:
-        if purchase.given_at is None:
-            return "reserved"
-        return "delivered" if self.world.loop.time() >= purchase.given_at + self._delay(purchase) else "given"
-
-    def _shown(self, purchase: Purchase) -> dict[str, Any]:
-        return {"reservationId": purchase.id, "orderId": purchase.external_id, "status": self._status(purchase)}
-
-
-class KinguinGateway:
-    """The way from one worker to Kinguin: `Gateway.call`."""
-
-    def __init__(self, process: "Process") -> None:
-        self._process = process
-
-    async def call(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-    ) -> Answer:
-        process, world = self._process, self._process.world
-        await process.passes("calling")
-        last = path.rsplit("/", 1)[-1]
-        site = "kinguin." + (("reserve" if method == "POST" else "lookup") if last == "reservations" else last)
-        fault = world.fault(site)
-        try:
-            async with asyncio.timeout(CALL_SECONDS):
-                await asyncio.sleep(world.latency())
-                process.live()
-                if fault is None or fault.how == "lost_after":
-                    answer = world.kinguin.answer(method, path, params, body)
-                elif fault.how == "late":
-                    world.later(fault.seconds, world.kinguin.answer, method, path, params, body)
-                elif fault.how == "not_now":
-                    raise Transient(Cause.PROVIDER_UNAVAILABLE, "503")
-                if fault is not None:
-                    await asyncio.sleep(2 * CALL_SECONDS)
-                await asyncio.sleep(world.latency())
-        except TimeoutError:
-            raise lost(method, Cause.TIMEOUT, "no answer") from None
-        await process.passes("called")
-        return answer
-
-
-class Market(Reservations):
-    """The real dialect, or one with a planted bug."""
-
-    def __init__(self, process: "Process") -> None:
-        super().__init__(KinguinGateway(process), OpenSealer())  # type: ignore[arg-type]
-        self._world = process.world
-
-    async def look_up(self, call: LookUpPurchase) -> tuple[FoundReservation, ...]:
-        found = await super().look_up(call)
-        return () if self._world.has(Bug.LOOK_UP_IGNORED) else found
-
-
-class OpenSealer:
-    """Seals and opens without any cryptography, which would be most of the time of a simulation."""
-
-    def seal(self, plain: bytes, media_type: str) -> SealedCode:
-        return SealedCode(key_id="open", box=plain.decode(), media_type=media_type)
-
-    def open(self, sealed: SealedCode) -> bytes:
-        return sealed.box.encode()
+_WITH_EFFECT = {"lost_after", "late", "error_after", "garbled"}
 
 
 # --- Mail and storage -----------------------------------------------------------------------------
@@ -189,16 +52,20 @@ class MailerPort:
     async def send(self, message: Message) -> str:
         process, world = self._process, self._process.world
         await process.passes("calling")
+        world.watch.called(message.order_id)
         fault = world.fault("mail.send")
         key = f"{message.id}/{world.number()}" if world.has(Bug.MAIL_WITHOUT_KEY) else message.id
         await asyncio.sleep(world.latency())
         process.live()
-        if fault is None or fault.how == "lost_after":
-            world.mailbox.accept(message, key, world.loop.time())
-        elif fault.how == "late":
+        how = fault.how if fault is not None else None
+        if fault is not None and how == "late":
             world.later(fault.seconds, world.mailbox.accept, message, key, world.loop.time())
-        elif fault.how == "not_now":
+        elif how is None or how in _WITH_EFFECT:
+            world.mailbox.accept(message, key, world.loop.time())
+        elif how == "not_now":
             raise Transient(Cause.RATE_LIMITED, "429", retry_after=2.0)
+        elif how == "refused":
+            raise Refused(Cause.REJECTED, "422")
         await asyncio.sleep(world.latency() if fault is None else CALL_SECONDS)
         if fault is not None:
             raise Unknown(Cause.TIMEOUT, "no answer")
@@ -214,13 +81,18 @@ class StorePort:
 
     async def put_new(self, object_key: str, body: bytes) -> bool:
         objects = self._process.world.objects
+        if self._process.world.has(Bug.CODE_LEFT_OUT):
+            body = content(json.loads(body)["codes"][:-1])
         await self._process.passes("calling")
+        self._process.world.watch.called(object_key.removeprefix("keys/")[:36])
         fault = self._process.world.fault("store.put")
         await asyncio.sleep(self._process.world.latency())
         self._process.live()
         written = False
-        if fault is None or fault.how in {"lost_after", "late"}:
+        if fault is None or fault.how in _WITH_EFFECT:
             written = objects.setdefault(object_key, body) is body
+        if fault is not None and fault.how == "refused":
+            raise Refused(Cause.REJECTED, "403")
         if fault is not None:
             raise Transient(Cause.STORAGE_UNAVAILABLE, "no answer")
         await self._process.passes("called")
@@ -234,7 +106,7 @@ class StorePort:
 
     async def sign(self, object_key: str) -> SignedLink:
         await self._process.gate()
-        now = self._process.world.clock()
+        now = self._process.clock()
         return SignedLink(f"https://storage.test/{object_key}?at={now.isoformat()}", now + timedelta(minutes=15))
 
 
@@ -247,7 +119,7 @@ async def query(process: "Process", site: str) -> bool:
     fault = process.world.fault(site)
     await asyncio.sleep(process.world.latency())
     process.live()
-    if fault is not None and fault.how not in {"lost_after", "late"}:
+    if process.world.away("database") or (fault is not None and fault.how not in _WITH_EFFECT):
         raise Transient(Cause.DATABASE_UNAVAILABLE, "no answer")
     return fault is not None
 
@@ -272,7 +144,13 @@ class LedgerPort:
 
     async def claim(self, effect: EffectRecord, kind: str, within: timedelta) -> Claimed | Finished | Running | Expired:
         await self._process.passes("claiming")
-        claim, is_lost = await self._claim(effect.effect_id, within + MARGIN)
+        try:
+            claim, is_lost = await self._claim(effect.effect_id, within + MARGIN)
+        except Transient:
+            if not self._world.has(Bug.DATABASE_NOT_AWAITED):
+                raise
+            self._rows.setdefault(effect.effect_id, Row(self._process.incarnation, self._world.clock()))
+            return Claimed()
         if is_lost:
             raise Transient(Cause.DATABASE_UNAVAILABLE, "no answer")
         if isinstance(claim, Claimed):
@@ -303,7 +181,6 @@ class LedgerPort:
 
     async def finish(self, effect_id: EffectId, outcome: Outcome) -> Outcome:
         await self._process.passes("recording")
-        outcome = self._world.in_virtual_time(outcome)
         if self._world.has(Bug.RETRY_WITHOUT_ASKING) and isinstance(outcome, EffectFailed):
             outcome = outcome.model_copy(update={"failure": Failure.TRANSIENT})
         is_lost = await query(self._process, "ledger.finish")
@@ -319,7 +196,9 @@ class LedgerPort:
     def _progress(self, row: Row) -> Finished | Running | Expired:
         if row.outcome is not None:
             return Finished(row.outcome)
-        return Expired() if row.deadline <= self._world.clock() else Running(row.deadline)
+        by_worker = self._world.has(Bug.DEADLINE_BY_WORKERS_CLOCK)
+        now = self._process.clock() if by_worker else self._world.clock()
+        return Expired() if row.deadline <= now else Running(row.deadline)
 
 
 class EmailsPort:

@@ -1,8 +1,7 @@
 """What happens in one simulation: orders, and faults at named places. A pure function of its seed."""
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 PARTITIONS = 2
@@ -10,9 +9,16 @@ FAULTS_END = 240.0
 """Seconds after which everything is well again."""
 VERY_LATE = 120.0
 """Seconds after which no look-up is under way any more: what Kinguin does then on an old request nobody can prevent."""
+DAY = 86_400.0
+HOUR = 3600.0
 
 Group = Literal["fulfillment", "kinguin", "delivery"]
-How = Literal["not_now", "lost_before", "lost_after", "late"]
+Part = Literal["broker", "database", "kinguin", "mail", "store"]
+How = Literal["not_now", "lost_before", "lost_after", "late", "refused", "error_before", "error_after", "garbled"]
+Supply = Literal["whole", "parts", "short", "mended", "repeated", "shared"]
+"""How codes come: at once; in two parts; for ever one too few; so, and mended later; one twice; one in two items."""
+Retold = Literal["placed", "payment", "delivered", "outcome", "reveal"]
+Junk = Literal["empty", "no_json", "version", "type", "key", "stranger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,32 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Outage:
+    """A part of the world is away for everybody."""
+
+    at: float
+    part: Part
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClockJump:
+    """The clocks of a group's machines (or the ingress's) go wrong by `seconds` at a time, and stay wrong."""
+
+    at: float
+    group: Group | Literal["ingress"]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Skew:
+    """The clock of every second process of a group is `seconds` ahead of the others from its start."""
+
+    group: Group
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Webhook:
     """The provider's `nth` notification is dropped, comes `seconds` late, or comes again then."""
 
@@ -63,14 +95,52 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
-class Click:
-    """An admin asks to go on with an order."""
+class Ending:
+    """Kinguin ends the `nth` reservation of all: `seconds` after it was made, or after its codes were told."""
+
+    nth: int
+    how: Literal["cancel", "reversed"]
+    after: Literal["reserve", "delivered"]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Somebody writes a record that does not belong there."""
+
+    at: float
+    topic: int
+    junk: Junk
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Long after, something is told again: the order, a payment, a delivery, an outcome; or the page is opened."""
 
     at: float
     order: int
+    what: Retold
 
 
-Fault = CallFault | Crash | Stall | Move | Webhook | Click
+@dataclass(frozen=True, slots=True)
+class Click:
+    """So many admins ask at the same time to go on with an order."""
+
+    at: float
+    order: int
+    admins: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """An admin replays all dead letters."""
+
+    at: float
+
+
+Fault = (
+    CallFault | Crash | Stall | Move | Outage | ClockJump | Skew | Webhook | Ending | Foreign | Again | Click | Replay
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +150,8 @@ class Notification:
     at: float
     payment: int
     status: str
+    paid: Literal["all", "less", "other"] = "all"
+    """What a `finished` one settles: the price, less of it, or the price of something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +164,7 @@ class OrderPlan:
     codes_after: float
     names_order: bool
     """Whether Kinguin's notifications name the order."""
+    supply: Supply = "whole"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,83 +229,110 @@ SITES = (
     "emails",
     "kafka.send",
 )
-_HOWS: tuple[How, ...] = ("not_now", "lost_before", "lost_after", "lost_after", "late")
+_HOWS: tuple[How, ...] = (
+    "not_now",
+    "lost_before",
+    "lost_after",
+    "lost_after",
+    "late",
+    "refused",
+    "error_before",
+    "error_after",
+    "garbled",
+)
+_SUPPLIES: tuple[Supply, ...] = ("parts", "short", "mended", "repeated", "shared")
+_JUNK: tuple[Junk, ...] = ("empty", "no_json", "version", "type", "key", "stranger")
+_PARTS: tuple[Part, ...] = ("broker", "broker", "database", "database", "kinguin", "mail", "store")
 
 
 def generate(seed: int) -> Schedule:
     """Return the schedule of a seed."""
     rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
     orders = tuple(_order(rng) for _ in range(rng.choice((1, 1, 1, 2))))
-    faults = tuple(_fault(rng, len(orders)) for _ in range(rng.choice((0, 1, 2, 3, 4, 6, 9))))
-    return Schedule(seed, orders, faults)
+    faults = [_fault(rng, len(orders)) for _ in range(rng.choice((0, 1, 2, 3, 4, 6, 9)))]
+    if rng.random() < 0.25:  # what comes long after the end
+        faults += [_again(rng, len(orders)) for _ in range(rng.choice((1, 2, 4)))]
+    return Schedule(seed, orders, tuple(faults))
 
 
 def _order(rng: random.Random) -> OrderPlan:
     at = rng.uniform(0, 5)
+    return OrderPlan(
+        placed_at=at + rng.choice((0, 0, 4)),
+        quantities=tuple(rng.choice((1, 1, 2)) for _ in range(rng.choice((1, 1, 2, 3)))),
+        payments=_payments(rng, at),
+        codes_after=rng.choice((0.0, 0.5, 5.0, 60.0)),
+        names_order=rng.random() < 0.5,
+        supply=rng.choice(_SUPPLIES) if rng.random() < 0.12 else "whole",
+    )
+
+
+def _payments(rng: random.Random, at: float) -> tuple[Notification, ...]:
     story = rng.choice((["finished"], ["waiting", "finished"], ["waiting", "confirming", "finished"]))
     told = [Notification(at + rng.uniform(0, 6), 0, status) for status in story]
     told += [Notification(at + rng.uniform(0, 60), 0, "finished") for _ in range(rng.choice((0, 0, 1, 2)))]
     rare = rng.random()
     if rare < 0.05:
-        told = [Notification(at + 1, 0, rng.choice(("waiting", "expired", "partially_paid")))]
+        told = [Notification(at + 1, 0, rng.choice(("waiting", "confirming", "expired", "partially_paid", "failed")))]
     elif rare < 0.1:
         told.append(Notification(at + rng.uniform(0, 60), 1, "finished"))
     elif rare < 0.14:
         told.append(Notification(at + rng.uniform(5, 60), 0, "refunded"))
-    return OrderPlan(
-        placed_at=at + rng.choice((0, 0, 4)),
-        quantities=tuple(rng.choice((1, 1, 2)) for _ in range(rng.choice((1, 1, 2, 3)))),
-        payments=tuple(told),
-        codes_after=rng.choice((0.0, 0.5, 5.0, 60.0)),
-        names_order=rng.random() < 0.5,
-    )
+    elif rare < 0.17:
+        told = [Notification(n.at, n.payment, n.status, rng.choice(("less", "other"))) for n in told]
+        told += [Notification(at + rng.uniform(0, 60), 1, "finished") for _ in range(rng.choice((0, 1)))]
+    elif rare < 0.19:
+        told.append(Notification(at + rng.choice((0.0, 3.0, 9 * DAY)), 1, "expired"))
+    return tuple(told)
 
 
 def _fault(rng: random.Random, orders: int) -> Fault:
     kind = rng.random()
-    if kind < 0.35:
+    if kind < 0.27:
         how = rng.choice(_HOWS)
         return CallFault(rng.choice(SITES), rng.choice((1, 1, 2, 3, 5)), how, rng.choice((6.0, 12.0, 18.0, VERY_LATE)))
-    if kind < 0.6:
+    if kind < 0.47:
         return Crash(rng.choice(POINTS), rng.choice((1, 1, 2, 3, 5, 8)), rng.choice((0.1, 1.0, 15.0, 60.0)))
-    if kind < 0.72:
+    if kind < 0.57:
         return Stall(rng.choice(STALLABLE), rng.choice((1, 1, 2, 3, 5)), rng.choice((3.0, 15.0, 40.0, 90.0)))
-    if kind < 0.86:
-        group: Group = rng.choice(("fulfillment", "kinguin", "delivery"))
+    if kind < 0.68:
         zombie = rng.choice((None, 2.0, 10.0, 40.0))
-        return Move(rng.choice((rng.uniform(0, 12), rng.uniform(0, 90))), group, rng.randrange(PARTITIONS), zombie)
-    if kind < 0.96:
+        return Move(_early(rng), _group(rng), rng.randrange(PARTITIONS), zombie)
+    if kind < 0.76:
         return Webhook(rng.randint(1, 6), rng.choice(("drop", "late", "repeat")), rng.choice((1.0, 20.0, 100.0)))
-    return Click(rng.uniform(5, FAULTS_END), rng.randrange(orders))
+    return _rarer_fault(rng, orders)
 
 
-def shrink(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
-    """Leave out of a failing schedule whatever it fails without: faults, then orders' parts."""
-    again = True
-    while again:
-        again = False
-        for smaller in _smaller(schedule):
-            if fails(smaller):
-                schedule, again = smaller, True
-                break
-    return schedule
+def _rarer_fault(rng: random.Random, orders: int) -> Fault:  # noqa: PLR0911 - one line per kind
+    kind = rng.random()
+    if kind < 0.25:
+        return Outage(_early(rng), rng.choice(_PARTS), rng.choice((2.0, 15.0, 40.0, 90.0)))
+    if kind < 0.4:
+        group: Group | Literal["ingress"] = rng.choice(("fulfillment", "fulfillment", "kinguin", "delivery", "ingress"))
+        return ClockJump(_early(rng), group, rng.choice((-HOUR, -20.0, 20.0, HOUR)))
+    if kind < 0.47:
+        return Skew(_group(rng), rng.choice((-30.0, -0.5, 0.5, 30.0)))
+    if kind < 0.6:
+        seconds = rng.choice((0.0, 0.2, 3.0, 30.0))
+        return Ending(
+            rng.randint(1, 3), rng.choice(("cancel", "reversed")), rng.choice(("reserve", "delivered")), seconds
+        )
+    if kind < 0.72:
+        return Foreign(_early(rng), rng.randrange(4), rng.choice(_JUNK))
+    if kind < 0.8:
+        return Replay(rng.uniform(5, 2 * FAULTS_END))
+    return Click(rng.uniform(5, 2 * FAULTS_END), rng.randrange(orders), rng.choice((1, 1, 2)))
 
 
-def _smaller(schedule: Schedule) -> list[Schedule]:
-    found = [
-        replace(schedule, faults=schedule.faults[:n] + schedule.faults[n + 1 :]) for n in range(len(schedule.faults))
-    ]
-    for n, order in enumerate(schedule.orders):
-        before, after = schedule.orders[:n], schedule.orders[n + 1 :]
-        if len(schedule.orders) > 1 and not any(isinstance(f, Click) for f in schedule.faults):
-            found.append(replace(schedule, orders=before + after))
-        found.extend(replace(schedule, orders=(*before, less, *after)) for less in _less(order))
-    return found
+def _again(rng: random.Random, orders: int) -> Again:
+    at = rng.choice((rng.uniform(0, HOUR), rng.uniform(1, 45) * DAY, rng.uniform(29.99, 30.01) * DAY))
+    what: Retold = rng.choice(("placed", "payment", "delivered", "outcome", "reveal"))
+    return Again(at, rng.randrange(orders), what)
 
 
-def _less(order: OrderPlan) -> list[OrderPlan]:
-    less = [replace(order, quantities=order.quantities[1:])] if len(order.quantities) > 1 else []
-    if len(order.payments) > 1:
-        without = (order.payments[:n] + order.payments[n + 1 :] for n in range(len(order.payments)))
-        less.extend(replace(order, payments=payments) for payments in without)
-    return less
+def _early(rng: random.Random) -> float:
+    return rng.choice((rng.uniform(0, 12), rng.uniform(0, 90)))
+
+
+def _group(rng: random.Random) -> Group:
+    return rng.choice(("fulfillment", "kinguin", "delivery"))

@@ -5,68 +5,55 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
-from decimal import Decimal
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from typing import Any
 
 from bitloot.consumer.records import Handle
-from bitloot.contracts.base import Record
-from bitloot.contracts.codec import encode
-from bitloot.contracts.events import (
-    KinguinNotified,
-    Notice,
-    OrderItem,
-    OrderPlaced,
-    PaymentStatus,
-    PaymentUpdated,
-    ReprocessRequested,
-)
-from bitloot.contracts.notices import ReservationNotified
-from bitloot.contracts.sealed import SealedCode
-from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS, ORDERS_CHANGELOG, Topic
-from bitloot.ids import EventId, OrderId, PaymentId, ProductId, ReservationId, content_id, item_id, order_id, order_of
+from bitloot.contracts.topics import ORDERS_CHANGELOG
+from bitloot.ids import OrderId, order_id, order_of
 from delivery.pace import Pace
-from delivery.sending import MailPorts
+from delivery.sending import Email, MailPorts
 from delivery.worker import DeliveryWorker, WorkerPorts
 from fulfillment.codec import order_from_bytes, order_to_bytes
 from fulfillment.kinguin.worker import KinguinWorker
 from fulfillment.order import Order
 from tests.simulation import mutations
+from tests.simulation.broker import TOPICS, Broker
+from tests.simulation.fulfillment_process import FulfillmentProcess
+from tests.simulation.market import Kinguin, Market, Purchase, Sealing
 from tests.simulation.mutations import Bug
-from tests.simulation.processes import TOPICS, Broker, FulfillmentProcess, Process, WorkerProcess, stamped
-from tests.simulation.providers import (
-    EmailsPort,
-    Kinguin,
-    LedgerPort,
-    Mailbox,
-    MailerPort,
-    Market,
-    OpenSealer,
-    Purchase,
-    Row,
-    StorePort,
-)
+from tests.simulation.outside import Outside
+from tests.simulation.processes import SESSION_SECONDS, Process, WorkerProcess
+from tests.simulation.providers import EmailsPort, LedgerPort, Mailbox, MailerPort, Row, StorePort
 from tests.simulation.schedule import (
+    DAY,
     FAULTS_END,
     PARTITIONS,
+    Again,
     CallFault,
     Click,
+    ClockJump,
     Crash,
+    Ending,
     Fault,
+    Foreign,
     Group,
     Move,
-    Notification,
     OrderPlan,
+    Outage,
+    Part,
+    Replay,
     Schedule,
+    Skew,
     Stall,
     Webhook,
 )
-from tests.simulation.virtual_time import VirtualClock, VirtualLoop
+from tests.simulation.virtual_time import Clocks, VirtualLoop
+from tests.simulation.watch import Watch
 
 CLAIM_TIME = timedelta(seconds=25)
-DAYS_TO_REST = 20.0
-
-R = TypeVar("R", bound=Record)
+DAYS_TO_REST = 60.0
+_SITES: dict[str, Part] = {"kinguin": "kinguin", "mail": "mail", "store": "store"}
 
 
 @dataclass
@@ -88,15 +75,16 @@ class World:
         self.loop = loop
         self.schedule = schedule
         self.rng = random.Random(schedule.seed)  # noqa: S311 - repeatable on purpose
-        self.clock = VirtualClock(loop)
-        self.broker = Broker()
+        self.clocks = Clocks(loop)
+        self.watch = Watch(self)
+        self.broker = Broker(self)
+        self.outside = Outside(self)
         self.kinguin = Kinguin(self)
         self.mailbox = Mailbox()
         self.objects: dict[str, bytes] = {}
         self.ledger: dict[str, Row] = {}
-        self.emails: dict[str, Any] = {}
+        self.emails: dict[str, Email] = {}
         self.defects: list[BaseException] = []
-        self.accepted: list[Record] = []
         self.processes: list[Process] = []
         self.order_ids = [order_id(f"simulated {n}") for n in range(len(schedule.orders))]
         self._bugs = bugs
@@ -106,12 +94,38 @@ class World:
         self._crashes = Seen({(f.point, f.nth): f for f in schedule.faults if isinstance(f, Crash)})
         self._stalls = Seen({(f.point, f.nth): f for f in schedule.faults if isinstance(f, Stall)})
         self._calls = Seen({(f.site, f.nth): f for f in schedule.faults if isinstance(f, CallFault)})
+        self._endings = {(f.nth, f.after): f for f in schedule.faults if isinstance(f, Ending)}
+        self._outages = [f for f in schedule.faults if isinstance(f, Outage)]
+        self._skews = {f.group: f.seconds for f in schedule.faults if isinstance(f, Skew)}
+        self._errors: dict[str, float] = {}
+        self._until = max((f.at for f in schedule.faults if isinstance(f, Again | Click | Replay)), default=0.0) + 1
+        self._until = max(self._until, *(n.at for order in schedule.orders for n in order.payments))
         self._hooks = Seen({("hook", f.nth): f for f in schedule.faults if isinstance(f, Webhook)})
 
     # --- what processes and providers ask ---
 
     def has(self, bug: Bug) -> bool:
         return bug in self._bugs
+
+    def clock(self) -> datetime:
+        """Return the true time, by which the database goes."""
+        return self.clocks.read()
+
+    def clock_error(self, group: Group) -> float:
+        """Return by how much the clock of a process is wrong that starts now."""
+        every_second = self._skews.get(group, 0.0) if self._numbers % 2 else 0.0
+        return self._errors.get(group, 0.0) + every_second
+
+    def away(self, part: Part) -> float:
+        """Return for how many seconds a part of the world will still be away; 0 when it is there."""
+        left = [
+            f.at + f.seconds - self.loop.time() for f in self._outages if f.part == part and f.at <= self.loop.time()
+        ]
+        return max((seconds for seconds in left if seconds > 1e-6), default=0.0)
+
+    def ending(self, number: int, after: str) -> Ending | None:
+        """Return how the so-many-th reservation ends after that."""
+        return self._endings.pop((number, after), None)  # type: ignore[arg-type]
 
     def latency(self) -> float:
         return self.rng.uniform(0.002, 0.2)
@@ -126,9 +140,6 @@ class World:
     def plan_of(self, external_id: str) -> OrderPlan:
         return self._plans[order_of(external_id) or OrderId("")]
 
-    def in_virtual_time(self, record: R) -> R:
-        return stamped(record, self)  # type: ignore[return-value]
-
     @property
     def healed(self) -> bool:
         return self.loop.time() >= FAULTS_END
@@ -142,7 +153,12 @@ class World:
         return found
 
     def fault(self, site: str) -> CallFault | None:
-        found: CallFault | None = None if self.healed else self._calls.next(site)
+        if self.healed:
+            return None
+        part = _SITES.get(site.split(".", maxsplit=1)[0])
+        if part is not None and self.away(part) > 0:
+            return CallFault(site, 0, "not_now")
+        found: CallFault | None = self._calls.next(site)
         return found
 
     def read_value(self, table: str, value: bytes | None) -> bytes | None:
@@ -157,91 +173,14 @@ class World:
 
     # --- what comes from outside ---
 
-    def accept(self, topic: Topic, key: str, record: Record) -> None:
-        """Publish what the ingress has answered with success."""
-        self.accepted.append(record)
-        self.broker.append(topic.name, key.encode(), encode(record))
-
     def notify(self, purchase: Purchase, notice: str) -> None:
         """Send one of Kinguin's notifications, perhaps."""
         fault: Webhook | None = None if self.healed else self._hooks.next("hook")
         delay = self.rng.choice((0.01, 0.3, 2.0))
         if fault is None or fault.how == "repeat":
-            self.later(delay, self._notified, purchase, notice)
+            self.later(delay, self.outside.notified, purchase, notice)
         if fault is not None and fault.how != "drop":
-            self.later(delay + fault.seconds, self._notified, purchase, notice)
-
-    def _notified(self, purchase: Purchase, notice: str) -> None:
-        purchase.told = True
-        codes = purchase.codes if notice == "delivered" and self.rng.random() < 0.5 else ()
-        sealed = tuple(SealedCode(key_id="open", box=code) for code in codes)
-        event_id = content_id("kinguin", purchase.id, notice, bool(codes))
-        about: dict[str, Any] = {
-            "event_id": event_id,
-            "occurred_at": self.clock(),
-            "reservation_id": ReservationId(purchase.id),
-            "notice": Notice(notice),
-            "provider_status": notice,
-            "codes": sealed,
-        }
-        order = order_of(purchase.external_id)
-        if order is not None and self.plan_of(purchase.external_id).names_order:
-            event = KinguinNotified(**about, order_id=order, external_id=purchase.external_id)
-            self.accept(ORDER_EVENTS, order, event)
-        else:
-            self.accept(KINGUIN_NOTICES, purchase.id, ReservationNotified(**about))
-
-    def _place(self, order: OrderId, plan: OrderPlan) -> None:
-        items = tuple(
-            OrderItem(
-                item_id=item_id(order, n),
-                product_id=ProductId(f"product-{n}"),
-                title=f"Game {n}",
-                quantity=quantity,
-                unit_price=Decimal(5),
-            )
-            for n, quantity in enumerate(plan.quantities, start=1)
-        )
-        event = OrderPlaced(
-            event_id=content_id("shop", order),
-            occurred_at=self.clock(),
-            order_id=order,
-            email="buyer@example.com",
-            currency="eur",
-            items=items,
-            total=Decimal(5) * sum(plan.quantities),
-            request_hash="0" * 64,
-        )
-        self.accept(ORDER_EVENTS, order, event)
-
-    def _pay(self, order: OrderId, plan: OrderPlan, told: Notification) -> None:
-        status = PaymentStatus(told.status)
-        paid = {PaymentStatus.FINISHED: "0.002", PaymentStatus.PARTIALLY_PAID: "0.001"}.get(status, "0")
-        event = PaymentUpdated(
-            event_id=content_id("nowpayments", order, told.payment, status),
-            occurred_at=self.clock(),
-            order_id=order,
-            payment_id=PaymentId(f"{order}/{told.payment}"),
-            status=status,
-            provider_status=status,
-            price_amount=Decimal(5) * sum(plan.quantities),
-            price_currency="eur",
-            pay_amount=Decimal("0.002"),
-            pay_currency="btc",
-            actually_paid=Decimal(paid),
-        )
-        self.accept(ORDER_EVENTS, order, event)
-
-    def _click(self, click: Click) -> None:
-        order, number = self.order_ids[click.order], self.number()
-        event = ReprocessRequested(
-            event_id=EventId(f"reprocess/{number}"),
-            occurred_at=self.clock(),
-            order_id=order,
-            action_id=f"click {number}",
-            actor="admin",
-        )
-        self.accept(ORDER_EVENTS, order, event)
+            self.later(delay + fault.seconds, self.outside.notified, purchase, notice)
 
     # --- processes ---
 
@@ -251,30 +190,40 @@ class World:
         producer: Any = process
         if process.group == "kinguin":
             market = Market(process)
-            return KinguinWorker(market, ledger, producer, claim_time=CLAIM_TIME, clock=self.clock).handle
+            return KinguinWorker(market, ledger, producer, claim_time=CLAIM_TIME, clock=process.clock).handle
         store = StorePort(process)
         mail = MailPorts(
             emails=EmailsPort(process),
             mailer=MailerPort(process),
             links=store,
             page_of=lambda order: f"https://page/{order}",
-            clock=self.clock,
+            clock=process.clock,
             sender="orders@bitloot.test",
         )
         pace = Pace(1000.0, clock=self.loop.time)
-        ports = WorkerPorts(OpenSealer(), store, mail, pace, ledger, producer, self.clock)
+        ports = WorkerPorts(Sealing(self), store, mail, pace, ledger, producer, process.clock)
         return DeliveryWorker(ports).handle
 
     def _start(self, group: Group) -> Process:
-        incarnation = f"{group}-{self.number()}"
-        process = (
-            FulfillmentProcess(self, incarnation) if group == "fulfillment" else WorkerProcess(self, group, incarnation)
-        )
+        process = self._new(group)
         self.processes.append(process)
         for partition in range(PARTITIONS):
             if (group, partition) not in self.broker.owners:
                 self._hand(group, partition, process)
         return process
+
+    def _new(self, group: Group) -> Process:
+        incarnation = f"{group}-{self.number()}"
+        if group == "fulfillment":
+            return FulfillmentProcess(self, incarnation)
+        return WorkerProcess(self, group, incarnation)
+
+    def _start_again(self, group: Group) -> None:
+        """Start a process; without a broker it does not come far."""
+        if wait := self.away("broker"):
+            self.later(wait, self._start_again, group)
+        else:
+            self._start(group)
 
     def _hand(self, group: Group, partition: int, process: Process) -> None:
         self.broker.owners[group, partition] = process
@@ -283,11 +232,14 @@ class World:
     def on_death(self, process: Process, restart_after: float) -> None:
         self.processes.remove(process)
         self.later(min(restart_after, 10.0), self.take_away, process)
-        self.later(restart_after, self._start, process.group)
+        self.later(restart_after, self._start_again, process.group)
 
     def take_away(self, process: Process) -> None:
         """The broker has not heard of a member for a while: its partitions go to others."""
         if process.alive and process.frozen_until <= self.loop.time():
+            return
+        if wait := self.away("broker"):  # it counts anew when it is back
+            self.later(wait + SESSION_SECONDS, self.take_away, process)
             return
         for partition in range(PARTITIONS):
             if self.broker.owners.get((process.group, partition)) is process:
@@ -306,7 +258,7 @@ class World:
 
     def _rebalance(self, move: Move) -> None:
         old = self.broker.owners.get((move.group, move.partition))
-        if old is None or not old.alive or old.frozen_until > self.loop.time():
+        if self.away("broker") or old is None or not old.alive or old.frozen_until > self.loop.time():
             return
         if move.zombie is None:
             task = old.spawn(old.give_up(move.partition))
@@ -332,39 +284,69 @@ class World:
             if self.rng.random() < 0.5:
                 self.processes.append(self._second(first))
         for order, plan in self._plans.items():
-            self.later(plan.placed_at, self._place, order, plan)
+            self.later(plan.placed_at, self.outside.place, order, plan)
             for told in plan.payments:
-                self.later(told.at, self._pay, order, plan, told)
+                self.later(told.at, self.outside.pay, order, plan, told)
         for fault in self.schedule.faults:
             self._arrange(fault)
         await asyncio.sleep(FAULTS_END + 120)
         pause = 60.0
-        while not self.at_rest():
-            if self.loop.time() > DAYS_TO_REST * 86_400:
+        while not self.watch.breaches and not (self.at_rest() and self.loop.time() >= self._until):
+            if self.loop.time() > DAYS_TO_REST * DAY:
                 return
+            self.watch.timers()
             await asyncio.sleep(pause)
-            pause = min(pause * 2, 43_200.0)
+            pause = min(pause * 2, DAY / 2)
 
     def _second(self, first: Process) -> Process:
-        incarnation = f"{first.group}-{self.number()}"
-        if first.group == "fulfillment":
-            second: Process = FulfillmentProcess(self, incarnation)
-        else:
-            second = WorkerProcess(self, first.group, incarnation)
+        second = self._new(first.group)
         self._hand(first.group, 1, second)
         first.forget([1])
         return second
 
     def _arrange(self, fault: Fault) -> None:
-        if isinstance(fault, Move):
-            self.later(fault.at, self._rebalance, fault)
-        elif isinstance(fault, Click):
-            self.later(fault.at, self._click, fault)
+        match fault:
+            case Move():
+                self.later(fault.at, self._rebalance, fault)
+            case Outage(part="broker"):
+                self.later(fault.at + min(fault.seconds, SESSION_SECONDS), self._broker_away)
+                self.later(fault.at + fault.seconds + 0.001, self._broker_back)
+            case ClockJump():
+                self.later(fault.at, self._set_clocks, fault)
+            case Foreign():
+                self.later(fault.at, self.outside.write_junk, fault)
+            case Again():
+                self.later(fault.at, self.outside.again, fault)
+            case Click():
+                self.later(fault.at, self.outside.click, fault)
+            case Replay():
+                self.later(fault.at, self.outside.replay)
+            case _:
+                pass  # it waits where it strikes
+
+    def _broker_away(self) -> None:
+        if self.away("broker"):
+            for process in tuple(self.processes):
+                process.on_broker_away()
+
+    def _broker_back(self) -> None:
+        for process in self.processes:
+            process.news.set()
+
+    def _set_clocks(self, jump: ClockJump) -> None:
+        if jump.group == "ingress":
+            self.outside.ahead += jump.seconds
+            return
+        self._errors[jump.group] = self._errors.get(jump.group, 0.0) + jump.seconds
+        for process in self.processes:
+            if process.group == jump.group:
+                process.ahead += jump.seconds
+                process.on_clock_set()
 
     def at_rest(self) -> bool:
         """Tell whether all is read and handled, and nobody waits for a time."""
         for (group, partition), owner in self.broker.owners.items():
-            for topic in TOPICS[group]:  # type: ignore[index]
+            for topic in TOPICS[group]:
                 if self.broker.start(group, topic.name, partition) < len(self.broker.records(topic.name, partition)):
                     return False
             if not owner.alive or owner.buffer or (isinstance(owner, FulfillmentProcess) and owner.waiting):
@@ -372,9 +354,9 @@ class World:
         return True
 
     def order(self, order: OrderId) -> Order | None:
-        """Return what the changelog says of an order."""
+        """Return the last that the changelog says of an order."""
         for partition in range(PARTITIONS):
             for record in reversed(self.broker.records(ORDERS_CHANGELOG.name, partition)):
-                if record.key == order.encode():
+                if record.key == order.encode() and record.value is not None:  # an order that is gone ended like this
                     return order_from_bytes(record.value)
         return None

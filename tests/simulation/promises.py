@@ -1,0 +1,158 @@
+"""What must hold at the end of every simulation."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from bitloot.contracts.base import Record
+from bitloot.contracts.codec import decode
+from bitloot.contracts.events import Outcome, PaymentStatus
+from bitloot.contracts.state import CLOSED, OrderStatus, PaymentVerdict
+from bitloot.contracts.topics import DEAD_LETTERS, ORDER_EVENTS
+from bitloot.errors import Cause
+from bitloot.ids import order_of
+from delivery.storing import content, object_key
+from fulfillment.order import Order
+from tests.simulation.broker import READ
+from tests.simulation.schedule import VERY_LATE, CallFault, Schedule
+from tests.simulation.world import World
+
+ENDS = CLOSED | {OrderStatus.NEEDS_REVIEW}
+
+
+class Broken(AssertionError):  # noqa: N818 - it names what happened
+    """A promise that a simulation broke."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a schedule came to: how each order ended, and how many second purchases were found and told."""
+
+    statuses: tuple[str, ...]
+    second_purchases: int
+    virtual_seconds: float
+    most_calls: int
+    most_timers: int
+
+
+def _must(holds: object, promise: str) -> None:
+    if not holds:
+        raise Broken(promise)
+
+
+def check(world: World) -> Result:
+    """Check all that must hold at the end. Raises `Broken`."""
+    if world.defects:
+        raise Broken(f"defect: {world.defects[0]!r}") from world.defects[0]
+    _must(not world.watch.breaches, "; ".join(world.watch.breaches[:1]))
+    _must(world.at_rest(), "it never comes to rest")
+    second_purchases = 0
+    statuses = []
+    _check_one_story(world)
+    _check_dead_letters(world)
+    _must(not world.broker.unhandled(), "a committed record was never handled")
+    for order_id in world.order_ids:
+        order = world.order(order_id)
+        _must(order is not None and order.placed_at is not None, "an accepted order is lost")
+        assert order is not None
+        newest = max(world.watch.snapshots[order_id])
+        _must(world.watch.last_version[order_id] == newest, "the last word about an order is not its newest state")
+        _check_heard(world, order)
+        second_purchases += _check_purchases(world, order)
+        _check_end(world, order)
+        _check_delivered(world, order)
+        statuses.append(str(order.status))
+    return Result(tuple(statuses), second_purchases, world.loop.time(), world.watch.most_calls, world.watch.most_timers)
+
+
+def _check_one_story(world: World) -> None:
+    """What became of a claimed effect is told in one way only, however often."""
+    told: dict[str, Record] = {}
+    for record in world.broker.all(ORDER_EVENTS):
+        if record.value is None or b'"effect_id"' not in record.value:
+            continue
+        event = decode(ORDER_EVENTS, record.value)
+        late = event.event_id.endswith("/late")  # of a worker that was given up: see `perform`
+        if isinstance(event, Outcome) and event.effect_id in world.ledger and not late:
+            _must(told.setdefault(event.effect_id, event) == event, "an effect has two outcomes")
+
+
+def _check_dead_letters(world: World) -> None:
+    """What could not be decoded is a dead letter, whole, and nothing else is."""
+    letters = {
+        (d.topic, d.partition, d.offset): d
+        for d in (decode(DEAD_LETTERS, r.value) for r in world.broker.all(DEAD_LETTERS))
+    }
+    junk = world.outside.junk
+    for records in world.broker.log.values():
+        for record in records:
+            spoiled = (record.topic, record.value) in junk
+            letter = letters.get((record.topic, record.partition, record.offset))
+            _must(
+                letter is not None or not spoiled or record.topic not in READ, "a record that nobody can read is gone"
+            )
+            lonely = letter is not None and letter.reason == Cause.UNKNOWN_RESERVATION
+            _must(
+                letter is None or spoiled or lonely,
+                f"a good record became a dead letter: {letter.error if letter else ''}",
+            )
+
+
+def _check_heard(world: World, order: Order) -> None:
+    """Every accepted event has left its mark."""
+    plan = world.plan_of(order.order_id)
+    told = Counter(n.payment for n in plan.payments)
+    _must({str(p.payment_id) for p in order.payments} == {f"{order.order_id}/{n}" for n in told}, "a payment is lost")
+    for payment in order.payments:
+        heard = {n.status for n in plan.payments if f"{order.order_id}/{n.payment}" == payment.payment_id}
+        if PaymentStatus.FINISHED in heard:
+            _must(payment.status in {PaymentStatus.FINISHED, PaymentStatus.REFUNDED}, "a finished payment is lost")
+    accepted = any(p.verdict is PaymentVerdict.ACCEPTED for p in order.payments)
+    _must(accepted == (order.paid_at is not None), "a payment was accepted and the order is not paid")
+
+
+def _check_purchases(world: World, order: Order) -> int:
+    """At most one purchase for each item, or a human knows of the second one."""
+    given: dict[str, list[str]] = {}
+    for purchase in world.kinguin.purchases.values():
+        if order_of(purchase.external_id) == order.order_id and purchase.bought:
+            given.setdefault(purchase.external_id, []).append(purchase.id)
+            _must("-p" not in purchase.external_id or order.actions, "bought anew, and nobody asked for it")
+    double = {external: ids for external, ids in given.items() if len(ids) > 1}
+    known = any(incident.cause == "second_purchase" for incident in order.incidents)
+    for external, ids in double.items():
+        _must(_very_late(world.schedule), f"bought twice: {external}")
+        told = all(world.kinguin.purchases[each].told for each in ids) and world.plan_of(external).names_order
+        _must(known or not told, f"nobody hears of a second purchase: {external}")
+    return len(double)
+
+
+def _very_late(schedule: Schedule) -> bool:
+    """Tell whether Kinguin acts on a request long after it was given up, which no caller can prevent."""
+    return any(isinstance(f, CallFault) and f.how == "late" and f.seconds >= VERY_LATE for f in schedule.faults)
+
+
+def _check_end(world: World, order: Order) -> None:
+    _must(order.status in ENDS, f"an order stays {order.status}")
+    if order.status is OrderStatus.NEEDS_REVIEW:
+        _must(order.review is not None and order.review.cause, "an order waits for a human without a reason")
+        _must(order.review is None or order.review.cause != "stuck", "an order was stuck")
+    harmless = world.plan_of(order.order_id).supply in {"whole", "parts", "mended"}
+    calm = not world.schedule.faults and harmless and order.paid_at is not None and not order.refunded
+    _must(not calm or order.status is OrderStatus.FULFILLED, f"nothing failed, and a paid order ends {order.status}")
+
+
+def _check_delivered(world: World, order: Order) -> None:
+    """One mail, and exactly the codes that were sold for exactly these items."""
+    mails = [m for m in world.mailbox.received if m.order_id == order.order_id]
+    body = world.objects.get(object_key(order.order_id))
+    _must(len(mails) <= order.mail_number, f"{len(mails)} mails were sent")
+    if body is not None:
+        bought = [world.kinguin.purchases[str(item.reservation_id)] for item in order.items]
+        codes = [code for purchase in bought for code in purchase.codes]
+        _must(all(p.given_at is not None for p in bought), "codes are stored that were never bought")
+        _must(body == content(codes), "the stored codes are not the ones bought")
+        _must(len(set(codes)) == sum(item.quantity for item in order.items), "a code is sold twice, or too few are")
+    if order.status is OrderStatus.FULFILLED:
+        _must(mails, "fulfilled, and no mail was sent")
+        _must(body is not None, "fulfilled, and no codes are stored")
+        _must(len(order.keys) == sum(item.quantity for item in order.items), "fulfilled, and keys are missing")

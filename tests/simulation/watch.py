@@ -1,0 +1,93 @@
+"""What is watched while a simulation runs: promises that hold at every moment."""
+
+from collections import defaultdict, deque
+from typing import TYPE_CHECKING
+
+from bitloot.contracts.codec import decode
+from bitloot.contracts.state import CLOSED
+from bitloot.contracts.topics import ORDER_EVENTS, ORDER_STATE
+from bitloot.ids import OrderId
+from fulfillment.codec import wake_of
+from tests.simulation.broker import Written
+from tests.simulation.fulfillment_process import FulfillmentProcess
+from tests.simulation.market import CODE
+from tests.simulation.schedule import FAULTS_END
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+CALLS_A_MINUTE = 60
+"""Of an order of up to 3 items, to all providers together."""
+TIMERS_A_MINUTE = 60
+LATE_TIMER = 60.0
+"""Seconds after its time at which a timer must have fired when all is well."""
+_CODE = CODE.encode()
+
+
+class Watch:
+    """Notes breaches; a simulation ends at the first."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.breaches: list[str] = []
+        self.most_calls = 0
+        self.most_timers = 0
+        self._calls: dict[str, deque[float]] = defaultdict(deque)
+        self._timers: dict[str, deque[float]] = defaultdict(deque)
+        self.snapshots: dict[OrderId, dict[int, bytes]] = {}
+        self.last_version: dict[OrderId, int] = {}
+        self._newest: dict[OrderId, str] = {}
+
+    def appended(self, record: Written) -> None:
+        """Look at a record on any topic."""
+        value = record.value or b""
+        if _CODE in value:
+            self.breaches.append(f"a plain code stands in {record.topic}")
+        if b'"cause":"defect"' in value:
+            self.breaches.append(f"a defect: {value!r}")
+        if record.topic == ORDER_STATE.name:
+            self._snapshot(value)
+        elif record.topic == ORDER_EVENTS.name and b'"timer.fired"' in value:
+            count = self._count(self._timers[record.key.decode()])
+            self.most_timers = max(self.most_timers, count)
+            if count > TIMERS_A_MINUTE:
+                self.breaches.append("timers fire without end")
+
+    def called(self, order: str) -> None:
+        """Note a call to a provider."""
+        count = self._count(self._calls[order])
+        self.most_calls = max(self.most_calls, count)
+        if count > CALLS_A_MINUTE:
+            self.breaches.append("providers are called without end")
+
+    def timers(self) -> None:
+        """See whether a timer stands still."""
+        if self._world.loop.time() < FAULTS_END + LATE_TIMER:
+            return
+        for process in self._world.processes:
+            if not isinstance(process, FulfillmentProcess):
+                continue
+            for _, value in process.orders.items():  # noqa: PERF102 - no dict
+                wake = wake_of(value)
+                if wake is not None and (process.clock() - wake).total_seconds() > LATE_TIMER:
+                    self.breaches.append("a timer stands still")
+
+    def _snapshot(self, value: bytes) -> None:
+        """After a crash the last versions may be told again, from the table as it was: in the same words."""
+        state = decode(ORDER_STATE, value)
+        told = self.snapshots.setdefault(state.order_id, {})
+        if told.setdefault(state.version, value) != value:
+            self.breaches.append(f"version {state.version} of an order's state is told in two ways")
+        elif told.keys() <= {state.version} or state.version > max(told.keys() - {state.version}):
+            before = self._newest.get(state.order_id, "")
+            if before in CLOSED and state.status != before:
+                self.breaches.append(f"a closed order went from {before} to {state.status}")
+            self._newest[state.order_id] = state.status
+        self.last_version[state.order_id] = state.version
+
+    def _count(self, times: deque[float]) -> int:
+        now = self._world.loop.time()
+        times.append(now)
+        while times[0] < now - 60:
+            times.popleft()
+        return len(times)
