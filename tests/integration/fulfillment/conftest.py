@@ -21,6 +21,7 @@ from embedded.kafka import Kafka
 from embedded.ports import free_port
 
 SECONDS = 60
+PARTITIONS = 4
 
 
 @dataclass
@@ -31,6 +32,8 @@ class Worker:
     datadir: Path
     port: int = field(default_factory=free_port)
     process: asyncio.subprocess.Process | None = None
+    settings: dict[str, str] = field(default_factory=dict)
+    """What is set beside the addresses, from the next start on."""
 
     async def start(self) -> None:
         settings = {
@@ -41,7 +44,7 @@ class Worker:
         }
         with (self.datadir.parent / "fulfillment.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "fulfillment", env=os.environ | settings, stdout=log, stderr=log
+                sys.executable, "-m", "fulfillment", env=os.environ | settings | self.settings, stdout=log, stderr=log
             )
 
     async def ready(self) -> None:
@@ -98,13 +101,44 @@ class Broker:
             await consumer.stop()
         return [(r, decode(topic, r.value)) for r in sorted(found, key=lambda r: (r.timestamp, r.offset))]
 
+    async def wait_for_values(self, topic: Topic, count: int) -> dict[bytes, bytes]:
+        """Return what a compacted topic comes to, as soon as that are `count` keys."""
+        async with asyncio.timeout(SECONDS):
+            while True:
+                values: dict[bytes, bytes | None] = {}
+                for record in await self._read(topic):
+                    values[record.key] = record.value
+                standing = {key: value for key, value in values.items() if value is not None}
+                if values and len(standing) == count:
+                    return standing
+                await asyncio.sleep(0.1)
+
+    async def _read(self, topic: Topic) -> list[ConsumerRecord]:
+        """Return all that a topic holds now."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        try:
+            await consumer._client._wait_on_metadata(topic.name)
+            partitions = [TopicPartition(topic.name, p) for p in consumer.partitions_for_topic(topic.name)]
+            consumer.assign(partitions)
+            ends = await consumer.end_offsets(partitions)
+            found: list[ConsumerRecord] = []
+            while any([await consumer.position(p) < end for p, end in ends.items()]):
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found += records
+            return sorted(found, key=lambda r: (r.partition, r.offset))
+        finally:
+            await consumer.stop()
+
 
 @pytest.fixture
 async def broker(tmp_path) -> AsyncIterator[Broker]:
     kafka = Kafka(tmp_path / "kafka", log_dir=tmp_path)
     await kafka.start()
     try:
-        assert await topics.ensure(kafka.bootstrap, partitions=4, replication=1) == []
+        assert await topics.ensure(kafka.bootstrap, partitions=PARTITIONS, replication=1) == []
         settings = KafkaSettings(kafka_bootstrap_servers=kafka.bootstrap)
         async with Producer(settings, client_id="test") as producer:
             yield Broker(kafka.bootstrap, producer)
