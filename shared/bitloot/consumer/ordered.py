@@ -16,13 +16,14 @@ from aiokafka.errors import (
 )
 
 from bitloot import log, metrics
-from bitloot.cluster import Cluster, LogLost, complaints, finish, look
+from bitloot.cluster import Cluster, LogLost, finish, look
 from bitloot.consumer.condition import Condition
 from bitloot.consumer.connection import connect, first_of
 from bitloot.consumer.dispatch import Entry, Lanes, Window
 from bitloot.consumer.limits import Limits
 from bitloot.consumer.placing import Places
 from bitloot.consumer.records import Attempts, Handle
+from bitloot.consumer.watching import in_words, names, watch_cluster, watch_fetching
 from bitloot.contracts.topics import DEAD_LETTERS, Topic
 from bitloot.dead_letters import Allowance
 from bitloot.errors import Cause, Transient
@@ -85,7 +86,7 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
                     await self._sleep(self._limits.refused)
                 except (KafkaError, Transient) as error:
                     _log.warning("consumer.disconnected", group=self._group, error=repr(error))
-                    self._condition.waits(error.detail if isinstance(error, Transient) else _in_words(error))
+                    self._condition.waits(error.detail if isinstance(error, Transient) else in_words(error))
                     await self._sleep(_RECONNECT_SECONDS)
         finally:
             self._lanes.cancel()
@@ -121,8 +122,8 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         await first_of(
             self._poll(consumer),
             self._commit_regularly(consumer),
-            self._watch_fetching(consumer),
-            self._watch_cluster(consumer, cluster),
+            watch_fetching(consumer, self._windows, self._limits.fetch_stall),
+            watch_cluster(consumer, cluster, self._condition, self._limits.metadata),
         )
 
     async def _identify(self, consumer: AIOKafkaConsumer) -> Cluster:
@@ -134,23 +135,6 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             reason = f"Kafka does not have the topics {', '.join(missing)}"
             raise Transient(Cause.BROKER_UNAVAILABLE, reason)
         return cluster
-
-    async def _watch_cluster(self, consumer: AIOKafkaConsumer, known: Cluster) -> None:
-        """Raise `LogLost` when topics were made anew, or another cluster answers; note when none does."""
-        while True:
-            await asyncio.sleep(self._limits.metadata)
-            try:
-                async with asyncio.timeout(self._limits.metadata):
-                    now = await look(consumer._client, self._topics)  # noqa: SLF001
-            except (KafkaError, TimeoutError) as error:
-                self._condition.waits(_in_words(error))
-                continue
-            if found := complaints(known, now):
-                raise LogLost(*found)
-            if missing := now.missing(self._topics):
-                self._condition.waits(f"Kafka does not have the topics {', '.join(missing)} any more")
-            else:
-                self._condition.goes_on()
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
         """Take records. Always polls, even when all partitions are paused: a member that does not is thrown out."""
@@ -207,34 +191,6 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
                 window.note_committed(head)
         self._condition.committed()
 
-    async def _watch_fetching(self, consumer: AIOKafkaConsumer) -> None:
-        """Raise KafkaError, for a new connection, when the broker has records for us and nothing comes.
-
-        Fetching has been seen to stand still after broker trouble, without an error:
-        https://github.com/aio-libs/aiokafka/issues/1154.
-        """
-        before: dict[TopicPartition, int] = {}
-        while True:
-            await asyncio.sleep(self._limits.fetch_stall)
-            behind: dict[TopicPartition, int] = {}
-            with contextlib.suppress(TimeoutError, IllegalStateError):
-                async with asyncio.timeout(self._limits.fetch_stall):
-                    behind = await self._idle_behind(consumer)
-            stuck = [partition for partition, position in behind.items() if before.get(partition) == position]
-            if stuck:
-                raise KafkaError(f"nothing comes from {_names(stuck)}")
-            before = behind
-
-    async def _idle_behind(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-        """Return the positions of partitions that hold nothing here though there is more at the broker."""
-        placed = {partition: window for partition, window in self._windows.items() if window.position is not None}
-        ends = await consumer.end_offsets(placed) if placed else {}
-        for partition, window in placed.items():
-            window.found_end(ends[partition])
-        idle = [partition for partition, window in placed.items() if not window.unfinished]
-        positions = {partition: await consumer.position(partition) for partition in idle}
-        return {partition: position for partition, position in positions.items() if position < ends[partition]}
-
     # --- the group ---
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
@@ -243,7 +199,7 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             self._windows[partition] = window = Window()
             self._condition.watch(partition, window)
         self._condition.assigned()
-        _log.info("consumer.assigned", group=self._group, partitions=_names(self._windows))
+        _log.info("consumer.assigned", group=self._group, partitions=names(self._windows))
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """End what runs, commit the heads, forget the rest. Called by aiokafka, which goes on heartbeating."""
@@ -264,7 +220,7 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         if not self._condition.is_lost:
             await self._commit_last(consumer, windows)
         unfinished = sum(window.unfinished for window in windows.values())
-        _log.info("consumer.gave_up", group=self._group, partitions=_names(windows), unfinished=unfinished)
+        _log.info("consumer.gave_up", group=self._group, partitions=names(windows), unfinished=unfinished)
 
     async def _commit_last(self, consumer: AIOKafkaConsumer, windows: Mapping[TopicPartition, Window]) -> None:
         try:
@@ -339,11 +295,3 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
-
-
-def _names(partitions: Iterable[TopicPartition]) -> str:
-    return " ".join(sorted(f"{partition.topic}/{partition.partition}" for partition in partitions))
-
-
-def _in_words(error: Exception) -> str:
-    return f"Kafka does not answer ({type(error).__name__})"

@@ -3,11 +3,14 @@
 import asyncio
 import os
 import sys
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
+import asyncpg
+
 from bitloot import topics
-from bitloot.contracts.topics import CHANGELOGS, ORDER_STATE, TOPICS
+from bitloot.contracts.topics import CHANGELOGS, ORDER_EVENTS, ORDER_STATE, TOPICS
 from embedded.child import Child
 from tests.integration.plumbing.broker import Broker
 
@@ -44,12 +47,35 @@ async def test_the_command_tells_by_its_status(broker: Broker, tmp_path):
     assert "orders.events.v1 has 12 partitions, 13 are declared\n" in output
 
 
-async def run_command(broker: Broker, tmp_path: Path, *, partitions: int) -> tuple[int, str]:
+async def test_what_was_lost_is_made_anew_only_when_a_person_says_so(broker: Broker, tmp_path: Path, database: str):
+    name = ORDER_EVENTS.name
+    await run_command(broker, tmp_path, partitions=12)
+    connection = await asyncpg.connect(database)
+    try:
+        await connection.execute("insert into kafka_topics values ($1, 'another id', 'another cluster')", name)
+        await connection.execute("insert into sink_offsets values ($1, 0, 500)", name)
+        status, output = await run_command(broker, tmp_path, partitions=12, database=database)
+        assert status == topics.EXIT_LOST
+        assert "not another cluster" in output
+        assert "docs/runbooks/broker-lost.md" in output
+        assert await connection.fetchval("select next_offset from sink_offsets") == 500
+
+        status, output = await run_command(broker, tmp_path, "--begin-anew", partitions=12, database=database)
+        assert (status, f"{name} is begun anew.\n" in output) == (0, True)
+        assert await connection.fetchval("select count(*) from sink_offsets") == 0
+        assert (await run_command(broker, tmp_path, partitions=12, database=database))[0] == 0
+    finally:
+        await connection.close()
+
+
+async def run_command(
+    broker: Broker, tmp_path: Path, *arguments: str, partitions: int, database: str | None = None
+) -> tuple[int, str]:
     environment = {"KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap, "TOPIC_PARTITIONS": str(partitions)}
     command = Child(
         "topics",
-        [sys.executable, "-m", "bitloot.topics"],
-        log_file=tmp_path / f"{partitions}.log",
-        env={**os.environ, **environment, "TOPIC_REPLICATION": "1"},
+        [sys.executable, "-m", "bitloot.topics", *arguments],
+        log_file=tmp_path / f"{uuid.uuid4().hex}.log",
+        env={**os.environ, **environment, "TOPIC_REPLICATION": "1", "DATABASE_URL": database or ""},
     )
     return await command.wait(), command.output()
