@@ -112,28 +112,31 @@ def _times(dice: random.Random, seconds: float, gap: tuple[float, float]) -> Ite
 
 
 def _paced(seconds: float, parts: int, least: float, most: float) -> tuple[float, float]:
-    """Return the gap between two deeds: `parts` of them in a short run, not more often than is bearable."""
+    """Return the gap between two deeds: `parts` of them in a short run, `most` seconds between two in a long one.
+
+    A worker's death costs its group a session of 10 s; one that never works is not put to the test.
+    """
     mean = min(most, max(least, seconds / parts))
     return mean * 0.5, mean * 1.5
 
 
 def _kills(dice: random.Random, seconds: float) -> Iterator[Action]:
     first = dice.sample(WORKERS, len(WORKERS))
-    for at in _times(dice, seconds, _paced(seconds, 9, 3.5, 9.0)):
+    for at in _times(dice, seconds, _paced(seconds, 9, 3.5, 12.0)):
         target = first.pop() if first else dice.choices(_KILLED, _KILL_WEIGHTS)[0]
         yield Kill(at, target, dice.randrange(16))
 
 
 def _arms(dice: random.Random, seconds: float) -> Iterator[Action]:
     deck: list[CrashPoint] = []
-    for at in _times(dice, seconds, _paced(seconds, 24, 2.5, 6.0)):
+    for at in _times(dice, seconds, _paced(seconds, 24, 2.5, 10.0)):
         if not deck:  # each point before any is repeated
             deck = dice.sample(list(CrashPoint), len(CrashPoint))
         yield Arm(at, deck.pop())
 
 
 def _pauses(dice: random.Random, seconds: float) -> Iterator[Action]:
-    for at in _times(dice, seconds - _PAUSE_SECONDS[1], (20.0, 40.0)):
+    for at in _times(dice, seconds - _PAUSE_SECONDS[1], _paced(seconds, 10, 12.0, 30.0)):
         yield Pause(at, dice.choice(_PAUSED), dice.randrange(16), round(dice.uniform(*_PAUSE_SECONDS), 2))
 
 
@@ -147,7 +150,7 @@ def _servers(dice: random.Random, seconds: float) -> Iterator[Action]:
         lambda at, target: Outage(at, target, away()),
     )
     deck: list[tuple[Callable[[float, str], Action], str]] = []
-    for at in _times(dice, seconds - _OUTAGE_SECONDS[1], (18.0, 35.0)):
+    for at in _times(dice, seconds - _OUTAGE_SECONDS[1], _paced(seconds, 8, 14.0, 35.0)):
         if not deck:  # each server in each way before anything is repeated
             deck = [(kind, target) for kind in kinds for target in SERVERS]
             dice.shuffle(deck)

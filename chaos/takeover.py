@@ -23,8 +23,8 @@ class Circumstances(StrEnum):
     """What a takeover may be compared with."""
 
     KILLED = "killed"
-    KILLED_IN_OUTAGE = "killed, a server away"  # nobody can take over before the server is back
     FROZEN = "frozen"  # SIGSTOP for longer than a session
+    IN_OUTAGE = "a server away"  # either; nobody can take over before the server is back
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _all_taken(wanted: frozenset[str], later: Iterable[Ready]) -> datetime | Non
 
 def _circumstances(blow: Blow, later: datetime, away: Sequence[Away]) -> Circumstances:
     if any(each.since <= later and blow.at <= each.until + _SETTLING for each in away):
-        return Circumstances.KILLED_IN_OUTAGE
+        return Circumstances.IN_OUTAGE
     return Circumstances.FROZEN if blow.frozen else Circumstances.KILLED
 
 

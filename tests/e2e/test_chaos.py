@@ -12,7 +12,7 @@ from chaos.plan import WORKERS, Kill, Outage, Pause, Restart, schedule
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 
-SEED = 168
+SEED = 6
 SECONDS = 32
 # How long it takes to heal says something about the machine, and is not what is asked here.
 PATIENCE = 600

@@ -64,13 +64,13 @@ def test_blows_while_a_server_is_away_and_pauses_are_told_apart():
     ]
     assert [each.circumstances for each in takeovers(blows, away, {"kinguin": log})] == [
         Circumstances.KILLED,
-        Circumstances.KILLED_IN_OUTAGE,
+        Circumstances.IN_OUTAGE,
         Circumstances.FROZEN,
         Circumstances.KILLED,
     ]
     # It answers again, but its clients do not know yet.
     (reconnecting,) = takeovers([blow(95)], away, {"kinguin": log})
-    assert reconnecting.circumstances is Circumstances.KILLED_IN_OUTAGE
+    assert reconnecting.circumstances is Circumstances.IN_OUTAGE
 
 
 def test_they_are_grouped_in_a_fixed_order():
