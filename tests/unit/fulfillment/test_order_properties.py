@@ -5,18 +5,32 @@ from datetime import timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bitloot.contracts.effects import BuyKey
-from bitloot.contracts.events import Notice, PaymentStatus
+from bitloot.contracts.effects import BuyKey, Effect, FetchCodes, LookUpPurchase, StoreKeys
+from bitloot.contracts.events import Failure, Notice, OrderEvent, PaymentStatus
 from bitloot.contracts.state import ItemStatus, OrderStatus
 from fulfillment.codec import order_from_bytes, order_to_bytes
 from fulfillment.order import Order, decide, pending, sent_by, wake_at
-from tests.unit.fulfillment.order_world import START, Reservation, World, payment, placed, reprocess
+from tests.unit.fulfillment.order_world import START, Reservation, World, failed, payment, placed, reprocess
 
 HOW = ["ok", "ok", "ok", "transient", "refused", "lost", "unknown", "half"]
 UNDER_WAY = {ItemStatus.BUYING, ItemStatus.RESERVED, ItemStatus.BOUGHT}
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["event", "effect", "effect", "silent", "again", "timer", "ready", "notice", "reprocess"]),
+        st.sampled_from(
+            [
+                "event",
+                "effect",
+                "effect",
+                "silent",
+                "given up",
+                "late",
+                "again",
+                "timer",
+                "ready",
+                "notice",
+                "reprocess",
+            ]
+        ),
         st.integers(0, 999),
     ),
     max_size=60,
@@ -47,6 +61,9 @@ def check(before: Order, after: Order, effects: tuple, event) -> None:
         under_way = {o.item_id for o in after.outbox}
         idle = [i.item_id for i in after.items if i.status in UNDER_WAY and i.item_id not in under_way]
         assert not idle, "an item is under way, and nothing is owed that would move it on"
+    if after.status in {OrderStatus.AWAITING_PAYMENT, OrderStatus.PURCHASING, OrderStatus.DELIVERING}:
+        assert wake_at(after) is not None, "an order that is not at its end waits for nothing"
+    assert before.time is None or after.time >= before.time, "the order's time went back"
     if before.closed:
         assert after.status is before.status, "a closed order changed its status"
         assert not any(
@@ -65,6 +82,7 @@ class Run:
     def __init__(self, quantities: list[int]) -> None:
         self.world = World()
         self.inbox = opening(self.world, quantities)
+        self.late: list[OrderEvent] = []
 
     def tell(self, event) -> None:
         before = self.world.order
@@ -75,8 +93,11 @@ class Run:
         world = self.world
         world.now += timedelta(milliseconds=10)
         if action == "event" and self.inbox:
+            skew = timedelta(minutes=[0, 0, -90, 90][n % 4])  # of the machine that has dated it
             event = self.inbox.pop(n % len(self.inbox))
-            self.tell(event.model_copy(update={"occurred_at": world.now}))
+            self.tell(event.model_copy(update={"occurred_at": world.now + skew}))
+        elif action in {"given up", "late"}:
+            self.late_worker(action, n)
         elif action == "again" and world.history:
             self.tell(world.history[n % len(world.history)])
         elif action == "effect" and world.sent:
@@ -96,13 +117,29 @@ class Run:
             if action == "notice":
                 self.tell(self.some_notice(reservation, n))
 
+    def late_worker(self, action: str, n: int) -> None:
+        if action == "late" and self.late:
+            self.tell(self.late.pop(n % len(self.late)))
+        elif action == "given up" and self.world.sent:
+            self.give_up(list(self.world.sent.values())[n % len(self.world.sent)], HOW[n // 7 % len(HOW)])
+
+    def give_up(self, effect: Effect, how: str) -> None:
+        """Let a worker do something and not come back in time: others tell that nobody knows, and it tells later."""
+        if effect.effect_id in self.world.outcomes or isinstance(effect, LookUpPurchase | FetchCodes | StoreKeys):
+            return
+        outcome = self.world.outcome(effect, how)
+        standing = failed(effect, Failure.UNKNOWN, at=self.world.now, cause="abandoned")
+        self.world.outcomes[effect.effect_id] = standing
+        self.tell(standing)
+        self.late.append(outcome.model_copy(update={"event_id": f"{outcome.event_id}/late"}))
+
     def some_notice(self, reservation: Reservation, n: int):
         notice = [Notice.RESERVE, Notice.GIVE, Notice.DELIVERED][n % 3]
         return self.world.notice(reservation, notice, codes=reservation.codes_ready and n % 2 == 0)
 
     def heal(self) -> None:
         """Let all that is still to come arrive, with every provider well."""
-        for event in self.inbox:
+        for event in (*self.inbox, *self.late):
             self.tell(event.model_copy(update={"occurred_at": self.world.now}))
         for _ in range(400):
             for reservation in self.world.reservations:
@@ -125,7 +162,7 @@ def given_purchases(world: World) -> dict[str, int]:
     return counts
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(quantities=st.lists(st.integers(1, 3), min_size=1, max_size=3), steps=STEPS)
 def test_any_order_of_events_buys_each_item_at_most_once_and_comes_to_rest(quantities, steps):
     run = Run(quantities)
