@@ -178,9 +178,10 @@ async def test_the_offset_of_another_log_of_the_same_name_is_none(broker: Broker
 
 
 async def insist(producer: Producer) -> None:
+    """Send a record, however long that takes."""
     while True:
         with suppress(Transient):
-            await producer.send(ORDER_EVENTS, revealed(2).order_id, revealed(2))
+            return await producer.send(ORDER_EVENTS, revealed(2).order_id, revealed(2))
 
 
 async def test_a_broker_that_comes_back_empty(tmp_path: Path, witness: PostgresWitness):
