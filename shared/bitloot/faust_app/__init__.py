@@ -10,7 +10,11 @@ Facts are of faust-streaming 0.15.3, read in its source and tried with a broker 
 - Every record reaches its agent, in order: Faust's queues are cleared while records are in them, records that
   were skipped are never read again, and stock Faust may commit behind them (faust#596, #606). What was handed
   over and is not done is read again, and a commit passes nothing that is not done.
-- Tables are restored from their changelogs by a consumer of our own, for the same reason. There are no standbys.
+- Tables are restored from their changelogs by a consumer of our own, for the same reason, and copies of other
+  workers' tables are kept up by one.
+- Nothing begins anew because a log was lost: the disk remembers which logs its tables were made of. The process
+  then stays, with red health, and does nothing. One that finds no broker waits for it, alive and not ready.
+- A partition that stands still, an event that nobody finishes, a recovery without end: each is told by name.
 - Done work is committed before partitions are given away; stock Faust forgets it and handles it again.
 - A commit that the group refuses is tried again or given up; stock Faust crashes, or notes it as done.
 - A process that stood still for so long that its partitions may be somebody else's writes nothing any more.
@@ -41,6 +45,7 @@ from bitloot.faust_app.app import (
 )
 from bitloot.faust_app.guard import Fenced
 from bitloot.faust_app.running import EXIT_CRASHED, Background, register, run
+from bitloot.faust_app.watch import WatchLimits
 
 __all__ = [
     "EXIT_CRASHED",
@@ -49,6 +54,7 @@ __all__ = [
     "Background",
     "CompiledIteratorMissing",
     "Fenced",
+    "WatchLimits",
     "bytes_table",
     "bytes_topic",
     "create_app",

@@ -31,12 +31,14 @@ async def run(app: App, stop: asyncio.Event, background: Sequence[Background] = 
     """
     starting = asyncio.ensure_future(_start(app))
     starting.add_done_callback(lambda done: _note_start(app, done))
-    ours: tuple[Background, ...] = (app.watch.tick, app.watch.look, app.standbys.run)
-    tasks = [asyncio.ensure_future(_guarded(app, work)) for work in (*background, *ours)]
+    ours: tuple[Background, ...] = (app.watch.look, app.watch.tick, app.standbys.run)
+    looking, *tasks = [asyncio.ensure_future(_guarded(app, work)) for work in (*ours, *background)]
     stopping = asyncio.ensure_future(stop.wait())
     ends: set[asyncio.Future[Any]] = {stopping, app.guard.failed}
     try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        looking.cancel()  # it asks through a consumer that is about to end
+        await asyncio.wait({looking})
         if app.lost is not None:
             await _refuse(app, stopping)
         _die_if_failed(app)
@@ -44,9 +46,9 @@ async def run(app: App, stop: asyncio.Event, background: Sequence[Background] = 
             await _stop(app)
         _die_if_failed(app)
     finally:
-        for task in (starting, stopping, *tasks):
+        for task in (starting, stopping, looking, *tasks):
             task.cancel()
-        await asyncio.gather(starting, stopping, *tasks, return_exceptions=True)
+        await asyncio.gather(starting, stopping, looking, *tasks, return_exceptions=True)
 
 
 async def _start(app: App) -> None:

@@ -20,7 +20,7 @@ from tests.integration.plumbing import tally
 from tests.integration.plumbing.broker import Broker, revealed
 
 KEYS = 6
-SESSION_SECONDS = 2.0
+SESSION_SECONDS = 4.0  # a process that a loaded machine keeps waiting for most of it ends itself
 
 
 async def until(condition, *alive: Child) -> None:
@@ -44,20 +44,9 @@ class Workers:
     processes: list[Child] = field(default_factory=list)
 
     def worker(self, name: str = "one") -> "Worker":
-        directory = self.directory / name
-        directory.mkdir(exist_ok=True)
-        for word in ("ready", "rows", "lags", "health"):
-            (directory / word).unlink(missing_ok=True)
-        arguments = [self.broker.prefix, str(directory), str(SESSION_SECONDS)]
-        process = Child(
-            name,
-            [sys.executable, "-m", "tests.integration.plumbing.tally", *arguments],
-            log_file=self.directory / f"{name}.log",
-            env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": self.broker.bootstrap},
-            cwd=CHECKOUT,
-        )
-        self.processes.append(process)
-        return Worker(process, directory)
+        worker = start(self.broker, self.directory, name)
+        self.processes.append(worker.process)
+        return worker
 
     async def send(self, *numbers: int) -> None:
         for number in numbers:
@@ -95,6 +84,13 @@ class Worker:
         for path in self.directory.glob("*-event-*"):
             path.unlink()
 
+    def release(self, number: int) -> None:
+        """Let an event go on that was told to hold."""
+        (self.directory / f"hold-event-{number}").unlink()
+
+    def begun(self, number: int) -> bool:
+        return (self.directory / f"begun-event-{number}").exists()
+
     def ready(self) -> bool:
         return (self.directory / "ready").exists()
 
@@ -119,6 +115,22 @@ class Worker:
             return json.loads((self.directory / what).read_text())
         except FileNotFoundError:
             return {}
+
+
+def start(broker: Broker, directory: Path, name: str) -> Worker:
+    """Start a worker with its own disk; who starts one of the same name again gives it the same disk."""
+    own = directory / name
+    own.mkdir(exist_ok=True)
+    for word in ("ready", "rows", "lags", "health"):
+        (own / word).unlink(missing_ok=True)
+    process = Child(
+        name,
+        [sys.executable, "-m", "tests.integration.plumbing.tally", broker.prefix, str(own), str(SESSION_SECONDS)],
+        log_file=directory / f"{name}.log",
+        env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap},
+        cwd=CHECKOUT,
+    )
+    return Worker(process, own)
 
 
 @asynccontextmanager

@@ -57,6 +57,10 @@ class Tally:
             if self._told("slow", record):
                 (self._directory / f"begun-{record.event_id}").touch()
                 await asyncio.sleep(0.5)
+            if self._told("hold", record):
+                (self._directory / f"begun-{record.event_id}").touch()
+                while self._told("hold", record):  # until the file is gone
+                    await asyncio.sleep(0.02)
 
     def _note(self, key: bytes, record: Record) -> None:
         seen = json.loads(self._table.get(key) or "[]")
@@ -77,6 +81,12 @@ class Tally:
                 (self._directory / "ready").touch()
             else:
                 (self._directory / "ready").unlink(missing_ok=True)
+
+    async def breaks(self) -> None:
+        """Be a background task that fails when it is told to."""
+        while not (self._directory / "break").exists():
+            await asyncio.sleep(0.05)
+        raise KeyError("told to")
 
     async def tell_health(self, health: Health) -> None:
         """Write down which checks fail, as whoever probes them would hear."""
@@ -114,12 +124,13 @@ async def serve(prefix: str, directory: Path, session_seconds: float) -> None:
             partitions=PARTITIONS,
             outputs=producer,
             session_seconds=session_seconds,
+            limits=faust_app.WatchLimits(look=0.5),
         )
         tally = Tally(app, prefix, directory, producer)
         health = Health()
         faust_app.register(app, health)
         telling = asyncio.create_task(tally.tell_health(health))
-        await faust_app.run(app, stop, background=[tally.tell, tally.shake, producer.watch])
+        await faust_app.run(app, stop, background=[tally.tell, tally.shake, tally.breaks, producer.watch])
         telling.cancel()
 
 

@@ -107,3 +107,66 @@ async def test_a_worker_that_was_frozen_writes_nothing_any_more(tallied: Workers
     assert await worker.process.wait() == EXIT_CRASHED
     assert "stood still" in worker.process.output()
     assert await tallied.forwarded() == set()
+
+
+async def test_an_event_in_work_is_never_passed_by_a_commit_and_never_taken_away(tallied: Workers):
+    """A rebalance waits for it and commits it: the next owner begins behind it."""
+    one = tallied.worker("one")
+    one.tell("hold", KEYS)
+    await tallied.send(0)
+    await tallied.until_committed()
+    held = (await tallied.committed()).index(1)
+    await tallied.send(KEYS, *range(1, KEYS))
+    await until(lambda: one.begun(KEYS), one.process)
+
+    two = tallied.worker("two")
+    await until(lambda: "because it is rebalancing" in one.process.log_file.read_text(), one.process, two.process)
+    assert not two.ready()
+    assert (await tallied.committed())[held] == 1
+    one.release(KEYS)
+    await until(lambda: two.ready() and one.ready(), one.process, two.process)
+    await tallied.until_committed()
+    assert len(await tallied.broker.read(tallied.out)) == len(tallied.all_sent())
+
+
+async def test_workers_that_come_and_go_in_order_repeat_nothing(tallied: Workers):
+    one = tallied.worker("one")
+    await until(one.ready, one.process)
+    sending = asyncio.create_task(tallied.send(*range(600)))
+    two = tallied.worker("two")
+    await until(lambda: two.ready() and two.rows(), one.process, two.process)
+    assert await two.process.stop() == 0
+    await sending
+    await until(lambda: one.rows() == tallied.sent, one.process)
+    await tallied.until_committed()
+    assert len(await tallied.broker.read(tallied.out)) == len(tallied.all_sent())
+
+
+async def test_a_storm_of_exceptions_loses_nothing(tallied: Workers):
+    """Each event raises, at each of several starts; the one that ends it is the first one of its partition."""
+    worker = tallied.worker()
+    for number in range(20):
+        worker.tell("raise", number)
+    await tallied.send(*range(20))
+    for _ in range(3):
+        assert await worker.process.wait() == EXIT_CRASHED
+        worker = tallied.worker()
+    assert await worker.process.wait() == EXIT_CRASHED
+    assert await tallied.committed() == [0, 0]
+    worker.untell()
+    worker = tallied.worker()
+    await until(lambda: worker.rows() == tallied.sent, worker.process)
+
+
+async def test_background_work_that_fails_ends_the_process_and_loses_nothing(tallied: Workers):
+    worker = tallied.worker()
+    await until(worker.ready, worker.process)
+    sending = asyncio.create_task(tallied.send(*range(100)))
+    await until(worker.rows, worker.process)
+    (worker.directory / "break").touch()
+    assert await worker.process.wait() == EXIT_CRASHED
+    await sending
+    (worker.directory / "break").unlink()
+    worker = tallied.worker()
+    await until(lambda: worker.rows() == tallied.sent, worker.process)
+    assert await tallied.forwarded() == tallied.all_sent()
