@@ -67,13 +67,21 @@ class Timers:
     indexes are filled anew from the tables, a few thousand rows at a time. `clock` must not jump.
     """
 
-    def __init__(self, app: Any, outputs: Outputs, sources: Iterable[Source], clock: Clock) -> None:
+    def __init__(
+        self,
+        app: Any,
+        outputs: Outputs,
+        sources: Iterable[Source],
+        clock: Clock,
+        uptime: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._app = app
         self._outputs = outputs
         self._sources = tuple(sources)
         self._clock = clock
+        self._uptime = uptime
         self._generation = -1
-        self._ticked_at = time.monotonic()
+        self._ticked_at = uptime()
         self._answered: dict[str, tuple[int, float]] = {}  # by source: so many firings had an effect, and since when
 
     async def run(self) -> None:
@@ -86,11 +94,11 @@ class Timers:
                 await self._fill()
             else:
                 self._tick(self._clock())
-            self._ticked_at = time.monotonic()
+            self._ticked_at = self._uptime()
 
     async def check(self) -> str | None:
         """Return why the timers do not run or have no effect, or None. A restart cures both."""
-        age = time.monotonic() - self._ticked_at
+        age = self._uptime() - self._ticked_at
         if age > _TICK_AGE_SECONDS:
             return f"the last tick was {age:.0f} s ago"
         late = [source.name for source in self._sources if self._lag(source) > _LATE and self._idle(source) > _LATE]
@@ -102,7 +110,7 @@ class Timers:
 
     def _idle(self, source: Source) -> timedelta:
         """Return for how long no firing has had an effect; as far as that is known."""
-        now, answered = time.monotonic(), source.due.answered
+        now, answered = self._uptime(), source.due.answered
         known, since = self._answered.get(source.name, (-1, now))
         if known != answered:
             since = now

@@ -70,7 +70,7 @@ class Rig:
         self.orders = OrdersAgent(self.tables, self, self, self.due, clock=self.steady, policy=policy or Policy())
         self.router = ReservationRouter(self.routes, self, self, self.due_notices, clock=self.steady)
         sources = of_orders(self.tables.orders, self.due), of_notices(self.routes, self.due_notices, HELD_FOR)
-        self.timers = Timers(self, self, sources, self.steady)
+        self.timers = Timers(self, self, sources, self.steady, lambda: self.uptime)
         self._offset = 0
 
     def post(self, topic: Topic, key: str, record: Record) -> None:

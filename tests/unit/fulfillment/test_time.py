@@ -156,18 +156,13 @@ def test_a_timer_is_dated_so_that_its_order_takes_it_for_due():
     assert fired.occurred_at == theirs
 
 
-async def test_timers_without_effect_turn_health_red_and_those_with_effect_do_not(monkeypatch):
+async def test_timers_without_effect_turn_health_red_and_those_with_effect_do_not():
     rig = Rig()
-    uptime = 0.0
-    monkeypatch.setattr("fulfillment.timers.time.monotonic", lambda: uptime)
-    rig.timers._ticked_at = 0.0
 
     def later(**span: float) -> None:
-        nonlocal uptime
         rig.pass_time(timedelta(**span))
-        uptime = rig.uptime
         rig.tick()
-        rig.timers._ticked_at = uptime
+        rig.timers._ticked_at = rig.uptime
 
     rig.due.set(ORDER, START)
     later(seconds=1)
@@ -178,7 +173,23 @@ async def test_timers_without_effect_turn_health_red_and_those_with_effect_do_no
     assert "orders" in (await rig.timers.check() or "")
     rig.due.set(ORDER, START + timedelta(days=1))
     assert await rig.timers.check() is None
-    uptime += 60
+
+
+async def test_a_poisoned_order_among_others_does_not_restart_the_process():
+    rig = Rig()
+    rig.due.set("poisoned", START)
+    for minute in range(30):
+        rig.due.set("healthy", START + timedelta(minutes=minute))
+        rig.pass_time(timedelta(minutes=1))
+        rig.tick()
+        rig.timers._ticked_at = rig.uptime
+        assert await rig.timers.check() is None
+
+
+async def test_timers_that_stand_still_turn_health_red():
+    rig = Rig()
+    assert await rig.timers.check() is None
+    rig.pass_time(timedelta(minutes=1))
     assert "last tick" in (await rig.timers.check() or "")
 
 
