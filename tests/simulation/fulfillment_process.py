@@ -13,7 +13,7 @@ from bitloot.contracts.topics import (
     RETIRED_CHANGELOG,
     ROUTES_CHANGELOG,
 )
-from bitloot.errors import Malformed
+from bitloot.errors import Cause, Malformed
 from fulfillment.agents import OrdersAgent, OrderTables, ReservationRouter
 from fulfillment.due import Due, DueIndex
 from fulfillment.order import Policy
@@ -39,6 +39,8 @@ class VirtualTable:
         self.parts: dict[int, dict[bytes, bytes]] = {}
 
     def get(self, key: bytes) -> bytes | None:
+        if self._changelog == RETIRED_CHANGELOG.name and self._process.world.has(Bug.MARK_LOST):
+            return None
         value = self.parts.get(partition_of(key), {}).get(key)
         return self._process.world.read_value(self._changelog, value)
 
@@ -62,7 +64,7 @@ class VirtualTable:
         for record in self._process.world.broker.records(self._changelog, partition):
             if record.value is not None:
                 part[record.key] = record.value
-            else:
+            elif not self._process.world.has(Bug.TOMBSTONE_NOT_RESTORED):
                 part.pop(record.key, None)
 
 
@@ -113,6 +115,7 @@ class VirtualStream:
 
 
 POLICY = Policy(retention=timedelta(days=30))
+_FORGETS = {False: Bug.DEAD_LETTER_DROPPED, True: Bug.EXPIRY_FORGETS_NOTICES}
 _FIELDS = ("topic", "partition", "offset", "key", "value", "timestamp")
 
 
@@ -130,7 +133,8 @@ class FulfillmentProcess(Process):
         self.retired = VirtualTable(self, RETIRED_CHANGELOG.name)
         self._due: DueIndex[str] = Unruly() if world.has(Bug.TIMER_STORM) else DueIndex()
         self._due_notices: DueIndex[str] = DueIndex()
-        self._steady = SteadyClock(self.clock, world.loop.time)
+        steady = SteadyClock(self.clock, world.loop.time)
+        self._steady = self.clock if world.has(Bug.WALL_CLOCK_TIMERS) else steady
         self._dead_letters = DeadLetters(self, consumer=self.group)  # type: ignore[arg-type]
         self._streams = {topic.name: VirtualStream(self, topic.name) for topic in TOPICS["fulfillment"]}
         self.wakeups = {name: asyncio.Event() for name in self._streams}
@@ -157,7 +161,7 @@ class FulfillmentProcess(Process):
         """Take what an agent cannot handle. Nothing here may fail for any other reason than its form."""
         if not isinstance(error, Malformed):
             self.world.defects.append(error)
-        elif not self.world.has(Bug.DEAD_LETTER_DROPPED):
+        elif not self.world.has(_FORGETS[error.cause is Cause.UNKNOWN_RESERVATION]):
             await self._dead_letters.send(message, error)
 
     # --- the group ---

@@ -32,7 +32,15 @@ class Bug(StrEnum):
     DEADLINE_BY_WORKERS_CLOCK = "a claim's deadline is compared with the worker's clock"
     DEAD_LETTER_DROPPED = "what cannot be decoded is skipped without a dead letter"
     TIMER_STORM = "a timer fires at every tick until its event has been handled"
+    WALL_CLOCK_TIMERS = "timers go by the machine's clock, jumps and all"
+    MARK_LOST = "of an order that leaves no mark stays"
+    TOMBSTONE_NOT_RESTORED = "rows that were deleted come back after a rebalance"
+    EXPIRY_FORGETS_NOTICES = "notices that waited in vain are dropped without a dead letter"
     LATE_OUTCOME_DROPPED = "the outcome of a worker that was given up is dropped"
+
+
+IN_THE_TABLE = frozenset({Bug.OUTBOX_CLEARED_EARLY, Bug.PAYMENT_FORGOTTEN, Bug.CLOSED_REOPENS})
+"""What is wrong with stored orders."""
 
 
 def as_written(order: Order, bugs: frozenset[Bug]) -> Order:

@@ -1,13 +1,14 @@
 """What must hold at the end of every simulation."""
 
+import base64
 from collections import Counter
 from dataclasses import dataclass
 
 from bitloot.contracts.base import Record
-from bitloot.contracts.codec import decode
+from bitloot.contracts.codec import decode, encode
 from bitloot.contracts.events import Outcome, PaymentStatus
 from bitloot.contracts.state import CLOSED, OrderStatus, PaymentVerdict
-from bitloot.contracts.topics import DEAD_LETTERS, ORDER_EVENTS
+from bitloot.contracts.topics import DEAD_LETTERS, KINGUIN_NOTICES, ORDER_EVENTS
 from bitloot.errors import Cause
 from bitloot.ids import order_of
 from delivery.storing import content, object_key
@@ -49,6 +50,7 @@ def check(world: World) -> Result:
     statuses = []
     _check_one_story(world)
     _check_dead_letters(world)
+    _check_notices(world)
     _must(not world.broker.unhandled(), "a committed record was never handled")
     for order_id in world.order_ids:
         order = world.order(order_id)
@@ -67,13 +69,17 @@ def check(world: World) -> Result:
 def _check_one_story(world: World) -> None:
     """What became of a claimed effect is told in one way only, however often."""
     told: dict[str, Record] = {}
+    ids: set[str] = set()
     for record in world.broker.all(ORDER_EVENTS):
         if record.value is None or b'"effect_id"' not in record.value:
             continue
         event = decode(ORDER_EVENTS, record.value)
+        ids.add(event.event_id)
         late = event.event_id.endswith("/late")  # of a worker that was given up: see `perform`
         if isinstance(event, Outcome) and event.effect_id in world.ledger and not late:
             _must(told.setdefault(event.effect_id, event) == event, "an effect has two outcomes")
+    untold = [event_id for _, event_id in world.watch.late if f"{event_id}/late" not in ids]
+    _must(not untold, f"nobody hears of what a given-up worker did: {untold}")
 
 
 def _check_dead_letters(world: World) -> None:
@@ -95,6 +101,19 @@ def _check_dead_letters(world: World) -> None:
                 letter is None or spoiled or lonely,
                 f"a good record became a dead letter: {letter.error if letter else ''}",
             )
+
+
+def _check_notices(world: World) -> None:
+    """Each notification that named no order has come to an order, or is a dead letter."""
+    told = {
+        decode(ORDER_EVENTS, r.value).event_id
+        for r in world.broker.all(ORDER_EVENTS)
+        if b"kinguin.notified" in (r.value or b"")
+    }
+    aside = {decode(DEAD_LETTERS, r.value).value for r in world.broker.all(DEAD_LETTERS)}
+    for topic, _, record in world.outside.accepted:
+        if topic is KINGUIN_NOTICES and record.event_id not in told:
+            _must(base64.b64encode(encode(record)).decode() in aside, "a notice came to no order and is no dead letter")
 
 
 def _check_heard(world: World, order: Order) -> None:

@@ -189,6 +189,8 @@ class LedgerPort:
             row.outcome = outcome
         if is_lost:
             raise Transient(Cause.DATABASE_UNAVAILABLE, "no answer")
+        if row.outcome != outcome:
+            self._world.watch.outdone(self._process.incarnation, outcome)
         self._begun.discard(effect_id)
         await self._process.passes("recorded")
         return row.outcome

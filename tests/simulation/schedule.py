@@ -249,10 +249,20 @@ def generate(seed: int) -> Schedule:
     """Return the schedule of a seed."""
     rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
     orders = tuple(_order(rng) for _ in range(rng.choice((1, 1, 1, 2))))
-    faults = [_fault(rng, len(orders)) for _ in range(rng.choice((0, 1, 2, 3, 4, 6, 9)))]
+    count = rng.choice((0, 1, 2, 3, 4, 6, 9))
+    kind = rng.choice((_fault, _fault, _rarer_fault, _unrest)) if count > 1 else _fault
+    faults = [kind(rng, len(orders)) for _ in range(count)]
     if rng.random() < 0.25:  # what comes long after the end
-        faults += [_again(rng, len(orders)) for _ in range(rng.choice((1, 2, 4)))]
+        faults += _long_after(rng, len(orders))
     return Schedule(seed, orders, tuple(faults))
+
+
+def _long_after(rng: random.Random, orders: int) -> list[Fault]:
+    faults: list[Fault] = [_again(rng, orders) for _ in range(rng.choice((1, 2, 4)))]
+    if rng.random() < 0.5:
+        at = rng.choice((rng.uniform(1, 45), rng.uniform(31, 45))) * DAY
+        faults.append(Move(at, "fulfillment", rng.randrange(PARTITIONS), None))
+    return faults
 
 
 def _order(rng: random.Random) -> OrderPlan:
@@ -303,10 +313,22 @@ def _fault(rng: random.Random, orders: int) -> Fault:
     return _rarer_fault(rng, orders)
 
 
+def _unrest(rng: random.Random, orders: int) -> Fault:
+    """Return a fault of one of our own processes, early, when there is something to do."""
+    del orders
+    kind, group = rng.random(), _group(rng)
+    if kind < 0.4:
+        return Move(rng.uniform(0, 15), group, rng.randrange(PARTITIONS), rng.choice((None, 2.0, 10.0, 40.0)))
+    points = [point for point in (STALLABLE if kind < 0.7 else POINTS) if point.startswith(group)]
+    if kind < 0.7:
+        return Stall(rng.choice(points), rng.randint(1, 6), rng.choice((3.0, 15.0, 40.0)))
+    return Crash(rng.choice(points), rng.randint(1, 6), rng.choice((0.1, 1.0, 15.0)))
+
+
 def _rarer_fault(rng: random.Random, orders: int) -> Fault:  # noqa: PLR0911 - one line per kind
     kind = rng.random()
     if kind < 0.25:
-        return Outage(_early(rng), rng.choice(_PARTS), rng.choice((2.0, 15.0, 40.0, 90.0)))
+        return Outage(_early(rng), rng.choice(_PARTS), rng.choice((2.0, 8.0, 15.0, 40.0, 90.0)))
     if kind < 0.4:
         group: Group | Literal["ingress"] = rng.choice(("fulfillment", "fulfillment", "kinguin", "delivery", "ingress"))
         return ClockJump(_early(rng), group, rng.choice((-HOUR, -20.0, 20.0, HOUR)))

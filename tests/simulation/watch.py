@@ -4,8 +4,10 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
 from bitloot.contracts.codec import decode
-from bitloot.contracts.state import CLOSED
-from bitloot.contracts.topics import ORDER_EVENTS, ORDER_STATE
+from bitloot.contracts.events import EffectFailed, Outcome
+from bitloot.contracts.state import CLOSED, OrderStatus
+from bitloot.contracts.topics import ORDER_EVENTS, ORDER_STATE, RETIRED_CHANGELOG
+from bitloot.errors import Cause
 from bitloot.ids import OrderId
 from fulfillment.codec import wake_of
 from tests.simulation.broker import Written
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 
 CALLS_A_MINUTE = 60
 """Of an order of up to 3 items, to all providers together."""
-TIMERS_A_MINUTE = 60
+TIMERS_A_MINUTE = 30
+STANDSTILL = FAULTS_END + 1800.0
+"""Seconds after which nothing is under way any more: the longest wait between two tries is 10 minutes."""
 LATE_TIMER = 60.0
 """Seconds after its time at which a timer must have fired when all is well."""
 _CODE = CODE.encode()
@@ -36,6 +40,9 @@ class Watch:
         self._timers: dict[str, deque[float]] = defaultdict(deque)
         self.snapshots: dict[OrderId, dict[int, bytes]] = {}
         self.last_version: dict[OrderId, int] = {}
+        self._left: dict[OrderId, float] = {}
+        self.late: dict[tuple[str, str], OrderId] = {}
+        """By process and event id: outcomes that came when another one had been recorded, and must be told as well."""
         self._newest: dict[OrderId, str] = {}
 
     def appended(self, record: Written) -> None:
@@ -45,6 +52,8 @@ class Watch:
             self.breaches.append(f"a plain code stands in {record.topic}")
         if b'"cause":"defect"' in value:
             self.breaches.append(f"a defect: {value!r}")
+        if record.topic == RETIRED_CHANGELOG.name:
+            self._leaves(OrderId(record.key.decode()))
         if record.topic == ORDER_STATE.name:
             self._snapshot(value)
         elif record.topic == ORDER_EVENTS.name and b'"timer.fired"' in value:
@@ -72,10 +81,33 @@ class Watch:
                 if wake is not None and (process.clock() - wake).total_seconds() > LATE_TIMER:
                     self.breaches.append("a timer stands still")
 
+    def standstill(self) -> None:
+        """See whether a paid order still waits long after all is well."""
+        for order_id in self._world.order_ids:
+            order = self._world.order(order_id)
+            if order is not None and order.status in {OrderStatus.PURCHASING, OrderStatus.DELIVERING}:
+                self.breaches.append(f"an order is still {order.status} long after all is well")
+
+    def outdone(self, incarnation: str, outcome: Outcome) -> None:
+        """Note that a worker has come too late with what it did."""
+        if not (isinstance(outcome, EffectFailed) and outcome.cause == Cause.ABANDONED):
+            self.late[incarnation, outcome.event_id] = outcome.order_id
+
+    def died(self, incarnation: str) -> None:
+        """Note that a process died: it tells nothing any more."""
+        self.late = {key: order for key, order in self.late.items() if key[0] != incarnation}
+
+    def _leaves(self, order: OrderId) -> None:
+        now = self._world.loop.time()
+        if now > self._left.setdefault(order, now) + 60:
+            self.breaches.append("an order that had left leaves again")
+
     def _snapshot(self, value: bytes) -> None:
         """After a crash the last versions may be told again, from the table as it was: in the same words."""
         state = decode(ORDER_STATE, value)
         told = self.snapshots.setdefault(state.order_id, {})
+        if state.order_id in self._left and state.version not in told:
+            self.breaches.append("an order that has left lives on")
         if told.setdefault(state.version, value) != value:
             self.breaches.append(f"version {state.version} of an order's state is told in two ways")
         elif told.keys() <= {state.version} or state.version > max(told.keys() - {state.version}):

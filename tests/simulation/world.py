@@ -19,7 +19,7 @@ from fulfillment.kinguin.worker import KinguinWorker
 from fulfillment.order import Order
 from tests.simulation import mutations
 from tests.simulation.broker import TOPICS, Broker
-from tests.simulation.fulfillment_process import FulfillmentProcess
+from tests.simulation.fulfillment_process import POLICY, FulfillmentProcess
 from tests.simulation.market import Kinguin, Market, Purchase, Sealing
 from tests.simulation.mutations import Bug
 from tests.simulation.outside import Outside
@@ -49,7 +49,7 @@ from tests.simulation.schedule import (
     Webhook,
 )
 from tests.simulation.virtual_time import Clocks, VirtualLoop
-from tests.simulation.watch import Watch
+from tests.simulation.watch import STANDSTILL, Watch
 
 CLAIM_TIME = timedelta(seconds=25)
 DAYS_TO_REST = 60.0
@@ -98,7 +98,9 @@ class World:
         self._outages = [f for f in schedule.faults if isinstance(f, Outage)]
         self._skews = {f.group: f.seconds for f in schedule.faults if isinstance(f, Skew)}
         self._errors: dict[str, float] = {}
-        self._until = max((f.at for f in schedule.faults if isinstance(f, Again | Click | Replay)), default=0.0) + 1
+        self._until = (
+            max((f.at for f in schedule.faults if isinstance(f, Again | Click | Replay | Move)), default=0.0) + 1
+        )
         self._until = max(self._until, *(n.at for order in schedule.orders for n in order.payments))
         self._hooks = Seen({("hook", f.nth): f for f in schedule.faults if isinstance(f, Webhook)})
 
@@ -162,14 +164,14 @@ class World:
         return found
 
     def read_value(self, table: str, value: bytes | None) -> bytes | None:
-        if value is None or table != ORDERS_CHANGELOG.name or not self._bugs:
+        if value is None or table != ORDERS_CHANGELOG.name or not self._bugs & mutations.IN_THE_TABLE:
             return value
-        return order_to_bytes(mutations.as_read(order_from_bytes(value), self._bugs))
+        return order_to_bytes(mutations.as_read(order_from_bytes(value), self._bugs), POLICY)
 
     def written_value(self, table: str, value: bytes) -> bytes:
-        if table != ORDERS_CHANGELOG.name or not self._bugs:
+        if table != ORDERS_CHANGELOG.name or not self._bugs & mutations.IN_THE_TABLE:
             return value
-        return order_to_bytes(mutations.as_written(order_from_bytes(value), self._bugs))
+        return order_to_bytes(mutations.as_written(order_from_bytes(value), self._bugs), POLICY)
 
     # --- what comes from outside ---
 
@@ -231,6 +233,7 @@ class World:
 
     def on_death(self, process: Process, restart_after: float) -> None:
         self.processes.remove(process)
+        self.watch.died(process.incarnation)
         self.later(min(restart_after, 10.0), self.take_away, process)
         self.later(restart_after, self._start_again, process.group)
 
@@ -289,6 +292,7 @@ class World:
                 self.later(told.at, self.outside.pay, order, plan, told)
         for fault in self.schedule.faults:
             self._arrange(fault)
+        self.later(STANDSTILL, self.watch.standstill)
         await asyncio.sleep(FAULTS_END + 120)
         pause = 60.0
         while not self.watch.breaches and not (self.at_rest() and self.loop.time() >= self._until):
