@@ -122,6 +122,10 @@ class App(faust.App):  # type: ignore[misc]  # Faust has no usable types
         for hook in self._recovered_hooks:
             hook()
 
+    def mark_tables(self) -> None:
+        """Note on disk that our tables are complete, while they are. Called now and then."""
+        self.tables.recovery.mark()
+
     def _guarded(self, function: AgentFunction) -> AgentFunction:
         @wraps(function)
         async def guarded(stream: Any) -> None:

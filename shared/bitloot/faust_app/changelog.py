@@ -53,6 +53,9 @@ def start(partition: TopicPartition, store: Store, beginning: int, end: int) -> 
     name = f"{partition.topic}/{partition.partition}"
     if persisted is not None and persisted >= end:
         raise LogLost(f"the table on this disk has read {name} up to offset {persisted}, but it ends at {end}")
+    if persisted is not None and store.is_stale(partition.partition):
+        store.set_aside(partition.partition)
+        persisted = None
     following = 0 if persisted is None else persisted + 1
     # A compacted topic keeps its beginning, whatever is removed from it.
     if following < beginning:

@@ -83,8 +83,14 @@ class Restore(Recovery):  # type: ignore[misc]
         await app._fetcher.maybe_start()  # noqa: SLF001 - as Faust's own recovery does
         self.tables.on_actives_ready()
         self.tables.on_standbys_ready()
+        self.mark()
         app.standbys.follow({tp: self.tp_to_table[tp].data for tp in self.standby_tps})
         app.on_rebalance_end()
+
+    def mark(self) -> None:
+        """Note that the tables of our partitions are complete, as they are while events flow."""
+        for tp in self.active_tps if self.app.ready else ():
+            self.tp_to_table[tp].data.mark(tp.partition)
 
     async def _unless_rebalanced(self, work: Any) -> Any:
         """Return the result of `work`; raise `RebalanceAgain` or `ServiceStopped` if that comes first."""

@@ -27,7 +27,8 @@ async def run(app: App, stop: asyncio.Event, background: Sequence[Background] = 
     """Wait for a broker, then run the app until `stop` is set; then finish what is in work, commit, leave the group.
 
     Does not return when anything has failed: the process exits with `EXIT_CRASHED`, on purpose without the
-    clean stop, which would commit. Not at once when a log was lost: that is for a person to see, and to decide.
+    clean stop, which would commit. When a log was lost it stays for a while, for people to see, and the next one
+    looks again.
     """
     starting = asyncio.ensure_future(_start(app))
     starting.add_done_callback(lambda done: _note_start(app, done))
@@ -62,7 +63,7 @@ async def _refuse(app: App, stopping: asyncio.Future[Any]) -> None:
     metrics.LOG_LOST.labels(app.conf.id).set(1)
     if app.cluster is not None:
         await _stop(app)  # out of the group: others may know better
-    await stopping
+    await asyncio.wait({stopping}, timeout=app.watch.limits.refused)
 
 
 def _note_start(app: App, started: asyncio.Future[None]) -> None:

@@ -8,6 +8,7 @@ the partitions that are ours never wait for it.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _POLL_MS = 500
 _BATCH = 500  # records written in one go: a few milliseconds
 _AGAIN_SECONDS = 2.0
 _STUCK_SECONDS = 60.0
+_MARK_SECONDS = 10.0
 
 _log = log.get(__name__)
 
@@ -36,6 +38,7 @@ class _Copy:
 
     lag: int | None = None
     moved_at: float = 0.0
+    marked_at: float = -math.inf
 
 
 class Standbys:
@@ -136,6 +139,9 @@ class Standbys:
                 copy.moved_at = now
             if lag is not None:
                 copy.lag = lag
+                if lag == 0 and now - copy.marked_at > _MARK_SECONDS:
+                    copy.marked_at = now
+                    self._stores[tp].mark(tp.partition)
                 metrics.STANDBY_LAG.labels(tp.topic, str(tp.partition)).set(lag)
 
 

@@ -1,7 +1,11 @@
 """The tables' stores: RocksDB, one database for each partition, of our own partitions and of those that we follow."""
 
 import asyncio
+import shutil
+import time
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import faust
@@ -9,6 +13,8 @@ import rocksdict
 from faust.stores import rocksdb
 from faust.streams import current_event
 from faust.types import TP
+
+from bitloot import log
 
 _MIB = 1 << 20
 _BLOCK_CACHE = rocksdict.Cache(64 * _MIB)
@@ -19,6 +25,12 @@ _WRITE_BUFFERS = rocksdict.WriteBufferManager.new_write_buffer_manager_with_cach
 _WRITE_BUFFER = 4 * _MIB
 _MAX_OPEN_FILES = 64  # for each partition; the defaults are nine tenths of what a process may open
 _BLOOM_BITS = 10
+
+
+_STALE = timedelta(hours=12)
+"""Half of the time for which Kafka keeps a deletion (`delete.retention.ms`). Whoever reads on later can miss some."""
+
+_log = log.get(__name__)
 
 
 class Change(NamedTuple):
@@ -70,6 +82,32 @@ class Store(rocksdb.Store):  # type: ignore[misc]
         if offset is not None:
             batch.put(self.offset_key, str(offset).encode())
             self._db_for_partition(partition).write(batch)
+
+    # --- how old a database is ---
+
+    def mark(self, partition: int) -> None:
+        """Note that the database has all of its changelog, now."""
+        self._mark_of(partition).touch()
+
+    def is_stale(self, partition: int, now: float | None = None) -> bool:
+        """Whether the database was last complete so long ago that deletions it has not read may be gone."""
+        mark = self._mark_of(partition)
+        if not mark.exists():
+            return True
+        age = (time.time() if now is None else now) - mark.stat().st_mtime
+        return age > _STALE.total_seconds()
+
+    def set_aside(self, partition: int) -> None:
+        """Begin with an empty database; the old one is kept beside it until the next one is set aside."""
+        path = self.partition_path(partition)
+        aside = path.with_suffix(".stale")
+        self._dbs.pop(partition).close()
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+        _log.warning("table.set_aside", table=self.table_name, partition=partition, kept_as=aside.name)
+
+    def _mark_of(self, partition: int) -> Path:
+        return Path(self.partition_path(partition)).with_suffix(".complete")
 
     # --- what Faust does over all databases, over those that are ours ---
 

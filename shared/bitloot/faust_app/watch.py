@@ -29,6 +29,8 @@ class WatchLimits:
     """For whoever probes it to end it in order; then it ends itself."""
     recovery: float = 600.0
     """A changelog from its beginning."""
+    refused: float = 60.0
+    """A process that refused a lost log stays for so long; the next one looks whether the log has come back."""
 
 
 class Stalled(RuntimeError):  # noqa: N818 - it names what happened
@@ -42,7 +44,7 @@ class Watch:
         self, app: Any, limits: WatchLimits | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._app = app
-        self._limits = limits or WatchLimits()
+        self.limits = limits or WatchLimits()
         self._clock = clock
         self._since: dict[TP, tuple[int, float]] = {}
         self._ticked_at = self._looked_at = clock()
@@ -64,23 +66,24 @@ class Watch:
         while True:
             self._app.guard.tick(self._app.sends.oldest)
             self._ticked_at = self._clock()
-            if self._ticked_at - gauges_at >= self._limits.gauges:
+            if self._ticked_at - gauges_at >= self.limits.gauges:
                 gauges_at = self._ticked_at
                 self._set_gauges()
-            await asyncio.sleep(self._limits.tick)
+            await asyncio.sleep(self.limits.tick)
 
     async def look(self) -> None:
         """Ask the broker now and then. Raises `Stalled` or `LogLost`."""
         while True:
-            await asyncio.sleep(self._limits.look)
+            await asyncio.sleep(self.limits.look)
             try:
-                async with asyncio.timeout(self._limits.look):
+                async with asyncio.timeout(self.limits.look):
                     await self._same_cluster()
                     await self._note_heads()
             except (KafkaError, TimeoutError) as error:
                 self._app.broker.close(f"Kafka does not answer ({type(error).__name__})")
+            self._app.mark_tables()
             self._looked_at = self._clock()
-            if stalled := self._standing_still(self._limits.stall + self._limits.grace):
+            if stalled := self._standing_still(self.limits.stall + self.limits.grace):
                 raise Stalled(stalled)
 
     async def _same_cluster(self) -> None:
@@ -121,8 +124,8 @@ class Watch:
         return None if await self._app.broker() is not None else self._complaint()
 
     def _complaint(self) -> str | None:
-        limit, now = self._limits.stall, self._clock()
-        if (unready := self.unready_seconds()) > self._limits.recovery:
+        limit, now = self.limits.stall, self._clock()
+        if (unready := self.unready_seconds()) > self.limits.recovery:
             return f"tables have not been complete for {unready:.0f} s"
         if now - min(self._ticked_at, self._looked_at) > limit:
             return "its watch stands still"

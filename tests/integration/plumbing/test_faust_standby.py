@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import os
+import time
 from pathlib import Path
 
 import pytest
+import rocksdict
 from faust.types import TP
 from yarl import URL
 
@@ -121,12 +124,34 @@ async def test_copies_that_are_not_kept_up_are_told_and_stop_nobody(tallied: Wor
 
 def spoil(directory: Path, partition: int) -> None:
     """Let the copy claim to have read what was never written."""
-    (database,) = directory.glob(f"**/{tally.APP}-{partition}.db")
-    import rocksdict  # noqa: PLC0415
+    write(directory, partition, b"__faust\0offset__", b"1000000")
 
+
+def write(directory: Path, partition: int, key: bytes, value: bytes) -> None:
+    """Write behind the back of a worker that does not run."""
+    (database,) = directory.glob(f"**/{tally.APP}-{partition}.db")
     store = rocksdict.Rdict(str(database), options=rocksdict.Options(raw_mode=True))
-    store.put(b"__faust\0offset__", b"1000000")
+    store.put(key, value)
     store.close()
+
+
+async def test_a_disk_that_was_away_for_long_is_not_believed(tallied: Workers):
+    """A row was deleted meanwhile, and then compaction took the deletion away, too: the changelog tells of neither."""
+    worker = tallied.worker()
+    await tallied.send(*range(60))
+    await until(lambda: worker.rows() == tallied.sent, worker.process)
+    await tallied.until_committed()
+    assert await worker.process.stop() == 0
+    for partition in range(tally.PARTITIONS):
+        write(worker.directory, partition, f"ghost-{partition}".encode(), b"[]")
+    (old,) = worker.directory.glob(f"**/{tally.APP}-0.complete")
+    long_ago = time.time() - 13 * 3600
+    os.utime(old, (long_ago, long_ago))
+
+    worker = tallied.worker()
+    await until(worker.rows, worker.process)
+    assert worker.rows() == tallied.sent | {"ghost-1": []}
+    assert len(list(worker.directory.glob("**/*.stale"))) == 1  # nothing is thrown away
 
 
 async def test_without_a_broker_it_says_so_and_tries_again(tmp_path: Path):
