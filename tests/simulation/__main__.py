@@ -6,9 +6,11 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from multiprocessing import get_context
 
-from tests.simulation.simulate import Simulator, Tally, run_seeds
+from tests.simulation.mutations import Bug
+from tests.simulation.simulate import Simulator, Tally, first_catch, run_seeds
 
 CHUNK = 250
 REPORT_SECONDS = 10.0
@@ -19,10 +21,15 @@ EXPLAINED = 3
 def main() -> int:
     """Run, tell how it goes, and return the exit code: 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("count", type=int, help="how many schedules")
+    parser.add_argument("count", type=int, nargs="?", default=10_000, help="how many schedules")
     parser.add_argument("--start", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument(
+        "--mutations", action="store_true", help="tell which seed is the first to find each planted bug"
+    )
     options = parser.parse_args()
+    if options.mutations:
+        return _tell_mutations(range(options.start, options.start + options.count), options.jobs)
     end = options.start + options.count
     chunks = [range(first, min(first + CHUNK, end)) for first in range(options.start, end, CHUNK)]
     counted, failed = _run_all(chunks, options.jobs, options.count)
@@ -34,6 +41,19 @@ def main() -> int:
         f"{options.count} schedules from seed {options.start}: {len(failed)} broke a promise {failed[:20] or ''}. {ends}."
     )
     return 1 if failed else 0
+
+
+def _tell_mutations(seeds: range, jobs: int) -> int:
+    """Print a table: the bug, the first seed that finds it, and what it breaks."""
+    found = 0
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        print("| planted bug | first seed | what it breaks |\n| --- | --- | --- |")  # noqa: T201
+        for bug, caught in zip(Bug, pool.map(first_catch, Bug, repeat(seeds)), strict=True):
+            seed, promise = caught or ("none", "")
+            print(f"| {bug} | {seed} | {promise} |", flush=True)  # noqa: T201
+            found += caught is not None
+    print(f"\n{found} of {len(Bug)} planted bugs found by seeds {seeds.start} to {seeds.stop - 1}.")  # noqa: T201
+    return 0 if found == len(Bug) else 1
 
 
 def _run_all(chunks: list[range], jobs: int, count: int) -> Tally:

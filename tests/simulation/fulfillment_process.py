@@ -24,7 +24,7 @@ from fulfillment.timers import Timers, of_notices, of_orders
 from tests.simulation.broker import TOPICS, Written, partition_of
 from tests.simulation.mutations import Bug
 from tests.simulation.processes import Process
-from tests.simulation.schedule import Group
+from tests.simulation.schedule import HOUR, Group
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -116,6 +116,8 @@ class VirtualStream:
 
 POLICY = Policy(retention=timedelta(days=30))
 _FORGETS = {False: Bug.DEAD_LETTER_DROPPED, True: Bug.EXPIRY_FORGETS_NOTICES}
+_SLEWING = 5 * HOUR
+"""A steady clock needs so long at most until it agrees with one that was set by an hour."""
 _FIELDS = ("topic", "partition", "offset", "key", "value", "timestamp")
 
 
@@ -140,6 +142,8 @@ class FulfillmentProcess(Process):
         self.wakeups = {name: asyncio.Event() for name in self._streams}
         sources = of_orders(self.orders, self._due), of_notices(self.routes, self._due_notices, HELD_FOR)
         self._timers = Timers(self, self, sources, self._steady)
+        self._slewing_until = 0.0
+        self._alarm_for: datetime | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._committing = False
         put_aside: Any = SimpleNamespace(send=self.put_aside)
@@ -216,6 +220,8 @@ class FulfillmentProcess(Process):
         self.die()
 
     def on_clock_set(self) -> None:
+        self._alarm_for = None
+        self._slewing_until = self.world.loop.time() + _SLEWING
         self._set_alarm()
 
     # --- commits and timers ---
@@ -243,11 +249,16 @@ class FulfillmentProcess(Process):
             self.world.broker.commit(self, topic, partition, head)
 
     def _set_alarm(self) -> None:
+        oldest = min((at for due in (self._due, self._due_notices) if (at := due.oldest()) is not None), default=None)
+        if oldest == self._alarm_for:
+            return
+        self._alarm_for = oldest
         if self._alarm is not None:
             self._alarm.cancel()
-        oldest = min((at for due in (self._due, self._due_notices) if (at := due.oldest()) is not None), default=None)
         if oldest is not None:
             wait = (oldest - self._steady()).total_seconds() + 0.001
+            if self.world.loop.time() < self._slewing_until:  # its seconds are not ours
+                wait = min(wait, 60.0)
             self._alarm = self.world.loop.call_later(max(wait, 0.1), self._fire)
 
     def _fire(self) -> None:
@@ -259,6 +270,7 @@ class FulfillmentProcess(Process):
                 self._timers._tick(self._steady())
             except asyncio.CancelledError:
                 return
+        self._alarm_for = None
         self._set_alarm()
 
     @property

@@ -74,12 +74,12 @@ def _promise(reason: str | None) -> str | None:
 
 
 def first_catch(bug: Bug, seeds: Iterable[int]) -> tuple[int, str] | None:
-    """Return the first seed that fails with a bug planted and not without, and what it breaks."""
+    """Return the first seed that fails with a bug planted and not without, and which promise it breaks."""
     with Simulator([bug]) as broken, Simulator() as sound:
         for seed in seeds:
             reason = broken.fails(generate(seed))
             if reason is not None and sound.fails(generate(seed)) is None:
-                return seed, reason
+                return seed, reason.split(":")[0]
     return None
 
 

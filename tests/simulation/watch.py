@@ -3,7 +3,8 @@
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
-from bitloot.contracts.codec import decode
+from pydantic import BaseModel
+
 from bitloot.contracts.events import EffectFailed, Outcome
 from bitloot.contracts.state import CLOSED, OrderStatus
 from bitloot.contracts.topics import ORDER_EVENTS, ORDER_STATE, RETIRED_CHANGELOG
@@ -26,6 +27,14 @@ STANDSTILL = FAULTS_END + 1800.0
 LATE_TIMER = 60.0
 """Seconds after its time at which a timer must have fired when all is well."""
 _CODE = CODE.encode()
+
+
+class _State(BaseModel):
+    """What is of interest in an order's snapshot: to read it whole would take much of a simulation's time."""
+
+    order_id: OrderId
+    version: int
+    status: OrderStatus
 
 
 class Watch:
@@ -104,7 +113,7 @@ class Watch:
 
     def _snapshot(self, value: bytes) -> None:
         """After a crash the last versions may be told again, from the table as it was: in the same words."""
-        state = decode(ORDER_STATE, value)
+        state = _State.model_validate_json(value)
         told = self.snapshots.setdefault(state.order_id, {})
         if state.order_id in self._left and state.version not in told:
             self.breaches.append("an order that has left lives on")

@@ -120,6 +120,8 @@ class World:
 
     def away(self, part: Part) -> float:
         """Return for how many seconds a part of the world will still be away; 0 when it is there."""
+        if not self._outages:
+            return 0.0
         left = [
             f.at + f.seconds - self.loop.time() for f in self._outages if f.part == part and f.at <= self.loop.time()
         ]
@@ -300,7 +302,7 @@ class World:
                 return
             self.watch.timers()
             await asyncio.sleep(pause)
-            pause = min(pause * 2, DAY / 2)
+            pause = min(pause * 2, 5 * DAY)
 
     def _second(self, first: Process) -> Process:
         second = self._new(first.group)
