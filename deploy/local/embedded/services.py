@@ -61,7 +61,13 @@ SANDBOX = Service(
 
 SERVICES = (
     Service("sink", "admin_api.sink", Stage.WORKERS, frozenset({*_KAFKA, *_POSTGRES}), scales=True),
-    Service("fulfillment", "fulfillment", Stage.WORKERS, frozenset({*_KAFKA, "FAUST_DATADIR"}), scales=True),
+    Service(
+        "fulfillment",
+        "fulfillment",
+        Stage.WORKERS,
+        frozenset({*_KAFKA, "FAUST_DATADIR", "KINGUIN_DIALECT"}),
+        scales=True,
+    ),
     Service(
         "kinguin",
         "fulfillment.kinguin",

@@ -98,7 +98,8 @@ class Kind(StrEnum):
 class Retry:
     """How an effect is retried: `tries` in a series, none later than `patience` after the first.
 
-    The wait before try n+1 is `base` times 2^(n-1), at most `cap`, plus up to a quarter of jitter.
+    The wait before try n+1 is `base` times 2^(n-1), at most `cap`, or what the other side asks for when that is more,
+    plus up to a quarter of jitter: orders that are told to come back at one time must not come at one time.
     """
 
     base: timedelta
@@ -113,11 +114,18 @@ _CALL = Retry(timedelta(seconds=1), timedelta(seconds=60), tries=5, patience=_DA
 # stops before the 24 h for which Resend remembers an Idempotency-Key (contract "Resend", section 3).
 _DELIVERY = Retry(timedelta(seconds=1), timedelta(minutes=5), tries=1000, patience=timedelta(hours=22))
 
-RETRIES = {kind: _DELIVERY if kind in {Kind.STORE, Kind.MAIL} else _CALL for kind in Kind}
+CALLS = frozenset(Kind) - {Kind.STORE, Kind.MAIL}
+"""What is asked of Kinguin."""
+RETRIES = {kind: _CALL if kind in CALLS else _DELIVERY for kind in Kind}
 POLLING = Retry(timedelta(seconds=2), timedelta(minutes=5), tries=10_000, patience=_DAY)
 """Asking for codes that are not there yet is no failure: Kinguin's webhook usually comes first."""
+WAITS = Retry(timedelta(seconds=5), timedelta(minutes=5), tries=10_000, patience=_DAY)
+"""For what keeps Kinguin from being asked and says nothing about the order: no try is used up, only patience."""
+NO_TRY = frozenset({"rate_limited", "insufficient_balance", "authorization"})
+"""Such causes (`bitloot.errors.Cause`). `provider_unavailable` is one where a time to come back is known: Kinguin has
+told it, or the breaker, which does not let anything leave while Kinguin is away."""
 LOOK_UPS = Retry(timedelta(seconds=5), timedelta(minutes=1), tries=3, patience=_DAY)
-"""After an unknown outcome Kinguin is asked this often before nothing counts as nothing: a search may lag."""
+"""A look-up by order id. Where the market's search may lag for minutes, `Policy.look_ups` is more patient."""
 FIRST_LOOK_UP = timedelta(seconds=2)
 REDRIVE = Retry(timedelta(minutes=1), timedelta(minutes=10), tries=0, patience=_DAY)
 """An effect without an outcome is sent again after this; the worker's claim makes that harmless."""
@@ -137,10 +145,12 @@ class Policy:
 
     A paid order that has not ended `stuck_after` its payment (or the last time a human stepped in) goes to review;
     for so long Kinguin is asked for codes. A closed order is kept for `retention`, and for ever without one.
+    After an unknown outcome Kinguin is asked `look_ups.tries` times before nothing counts as nothing.
     """
 
     stuck_after: timedelta = STUCK_AFTER
     retention: timedelta | None = None
+    look_ups: Retry = LOOK_UPS
 
 
 DEFAULT_POLICY = Policy()
@@ -157,7 +167,8 @@ NOT_CURED_BY_CODES = frozenset({"supplier_canceled", "supplier_reversed", "refun
 class Owed:
     """An entry of the outbox: one try of an effect, and when it is to be sent (again).
 
-    `tries` counts within a series of retries and begins anew when an admin steps in; `attempt` never does.
+    `tries` counts within a series of retries and begins anew when an admin steps in; `attempt` never does. `waits`
+    counts the times in a row that it could not even be tried.
     """
 
     kind: Kind
@@ -167,6 +178,7 @@ class Owed:
     due_at: datetime
     series_since: datetime
     tries: int = 1
+    waits: int = 0
     emissions: int = 0
     sent_at: datetime | None = None
 
@@ -296,7 +308,7 @@ def _apply(state: Order, event: OrderEvent, policy: Policy) -> Order:  # noqa: C
         case PurchasePlaced():
             return _purchase_placed(state, event)
         case PurchasesFound():
-            return _purchases_found(state, event)
+            return _purchases_found(state, event, policy)
         case ReservationGiven():
             return _reservation_given(state, event)
         case CodesReceived():
@@ -628,7 +640,7 @@ def _adopt(order: Order, item: Item, reservation: ReservationId, now: datetime, 
     return _owe(order, Kind.GIVE, now, item.item_id, tries=item.tries + 1)
 
 
-def _purchases_found(state: Order, event: PurchasesFound) -> Order:
+def _purchases_found(state: Order, event: PurchasesFound, policy: Policy) -> Order:
     order, owed = _settle(state, event.effect_id)
     item, now = _known_item(state, event.item_id), event.occurred_at
     if item is None:
@@ -643,7 +655,7 @@ def _purchases_found(state: Order, event: PurchasesFound) -> Order:
         detail = f"Kinguin shows reservation {item.reservation_id} of item {item.position} as canceled"
         return _ended(order, item, item.reservation_id, ReservationStatus.CANCELED, now, detail)
     if not live:
-        return _nothing_found(order, item, now)
+        return _nothing_found(order, item, now, policy.look_ups)
     chosen = next((r for r in live if r.reservation_id == item.reservation_id), live[0])
     if live[0].given and not chosen.given:
         chosen = live[0]
@@ -654,13 +666,13 @@ def _purchases_found(state: Order, event: PurchasesFound) -> Order:
     return order
 
 
-def _nothing_found(order: Order, item: Item, now: datetime) -> Order:
+def _nothing_found(order: Order, item: Item, now: datetime, look_ups: Retry) -> Order:
     """Ask again for a while; then nothing was bought, for sure, and the purchase may be tried again."""
     if item.status not in {ItemStatus.BUYING, ItemStatus.RESERVED}:
         return order
     asked = item.look_ups + 1
-    if asked < LOOK_UPS.tries:
-        wait = _wait(LOOK_UPS, asked, f"{item.item_id}/{Kind.LOOK_UP}/{asked}")
+    if asked < look_ups.tries:
+        wait = _wait(look_ups, asked, f"{item.item_id}/{Kind.LOOK_UP}/{asked}")
         return _owe(_with(order, replace(item, look_ups=asked)), Kind.LOOK_UP, now, item.item_id, wait=wait)
     if order.refunded:
         return _fail_item(order, item, now, "refunded_while_buying", "The payment was refunded")
@@ -795,7 +807,8 @@ def _effect_failed(state: Order, event: EffectFailed) -> Order:
             return _owe(order, Kind.LOOK_UP, now, item.item_id, wait=FIRST_LOOK_UP)
         case Failure.TRANSIENT | Failure.UNKNOWN:
             # Reads, the write-once object and a mail under its Idempotency-Key may be repeated.
-            return _again(order, owed, RETRIES[owed.kind], now, why, event.retry_after)
+            again = _wait_longer if owed.kind in CALLS and _is_no_try(event) else _again
+            return again(order, owed, RETRIES[owed.kind], now, why, event.retry_after)
         case Failure.REFUSED:
             return _refused(order, owed, now, why)
         case _:  # pragma: no cover - mypy proves that this cannot be reached
@@ -812,6 +825,12 @@ def _still_wanted(kind: Kind, item: Item) -> bool:
     return item.status in wanted.get(kind, set())
 
 
+def _is_no_try(event: EffectFailed) -> bool:
+    if event.failure is not Failure.TRANSIENT:
+        return False
+    return event.cause in NO_TRY or (event.cause == "provider_unavailable" and event.retry_after is not None)
+
+
 def _again(
     order: Order,
     owed: Owed,
@@ -823,11 +842,42 @@ def _again(
     """Owe the next try after its wait, or give up when tries or patience are used up."""
     if owed.tries >= retry.tries or now - owed.series_since >= retry.patience:
         return _refused(order, owed, now, why)
+    wait = _wait(retry, owed.tries, _seed(order, owed), retry_after)
+    return _once_more(order, replace(owed, tries=owed.tries + 1, waits=0), now, wait)
+
+
+def _wait_longer(
+    order: Order,
+    owed: Owed,
+    retry: Retry,
+    now: datetime,
+    why: tuple[str, str],
+    retry_after: float | None = None,
+) -> Order:
+    """Owe the same try after a wait, or give up when patience is used up."""
+    if now - owed.series_since >= retry.patience:
+        return _refused(order, owed, now, why)
+    wait = _wait(WAITS, owed.waits + 1, _seed(order, owed), retry_after)
+    return _once_more(order, replace(owed, waits=owed.waits + 1), now, wait)
+
+
+def _once_more(order: Order, owed: Owed, now: datetime, wait: timedelta) -> Order:
     if order.refunded and owed.kind in {Kind.BUY, Kind.GIVE, Kind.MAIL}:
         return _refused(order, owed, now, ("refunded_while_buying", "The payment was refunded"))
-    wait = _wait(retry, owed.tries, f"{order.order_id}/{owed.kind}/{owed.attempt}")
-    wait = max(wait, timedelta(seconds=min(retry_after or 0, 3600)))
-    return _owe(order, owed.kind, now, owed.item_id, wait=wait, tries=owed.tries + 1, series_since=owed.series_since)
+    return _owe(
+        order,
+        owed.kind,
+        now,
+        owed.item_id,
+        wait=wait,
+        tries=owed.tries,
+        waits=owed.waits,
+        series_since=owed.series_since,
+    )
+
+
+def _seed(order: Order, owed: Owed) -> str:
+    return f"{order.order_id}/{owed.kind}/{owed.attempt}"
 
 
 def _refused(order: Order, owed: Owed, now: datetime, why: tuple[str, str]) -> Order:
@@ -1067,6 +1117,7 @@ def _owe(
     *,
     wait: timedelta = timedelta(0),
     tries: int = 1,
+    waits: int = 0,
     series_since: datetime | None = None,
 ) -> Order:
     """Put the next attempt of an effect into the outbox, unless one of its kind is owed already."""
@@ -1074,7 +1125,7 @@ def _owe(
         return order
     counter = f"{item_id or order.order_id}/{kind}"
     attempt = order.attempts.get(counter, 0) + 1
-    owed = Owed(kind, item_id, attempt, now, now + wait, series_since or now, tries)
+    owed = Owed(kind, item_id, attempt, now, now + wait, series_since or now, tries, waits)
     return replace(order, outbox=(*order.outbox, owed), attempts=order.attempts | {counter: attempt})
 
 
@@ -1121,8 +1172,12 @@ def _close(order: Order, status: OrderStatus, now: datetime) -> Order:
     return replace(order, status=status, review=None, closed_at=now, close_at=None, working_since=None)
 
 
-def _wait(retry: Retry, tries: int, seed: str) -> timedelta:
-    """Return the wait after the `tries`-th try: exponential, with jitter that depends on the seed alone."""
+def _wait(retry: Retry, tries: int, seed: str, at_least: float | None = None) -> timedelta:
+    """Return the wait after the `tries`-th try, with jitter that depends on the seed alone.
+
+    `at_least` is what the other side asked for, in seconds; more than an hour is not obeyed.
+    """
     plain: timedelta = min(retry.base * 2 ** min(tries - 1, 30), retry.cap)
+    plain = max(plain, timedelta(seconds=min(at_least or 0, 3600)))
     jitter = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big") / 2**32
     return plain + plain / 4 * jitter

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from bitloot.settings import HttpSettings, KafkaSettings
+from fulfillment.dialects import Dialect, rules
 from fulfillment.order import STUCK_AFTER, Policy
 from fulfillment.routing import HELD_FOR
 
@@ -27,6 +28,9 @@ class Settings(KafkaSettings, HttpSettings):
     """Read once, in `__main__`."""
 
     faust_datadir: Path = Field(description="a directory for this worker's tables that survives a restart")
+    kinguin_dialect: Dialect = Field(
+        "reservations", description="reservations or esa, as the kinguin worker has it: how orders go about buying"
+    )
     topic_replication: int = Field(1, ge=1, description="the replication factor of the tables' changelogs")
     closed_order_retention: Duration = Field(
         timedelta(days=30),
@@ -47,4 +51,8 @@ class Settings(KafkaSettings, HttpSettings):
     @property
     def policy(self) -> Policy:
         """What of these decides about orders."""
-        return Policy(stuck_after=self.stuck_after, retention=self.closed_order_retention)
+        return Policy(
+            stuck_after=self.stuck_after,
+            retention=self.closed_order_retention,
+            look_ups=rules(self.kinguin_dialect).look_ups,
+        )

@@ -19,7 +19,8 @@ from bitloot.contracts.events import (
 from bitloot.contracts.state import ItemStatus, OrderStatus, PaymentVerdict, ReservationStatus
 from bitloot.ids import EventId, ReservationId, order_id, outcome_id
 from fulfillment.codec import order_from_bytes, order_to_bytes
-from fulfillment.order import RETRIES, STUCK_AFTER, UNPAID_FOR, Kind, Order, decide, pending, wake_at
+from fulfillment.dialects import rules
+from fulfillment.order import RETRIES, STUCK_AFTER, UNPAID_FOR, Kind, Order, Policy, decide, pending, wake_at
 from fulfillment.snapshot import snapshot
 from tests.unit.fulfillment.order_world import (
     ORDER,
@@ -214,8 +215,79 @@ def test_a_failed_call_is_tried_again_after_a_growing_wait_and_then_a_human_deci
 
 def test_retry_after_is_obeyed():
     world, (buy,) = paid_world()
-    world.tell(failed(buy, Failure.TRANSIENT, at=world.now).model_copy(update={"retry_after": 30.0}))
-    assert wake_at(world.order) == world.now + timedelta(seconds=30)
+    world.tell(failed(buy, Failure.TRANSIENT, at=world.now).model_copy(update={"retry_after": 40.0}))
+    assert timedelta(seconds=40) <= wake_at(world.order) - world.now <= timedelta(seconds=50)
+
+
+def test_orders_that_are_told_to_come_back_at_one_time_do_not_come_at_one_time():
+    times = set()
+    for n in range(20):
+        order, _ = decide(Order(order_id(f"order {n}")), placed(order=order_id(f"order {n}")))
+        paid = FINISHED.model_copy(update={"order_id": order.order_id})
+        order, (buy,) = decide(order, paid)
+        no = failed(buy, Failure.TRANSIENT, at=START).model_copy(update={"retry_after": 60.0})
+        order, _ = decide(order, no)
+        times.add(wake_at(order))
+    assert len(times) == 20
+    assert max(times) - min(times) > timedelta(seconds=5)
+
+
+@pytest.mark.parametrize(
+    ("cause", "retry_after"),
+    [
+        ("rate_limited", None),
+        ("rate_limited", 30.0),
+        ("insufficient_balance", 60.0),
+        ("authorization", 60.0),
+        ("provider_unavailable", 5.0),
+    ],
+)
+def test_what_keeps_kinguin_from_being_asked_uses_up_no_tries(cause, retry_after):
+    world, (buy,) = paid_world()
+    began = world.now
+    while world.now - began < timedelta(hours=20):
+        no = failed(buy, Failure.TRANSIENT, at=world.now, cause=cause)
+        assert world.tell(no.model_copy(update={"retry_after": retry_after})) == ()
+        assert world.order.status is OrderStatus.PURCHASING
+        (buy,) = world.fire_timer()
+    assert buy.attempt < 400, "asked more often than about every five minutes"
+    world.settle(world.tell(world.outcome(buy)))
+    assert world.order.items[0].status is ItemStatus.BOUGHT
+
+
+def test_waits_between_two_tries_do_not_give_more_tries():
+    world, (buy,) = paid_world()
+    tries = 0
+    while world.order.status is OrderStatus.PURCHASING:
+        waits = failed(buy, Failure.TRANSIENT, at=world.now, cause="rate_limited")
+        world.tell(waits)
+        (buy,) = world.fire_timer()
+        world.tell(failed(buy, Failure.TRANSIENT, at=world.now))
+        tries += 1
+        if world.order.status is OrderStatus.PURCHASING:
+            (buy,) = world.fire_timer()
+    assert tries == RETRIES[Kind.BUY].tries
+
+
+def test_waiting_ends_after_a_day():
+    world, (buy,) = paid_world()
+    no = failed(buy, Failure.TRANSIENT, at=world.now + timedelta(days=1), cause="rate_limited")
+    world.tell(no)
+    assert world.order.review.cause == "rate_limited"
+
+
+@pytest.mark.parametrize(("dialect", "searches", "span"), [("reservations", 3, 15), ("esa", 7, 180)])
+def test_each_dialect_has_its_patience_with_look_ups(dialect, searches, span):
+    world, (buy,) = paid_world()
+    policy = Policy(look_ups=rules(dialect).look_ups)
+    world.tell(world.outcome(buy, "unknown"), policy)
+    began, asked, effects = world.now, 0, ()
+    while not effects:
+        (look_up,) = world.fire_timer()
+        effects = world.tell(world.outcome(look_up), policy)
+        asked += 1
+    assert asked == searches
+    assert span <= (world.now - began).total_seconds() <= 2 * span
 
 
 def test_an_unknown_outcome_asks_before_it_buys_again():

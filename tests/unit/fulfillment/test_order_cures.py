@@ -138,7 +138,7 @@ CURES = [
     *[(review_after_refused_purchase, cause, True) for cause in Cause],
     *[
         (review_after_exhausted_retries, cause, True)
-        for cause in (Cause.TIMEOUT, Cause.BAD_ANSWER, Cause.AUTHORIZATION)
+        for cause in (Cause.TIMEOUT, Cause.BAD_ANSWER, Cause.PROVIDER_UNAVAILABLE)
     ],
     (review_after_silence, "supplier_slow", True),
     (review_for_bad_codes, "bad_codes", True),

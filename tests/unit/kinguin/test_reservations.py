@@ -353,6 +353,11 @@ async def test_only_our_exact_external_id_counts(kinguin: Kinguin, market: KeyMa
     assert [each.reservation_id for each in await market.look_up(look_up())] == ["r1"]
 
 
+async def test_longer_external_ids_alone_mean_that_nothing_was_found(kinguin: Kinguin, market: KeyMarket):
+    kinguin.script("lookup", Says(200, {"items": [item("r2", order=f"{EXTERNAL}-p2")]}))
+    assert await market.look_up(look_up()) == ()
+
+
 async def test_nothing_found_is_an_answer(kinguin: Kinguin, market: KeyMarket):
     kinguin.script("lookup", Says(200, {"items": []}))
     assert await market.look_up(look_up()) == ()
@@ -377,6 +382,7 @@ async def test_a_market_without_look_ups_cannot_be_asked(kinguin: Kinguin, marke
         Says(200, {"items": [{"reservationId": "r1", "orderId": EXTERNAL}]}),
         Says(200, {"items": [item("r1", "BUYING"), item("r1", "BOUGHT")]}),
         Says(200, {"items": [], "total": 1}),
+        Says(200, {"items": [item("r1", order="another order")]}),
     ],
     ids=lambda line: repr(line)[:80],
 )

@@ -183,15 +183,21 @@ def _found(answer: Answer, external_id: str) -> tuple[FoundReservation, ...]:
     if isinstance(total, int) and total > len(items):
         raise bad(answer, "it shows only a part of what there is")
     found: dict[ReservationId, FoundReservation] = {}
+    others_of_ours = False  # longer external ids: the market may look up by how an id begins
     for item in items:
-        if not isinstance(item, dict) or not isinstance(item.get("orderId"), str):
+        told = item.get("orderId") if isinstance(item, dict) else None
+        if not isinstance(item, dict) or not isinstance(told, str):
             # It might be ours: to leave it out could buy a second time.
             raise bad(answer, "an item does not tell its order")
-        if item["orderId"] != external_id:
+        if told != external_id:
+            others_of_ours |= told.startswith(external_id)
             continue
         reservation = _found_one(answer, item)
         if found.setdefault(reservation.reservation_id, reservation) != reservation:
             raise bad(answer, "a reservation is there twice and differs")
+    if items and not found and not others_of_ours:
+        # It answers another question: whether there is a purchase of ours nobody has said.
+        raise bad(answer, "it shows other orders only")
     return tuple(found.values())
 
 

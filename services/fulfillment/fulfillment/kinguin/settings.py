@@ -13,6 +13,7 @@ from pydantic_settings import NoDecode
 
 from bitloot.sealing import SealingPublicKey
 from bitloot.settings import BaseUrl, HttpSettings, KafkaSettings, PostgresSettings, Secret
+from fulfillment.dialects import Dialect
 
 _RATE: Final = re.compile(r"([A-Za-z0-9]{2,20})\s*=\s*([0-9]{1,9}(?:\.[0-9]{1,12})?)", re.ASCII)
 
@@ -40,9 +41,6 @@ def _read_rates(value: object) -> object:
         rates[currency] = Decimal(form[2])
     return rates
 
-
-Dialect = Literal["reservations", "esa"]
-"""What Kinguin's API is spoken to in."""
 
 Rates = Annotated[Mapping[str, Decimal], NoDecode, BeforeValidator(_read_rates)]
 """What one unit of a currency (lower case) is in EUR, written `USD=0.92,GBP=1.17`."""
