@@ -235,6 +235,7 @@ _HOWS: tuple[How, ...] = (
     "lost_after",
     "lost_after",
     "late",
+    "late",
     "refused",
     "error_before",
     "error_after",
