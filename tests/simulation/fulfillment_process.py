@@ -133,23 +133,23 @@ class FulfillmentProcess(Process):
         self.orders = VirtualTable(self, ORDERS_CHANGELOG.name)
         self.routes = VirtualTable(self, ROUTES_CHANGELOG.name)
         self.retired = VirtualTable(self, RETIRED_CHANGELOG.name)
-        self._due: DueIndex[str] = Unruly() if world.has(Bug.TIMER_STORM) else DueIndex()
+        self.due: DueIndex[str] = Unruly() if world.has(Bug.TIMER_STORM) else DueIndex()
         self._due_notices: DueIndex[str] = DueIndex()
         steady = SteadyClock(self.clock, world.loop.time)
-        self._steady = self.clock if world.has(Bug.WALL_CLOCK_TIMERS) else steady
+        self.steady = self.clock if world.has(Bug.WALL_CLOCK_TIMERS) else steady
         self._dead_letters = DeadLetters(self, consumer=self.group)  # type: ignore[arg-type]
         self._streams = {topic.name: VirtualStream(self, topic.name) for topic in TOPICS["fulfillment"]}
         self.wakeups = {name: asyncio.Event() for name in self._streams}
-        sources = of_orders(self.orders, self._due), of_notices(self.routes, self._due_notices, HELD_FOR)
-        self._timers = Timers(self, self, sources, self._steady)
+        sources = of_orders(self.orders, self.due), of_notices(self.routes, self._due_notices, HELD_FOR)
+        self._timers = Timers(self, self, sources, self.steady)
         self._slewing_until = 0.0
         self._alarm_for: datetime | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._committing = False
         put_aside: Any = SimpleNamespace(send=self.put_aside)
         tables = OrderTables(self.orders, self.retired)
-        orders = OrdersAgent(tables, self, put_aside, self._due, clock=self._steady, policy=POLICY)
-        router = ReservationRouter(self.routes, self, put_aside, self._due_notices, clock=self._steady)
+        orders = OrdersAgent(tables, self, put_aside, self.due, clock=self.steady, policy=POLICY)
+        router = ReservationRouter(self.routes, self, put_aside, self._due_notices, clock=self.steady)
         self.spawn(orders.run(self._streams[ORDER_EVENTS.name]))
         self.spawn(router.run(self._streams[KINGUIN_NOTICES.name]))
         self.spawn(self._spread_news())
@@ -249,14 +249,14 @@ class FulfillmentProcess(Process):
             self.world.broker.commit(self, topic, partition, head)
 
     def _set_alarm(self) -> None:
-        oldest = min((at for due in (self._due, self._due_notices) if (at := due.oldest()) is not None), default=None)
+        oldest = min((at for due in (self.due, self._due_notices) if (at := due.oldest()) is not None), default=None)
         if oldest == self._alarm_for:
             return
         self._alarm_for = oldest
         if self._alarm is not None:
             self._alarm.cancel()
         if oldest is not None:
-            wait = (oldest - self._steady()).total_seconds() + 0.001
+            wait = (oldest - self.steady()).total_seconds() + 0.001
             if self.world.loop.time() < self._slewing_until:  # its seconds are not ours
                 wait = min(wait, 60.0)
             self._alarm = self.world.loop.call_later(max(wait, 0.1), self._fire)
@@ -267,7 +267,7 @@ class FulfillmentProcess(Process):
         if self.frozen_until <= self.world.loop.time():
             try:
                 self.passing("firing")
-                self._timers._tick(self._steady())
+                self._timers._tick(self.steady())
             except asyncio.CancelledError:
                 return
         self._alarm_for = None
@@ -276,7 +276,7 @@ class FulfillmentProcess(Process):
     @property
     def waiting(self) -> int:
         """How many orders and reservations wait for a time."""
-        return len(self._due) + len(self._due_notices)
+        return len(self.due) + len(self._due_notices)
 
 
 class Unruly(DueIndex[str]):

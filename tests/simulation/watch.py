@@ -85,10 +85,11 @@ class Watch:
         for process in self._world.processes:
             if not isinstance(process, FulfillmentProcess):
                 continue
-            for _, value in process.orders.items():  # noqa: PERF102 - no dict
-                wake = wake_of(value)
-                if wake is not None and (process.clock() - wake).total_seconds() > LATE_TIMER:
-                    self.breaches.append("a timer stands still")
+            if any(key.decode() not in process.due for key, value in process.orders.items() if wake_of(value)):
+                self.breaches.append("a timer is not set")
+            late = process.due.late_since()
+            if late is not None and (process.steady() - late).total_seconds() > LATE_TIMER:
+                self.breaches.append("a timer stands still")
 
     def standstill(self) -> None:
         """See whether a paid order still waits long after all is well."""

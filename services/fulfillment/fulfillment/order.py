@@ -517,6 +517,8 @@ def _told(order: Order, item: Item, reservation: ReservationId, now: datetime, *
     """Take note that Kinguin has this reservation for the item, whoever says so and however late."""
     if order.closed:
         return _found_after_end(order, item, reservation, now)
+    if any(r.reservation_id == reservation and r.status in ENDED_BY_SUPPLIER.values() for r in order.reservations):
+        return order  # it was taken back since: an item bought anew must not take it for its own
     if item.reservation_id not in {None, reservation}:
         return _second_purchase(order, item, reservation, now, given=given)
     order = _learned(order, item, reservation, now, given=given)
@@ -624,7 +626,15 @@ def _purchase_placed(state: Order, event: PurchasePlaced) -> Order:
         return state
     if owed is None:  # of a try that was given up: the purchase is as real
         return _told(state, item, event.reservation_id, now, given=event.given)
-    return _adopt(order, item, event.reservation_id, now, given=event.given)
+    order = _adopt(order, item, event.reservation_id, now, given=event.given)
+    return _buy_anew_if_asked(order, item.item_id, now)
+
+
+def _buy_anew_if_asked(order: Order, item_id: ItemId, now: datetime) -> Order:
+    """Buy a canceled item anew where a human had asked for it while the outcome of its purchase was still awaited."""
+    asked = order.status is OrderStatus.PURCHASING and order.review is None and not order.refunded
+    item = _item(order, item_id)
+    return _resume(order, item, now) if asked and item.status is ItemStatus.CANCELED else order
 
 
 def _adopt(order: Order, item: Item, reservation: ReservationId, now: datetime, *, given: bool) -> Order:
@@ -800,7 +810,7 @@ def _effect_failed(state: Order, event: EffectFailed) -> Order:
         # A notification was faster than the failure, but only by half: whether it is bought Kinguin must tell.
         return _owe(order, Kind.LOOK_UP, now, item.item_id, wait=FIRST_LOOK_UP)
     if item is not None and not _still_wanted(owed.kind, item):
-        return order  # a notification was faster
+        return _buy_anew_if_asked(order, item.item_id, now)  # a notification was faster
     match event.failure:
         case Failure.UNKNOWN if item is not None and owed.kind in {Kind.BUY, Kind.GIVE}:
             order = _with(order, replace(item, tries=owed.tries, look_ups=0))
