@@ -176,8 +176,7 @@ class FulfillmentProcess(Process):
 
     async def _restore(self, partition: int) -> None:
         await asyncio.sleep(self.world.rng.uniform(0.1, 1.0))
-        while wait := self.world.away("broker"):
-            await asyncio.sleep(wait)
+        await self.broker_there()
         if self.world.broker.owners.get((self.group, partition)) is not self:
             return
         self.orders.restore(partition)
@@ -245,6 +244,7 @@ class FulfillmentProcess(Process):
         if not self.world.has(Bug.COMMIT_BEFORE_OUTPUTS) and not self.world.has(Bug.AGENT_ACKS_EARLY):
             await self.flushed.wait()
         await self.gate()
+        await self.broker_there()
         for (topic, partition), head in heads.items():
             self.world.broker.commit(self, topic, partition, head)
 

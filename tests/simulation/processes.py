@@ -165,6 +165,12 @@ class Process:
         for topic, key, value in sent:
             self.world.broker.append(topic, key, value)
 
+    async def broker_there(self) -> None:
+        """Wait while the broker is away."""
+        while wait := self.world.away("broker"):
+            await asyncio.sleep(wait)
+        self.live()
+
     # --- the group ---
 
     def assign(self, partition: int) -> None:
@@ -264,11 +270,10 @@ class WorkerProcess(Process):
 
     async def _commit(self) -> None:
         await asyncio.sleep(self.world.rng.choice((0.05, 1.0)))
-        while wait := self.world.away("broker"):
-            await asyncio.sleep(wait)
         self._committing = False
         await self.passes("committing")
-        for partition, window in self._windows.items():
+        await self.broker_there()
+        for partition, window in tuple(self._windows.items()):
             await self._commit_one(partition, window)
         await self.passes("committed")
 
