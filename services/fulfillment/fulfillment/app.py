@@ -35,8 +35,8 @@ async def open_ports(settings: Settings, partitions: int) -> AsyncIterator[Ports
         yield Ports(outputs, partitions)
 
 
-def build(settings: Settings, ports: Ports) -> tuple[faust_app.App, Timers]:
-    """Return the app with its agents and tables, and the timers that belong to it."""
+def build(settings: Settings, ports: Ports, checks: health.Health) -> tuple[faust_app.App, Timers]:
+    """Return the app with its agents and tables, and the timers that belong to it; `checks` gets what they tell."""
     app = faust_app.create_app(
         settings,
         app_id=APP_ID,
@@ -47,6 +47,7 @@ def build(settings: Settings, ports: Ports) -> tuple[faust_app.App, Timers]:
     )
     tables = OrderTables(faust_app.bytes_table(app, "orders"), faust_app.bytes_table(app, "retired"))
     routes, dead_letters = faust_app.bytes_table(app, "routes"), DeadLetters(ports.outputs, consumer=APP_ID)
+    dead_letters.register(checks)
     due_orders, due_notices, clock = DueIndex[str](), DueIndex[str](), SteadyClock()
     orders_agent = OrdersAgent(tables, ports.outputs, dead_letters, due_orders, clock=clock, policy=settings.policy)
     router = ReservationRouter(
@@ -55,7 +56,10 @@ def build(settings: Settings, ports: Ports) -> tuple[faust_app.App, Timers]:
     app.agent(faust_app.bytes_topic(app, ORDER_EVENTS), name="orders")(orders_agent.run)
     app.agent(faust_app.bytes_topic(app, KINGUIN_NOTICES), name="reservation-router")(router.run)
     sources = [of_orders(tables.orders, due_orders), of_notices(routes, due_notices, settings.notices_held_for)]
-    return app, Timers(app, ports.outputs, sources, clock)
+    timers = Timers(app, ports.outputs, sources, clock)
+    faust_app.register(app, checks)
+    checks.register("timers", timers.check, vital=True)
+    return app, timers
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -66,10 +70,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         if partitions is None:
             return
         async with open_ports(settings, partitions) as ports:
-            app, timers = build(settings, ports)
-            faust_app.register(app, checks)
+            app, timers = build(settings, ports, checks)
             ports.outputs.register(checks)
-            checks.register("timers", timers.check, vital=True)
             await faust_app.run(app, stop, background=[timers.run, ports.outputs.watch])
 
 

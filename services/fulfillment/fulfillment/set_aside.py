@@ -5,6 +5,7 @@ import asyncio
 from bitloot import log
 from bitloot.dead_letters import Allowance, Taken, put_aside
 from bitloot.errors import Malformed, Transient
+from bitloot.health import Health
 from bitloot.kafka import Producer
 
 _AGAIN_SECONDS = 1.0
@@ -24,6 +25,10 @@ class DeadLetters:
         self._producer = producer
         self._consumer = consumer
         self._allowance = Allowance(per_minute)
+
+    def register(self, health: Health) -> None:
+        """Show in readiness and in a metric while an event waits because too many have failed."""
+        self._allowance.register(health, self._consumer)
 
     async def send(self, message: Taken, error: Exception) -> None:
         """Return once the dead letter is acknowledged; waits as long as that takes.
