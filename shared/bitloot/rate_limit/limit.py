@@ -70,6 +70,7 @@ class RateLimit:
         self._alone_until = 0.0
         self._alone_next = 0.0
         self._return_at = 0.0
+        self._step = self._rate.interval  # between two permits, as the row told last
 
     async def acquire(self, within: float) -> None:
         """See `Pace.acquire`. The error's `retry_after` spreads those who are turned away over the time to come."""
@@ -142,8 +143,10 @@ class RateLimit:
                 self._alone_until = _now() + _ALONE_SECONDS
             else:
                 RATE_LIMIT_PERMITS.labels("shared").inc(lease.permits)
+                self._step = lease.step
                 return lease
         step = self._rate.interval / self._share
+        self._step = step
         first_in = self._alone_next - _now()
         if first_in > 0:
             return Lease(0, first_in, step)
@@ -152,10 +155,13 @@ class RateLimit:
         return Lease(1, 0.0, step)
 
     def _turned_away(self) -> Transient:
-        """Return the error for a caller; each is told to come back one interval after the one before."""
+        """Return the error for a caller; each is told to come back one step after the one before.
+
+        The step is the one of now: who comes back at the pace of better times is only turned away again.
+        """
         RATE_LIMIT_TURNED_AWAY.inc()
         now = _now()
-        self._return_at = max(self._return_at, self._closed_until, now + self._rate.interval) + self._rate.interval
+        self._return_at = max(self._return_at, self._closed_until, now + self._step) + self._step
         detail = f"the limit of {self._rate.limit} calls in {self._rate.per:g} s leaves no turn in time"
         return Transient(Cause.RATE_LIMITED, detail, retry_after=self._return_at - now)
 

@@ -17,10 +17,11 @@ HORIZON_SECONDS: Final = 0.25
 _SLOW_FOR_SECONDS: Final = 2.0
 """Answers that come so close together are about the same excess: they slow us down once."""
 
-_FASTER_AGAIN_SECONDS: Final = 300.0
-"""A slowdown has worn off by two thirds after this."""
+_FASTER_AGAIN_SECONDS: Final = 30.0
+"""A slowdown has worn off by two thirds after this: half a window of Kinguin's, which then counts anew."""
 
-_SLOWER, _SLOWEST = 1.5, 10.0
+# The `Retry-After` is what obeys the provider. To be slow for long after it costs more than another 429 would.
+_SLOWER, _SLOWEST = 1.5, 3.0
 
 # Take up to $2 permits and move the row on behind them. Locked first, timed then: whoever waited for the row must
 # not be handed the time at which it began to wait.
@@ -94,7 +95,7 @@ class SharedRow:
         return Lease(row["permits"], row["first_in"], row["step"])
 
     async def slow_down(self, pause: float) -> None:
-        """Hold everybody for `pause` seconds, and make everybody slower for some minutes."""
+        """Hold everybody for `pause` seconds, and make everybody slower for about a minute."""
         pause = min(max(pause, 0.0), MAX_PAUSE_SECONDS)
         with translated():
             await self._pool.execute(

@@ -92,6 +92,27 @@ async def test_after_refusals_calls_are_further_apart_and_one_excess_counts_once
     assert before * 1.4 < after < before * 1.6
 
 
+async def test_many_refusals_leave_a_third_of_the_rate_and_a_minute_gives_most_of_it_back(pools):
+    row = SharedRow(pools[0], "market", FAST)
+    before = (await row.lease(1)).step
+    for _ in range(20):
+        await row.slow_down(0)
+        await pools[0].execute("update rate_limits set slowed_at = slowed_at - interval '3 seconds'")
+    assert before * 2 < (await row.lease(1)).step < before * 3.01
+    await pools[0].execute("update rate_limits set slowed_at = now() - interval '1 minute'")
+    assert (await row.lease(1)).step < before * 1.3
+
+
+async def test_who_is_turned_away_from_a_slowed_limit_comes_back_at_its_pace(pools):
+    (slowed, _), row = limits(pools, SLOW), SharedRow(pools[0], "market", SLOW)
+    await slowed.acquire(within=20)
+    for _ in range(20):
+        await row.slow_down(0)
+        await pools[0].execute("update rate_limits set slowed_at = slowed_at - interval '3 seconds'")
+    waits = [await turned_away(slowed, within=0.5) for _ in range(3)]
+    assert waits[2] - waits[1] > 1.5 * SLOW.interval
+
+
 async def test_a_slowdown_wears_off(pools):
     row = SharedRow(pools[0], "market", FAST)
     before = (await row.lease(1)).step
