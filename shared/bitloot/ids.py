@@ -22,11 +22,16 @@ ReservationId = NewType("ReservationId", str)
 MessageId = NewType("MessageId", str)
 """`{order id}/mail/{number}`: one mail, however often it is tried; also its Idempotency-Key."""
 ProductId = NewType("ProductId", str)
+OfferId = NewType("OfferId", str)
+"""One of our offers on Kinguin."""
+CodeId = NewType("CodeId", int)
+"""The number of a code in the stock that we sell on Kinguin."""
 
 _CHECKED_BITS = 80
 _CHECK_BITS = 42
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _UUID_LENGTH = 36
+_SALES = uuid.UUID("5c0f5f5e-7a43-4b0a-8b57-8f2d53e6a1c9")
 
 
 def _check(payload: int) -> int:
@@ -83,6 +88,16 @@ def order_of(external: object) -> OrderId | None:
 def effect_id(owner: OrderId | ItemId, kind: str, attempt: int) -> EffectId:
     """Return the id of the `attempt`-th try of an effect of an order or of one of its items."""
     return EffectId(f"{owner}/{kind}/{attempt}")
+
+
+def sale_effect_id(reservation: ReservationId, kind: str, attempt: int) -> EffectId:
+    """Return the id of the `attempt`-th effect of a sale on Kinguin."""
+    return EffectId(f"sale/{reservation}/{kind}/{attempt}")
+
+
+def sale_request_id(reservation: ReservationId) -> str:
+    """Return what Kinguin is told as the id of our request to hand over a sale's code: a UUID, for all tries."""
+    return str(uuid.uuid5(_SALES, reservation))
 
 
 def message_id(order: OrderId, number: int) -> MessageId:

@@ -10,13 +10,14 @@ from bitloot.contracts.dead_letters import DeadLetter
 from bitloot.contracts.effects import Delivery, KinguinCall
 from bitloot.contracts.events import OrderEvent
 from bitloot.contracts.notices import NoticeRecord
+from bitloot.contracts.sales import SaleEvent, StockCall
 from bitloot.contracts.state import OrderSnapshot
 from bitloot.contracts.webhooks import WebhookLogged
 
 DEFAULT_PARTITIONS = 12
 FOREVER = timedelta(milliseconds=-1)
 
-Service = Literal["ingress", "fulfillment", "kinguin", "delivery", "order-page", "sink", "admin-api"]
+Service = Literal["ingress", "fulfillment", "kinguin", "delivery", "order-page", "sink", "admin-api", "seller"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,24 @@ KINGUIN_CALLS = Topic(
     consumers=("kinguin",),
     retention=timedelta(days=14),
 )
+KINGUIN_SALES = Topic(
+    name="kinguin.sales.v1",
+    description="All that happened to a key that is sold on Kinguin.",
+    key="reservation id",
+    records=TypeAdapter(SaleEvent),
+    producers=("ingress", "fulfillment", "seller"),
+    consumers=("fulfillment",),
+    retention=timedelta(days=90),
+)
+STOCK_CALLS = Topic(
+    name="stock.calls.v1",
+    description="What the seller worker is asked to do.",
+    key="reservation id",
+    records=TypeAdapter(StockCall),
+    producers=("fulfillment",),
+    consumers=("seller",),
+    retention=timedelta(days=14),
+)
 DELIVERIES = Topic(
     name="deliveries.v1",
     description="What the delivery worker is asked to do.",
@@ -99,7 +118,7 @@ DEAD_LETTERS = Topic(
     description="What a consumer could not decode or handle.",
     key="the key it had",
     records=TypeAdapter(DeadLetter),
-    producers=("fulfillment", "kinguin", "delivery", "sink"),
+    producers=("fulfillment", "kinguin", "delivery", "seller", "sink"),
     consumers=("sink",),
     retention=timedelta(days=90),
 )
@@ -133,6 +152,25 @@ ROUTES_CHANGELOG = Topic(
     consumers=("fulfillment",),
     cleanup="compact",
 )
+SALES_CHANGELOG = Topic(
+    name="fulfillment-sales-changelog",
+    description="What the table of sales on Kinguin is restored from.",
+    key="reservation id",
+    records=TypeAdapter(bytes),
+    producers=("fulfillment",),
+    consumers=("fulfillment",),
+    cleanup="compact",
+)
 
-CHANGELOGS = (ORDERS_CHANGELOG, RETIRED_CHANGELOG, ROUTES_CHANGELOG)
-TOPICS = (ORDER_EVENTS, KINGUIN_NOTICES, KINGUIN_CALLS, DELIVERIES, ORDER_STATE, WEBHOOKS_LOG, DEAD_LETTERS)
+CHANGELOGS = (ORDERS_CHANGELOG, RETIRED_CHANGELOG, ROUTES_CHANGELOG, SALES_CHANGELOG)
+TOPICS = (
+    ORDER_EVENTS,
+    KINGUIN_NOTICES,
+    KINGUIN_CALLS,
+    KINGUIN_SALES,
+    STOCK_CALLS,
+    DELIVERIES,
+    ORDER_STATE,
+    WEBHOOKS_LOG,
+    DEAD_LETTERS,
+)

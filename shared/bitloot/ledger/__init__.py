@@ -4,23 +4,29 @@
         ledger = EffectLedger(pool, incarnation(settings.service_instance))
         await perform(ledger, producer, effect, act, within=timedelta(seconds=30))
 
+The effects are those of orders, unless the ledger is given another `Book`.
+
 `act` is awaited at most once for one effect id, in all processes and for all time. Whatever becomes of it is
 published as an event of the order, again and again if need be, always the same one. Only a worker that comes back
 with an outcome after it was given up publishes a second one, under an id that says so.
 """
 
+from bitloot.ledger.book import Book, Failed, Wish
 from bitloot.ledger.pool import answers, open_pool, translated
 from bitloot.ledger.run import Act, Clock, late_id, perform, perform_read
 from bitloot.ledger.store import Claimed, EffectLedger, Expired, Finished, Running
 
 __all__ = [
     "Act",
+    "Book",
     "Claimed",
     "Clock",
     "EffectLedger",
     "Expired",
+    "Failed",
     "Finished",
     "Running",
+    "Wish",
     "answers",
     "late_id",
     "open_pool",

@@ -7,18 +7,18 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from bitloot import log, metrics
-from bitloot.contracts.effects import Effect, ItemEffect
-from bitloot.contracts.events import EffectFailed, Failure, Outcome
-from bitloot.contracts.topics import ORDER_EVENTS
+from bitloot.contracts.base import Record
+from bitloot.contracts.events import Failure
 from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import BitLootError, Cause, Refused, Transient
-from bitloot.ids import EventId, outcome_id
+from bitloot.ids import EventId
 from bitloot.kafka import Producer
+from bitloot.ledger.book import Book, Failed, Orders, Wish
 from bitloot.ledger.store import Claimed, EffectLedger, Expired, Finished, Running
 
 T = TypeVar("T")
 
-Act = Callable[[], Awaitable[Outcome]]
+Act = Callable[[], Awaitable[Record]]
 """Touches the world once. Raises `Transient`, `Refused` or `Unknown`; anything else is taken for `Unknown`."""
 
 Clock = Callable[[], datetime]
@@ -38,7 +38,7 @@ def now() -> datetime:
 
 
 async def perform(
-    ledger: EffectLedger, producer: Producer, effect: Effect, act: Act, *, within: timedelta, clock: Clock = now
+    ledger: EffectLedger, producer: Producer, effect: Wish, act: Act, *, within: timedelta, clock: Clock = now
 ) -> None:
     """Act once, ever, and publish the outcome to the order; a repeat publishes the recorded one again.
 
@@ -52,10 +52,10 @@ async def perform(
     match claim:
         case Claimed():
             reach(CrashPoint.LEDGER_CLAIMED)
-            outcome = await _act(effect, act, within, begun, clock)
+            outcome = await _act(ledger.book, effect, act, within, begun, clock)
             standing = await _record(ledger, effect, outcome)
             if standing != outcome:
-                await _tell_late(producer, effect, outcome)
+                await _tell_late(ledger.book, producer, effect, outcome)
             outcome = standing
         case Finished(outcome=outcome):
             metrics.EFFECTS.labels(effect.type, "repeated").inc()
@@ -64,28 +64,30 @@ async def perform(
         case Expired():
             outcome = await _abandon(ledger, effect, clock)
     reach(CrashPoint.LEDGER_RECORDED)
-    await producer.send(ORDER_EVENTS, effect.order_id, outcome)
+    await producer.send(ledger.book.topic, ledger.book.key(effect), outcome)
     reach(CrashPoint.LEDGER_PUBLISHED)
 
 
-def late_id(outcome: Outcome) -> EventId:
+def late_id(outcome: Record) -> EventId:
     """Return the id of an outcome that came when another one had been recorded for its effect."""
     return EventId(f"{outcome.event_id}/late")
 
 
-async def perform_read(producer: Producer, effect: Effect, act: Act, *, within: timedelta, clock: Clock = now) -> None:
+async def perform_read(
+    producer: Producer, effect: Wish, act: Act, *, within: timedelta, clock: Clock = now, book: Book | None = None
+) -> None:
     """Ask something that changes nothing, as often as it is wished for, and publish the answer or the failure.
 
     A failure is transient, unless the provider refused. Raises `Transient` when Kafka is away.
     """
-    started = time.monotonic()
-    outcome = await _outcome_of(effect, act, within, clock, otherwise=Failure.TRANSIENT)
+    started, book = time.monotonic(), book or Orders()
+    outcome = await _outcome_of(book, effect, act, within, clock, otherwise=Failure.TRANSIENT)
     reach(CrashPoint.READ_ANSWERED)
     _count(effect, outcome, started)
-    await producer.send(ORDER_EVENTS, effect.order_id, outcome)
+    await producer.send(book.topic, book.key(effect), outcome)
 
 
-async def _act(effect: Effect, act: Act, within: timedelta, begun: float, clock: Clock) -> Outcome:
+async def _act(book: Book, effect: Wish, act: Act, within: timedelta, begun: float, clock: Clock) -> Record:
     """Act within what is left of the claim; `begun` is the loop's time before it was made."""
     started = time.monotonic()
     left = within - timedelta(seconds=asyncio.get_running_loop().time() - begun)
@@ -93,28 +95,28 @@ async def _act(effect: Effect, act: Act, within: timedelta, begun: float, clock:
         # We stood still with the claim in hand. An act that ended after the deadline could be a second purchase:
         # by then others have asked the provider, found nothing and begun anew.
         detail = "the claim had run down before the act"
-        outcome: Outcome = _failed(effect, Failure.TRANSIENT, Cause.TIMEOUT, detail, clock)
+        outcome: Record = book.failed(effect, Failed(Failure.TRANSIENT, Cause.TIMEOUT, detail, clock()))
     else:
-        outcome = await _outcome_of(effect, act, left, clock, otherwise=Failure.UNKNOWN)
+        outcome = await _outcome_of(book, effect, act, left, clock, otherwise=Failure.UNKNOWN)
         reach(CrashPoint.LEDGER_ACTED)
     _count(effect, outcome, started)
     return outcome
 
 
-async def _record(ledger: EffectLedger, effect: Effect, outcome: Outcome) -> Outcome:
+async def _record(ledger: EffectLedger, effect: Wish, outcome: Record) -> Record:
     """Record an outcome, and return the one that stands."""
     return await _until_taken(lambda: ledger.finish(effect.effect_id, outcome), "effect.not_recorded", effect)
 
 
-async def _tell_late(producer: Producer, effect: Effect, outcome: Outcome) -> None:
+async def _tell_late(book: Book, producer: Producer, effect: Wish, outcome: Record) -> None:
     """Publish what the ledger does not hold: from there nobody could publish it again."""
     metrics.EFFECTS.labels(effect.type, "late").inc()
     _log.error("effect.late", effect_id=effect.effect_id, kind=effect.type, outcome=outcome.event_id)
     late = outcome.model_copy(update={"event_id": late_id(outcome)})
-    await _until_taken(lambda: producer.send(ORDER_EVENTS, effect.order_id, late), "effect.not_published", effect)
+    await _until_taken(lambda: producer.send(book.topic, book.key(effect), late), "effect.not_published", effect)
 
 
-async def _until_taken(give: Callable[[], Awaitable[T]], otherwise: str, effect: Effect) -> T:
+async def _until_taken(give: Callable[[], Awaitable[T]], otherwise: str, effect: Wish) -> T:
     """Await `give` until it succeeds: what it gives away is in this process's memory only. Logs `otherwise`."""
     backoff = _POLL_SECONDS
     while True:
@@ -126,7 +128,7 @@ async def _until_taken(give: Callable[[], Awaitable[T]], otherwise: str, effect:
             backoff = min(2 * backoff, _LONGEST_BACKOFF_SECONDS)
 
 
-async def _wait_for_owner(ledger: EffectLedger, effect: Effect, clock: Clock) -> Outcome:
+async def _wait_for_owner(ledger: EffectLedger, effect: Wish, clock: Clock) -> Record:
     """Return what the other one records, or give it up when its deadline is past."""
     pause = _POLL_SECONDS
     while True:
@@ -142,28 +144,32 @@ async def _wait_for_owner(ledger: EffectLedger, effect: Effect, clock: Clock) ->
                 continue
 
 
-async def _abandon(ledger: EffectLedger, effect: Effect, clock: Clock) -> Outcome:
+async def _abandon(ledger: EffectLedger, effect: Wish, clock: Clock) -> Record:
     detail = "a worker began this and never reported its outcome"
-    failed = _failed(effect, Failure.UNKNOWN, Cause.ABANDONED, detail, clock)
+    failed = ledger.book.failed(effect, Failed(Failure.UNKNOWN, Cause.ABANDONED, detail, clock()))
     outcome = await ledger.finish(effect.effect_id, failed)
     metrics.EFFECTS.labels(effect.type, _result(outcome)).inc()
     _log.warning("effect.abandoned", effect_id=effect.effect_id, kind=effect.type, outcome=outcome.event_id)
     return outcome
 
 
-async def _outcome_of(effect: Effect, act: Act, within: timedelta, clock: Clock, *, otherwise: Failure) -> Outcome:
-    """Await the act; every error becomes an `EffectFailed`, one that says nothing certain as `otherwise`."""
+async def _outcome_of(
+    book: Book, effect: Wish, act: Act, within: timedelta, clock: Clock, *, otherwise: Failure
+) -> Record:
+    """Await the act; every error becomes a failure in the book, one that says nothing certain as `otherwise`."""
     try:
         async with asyncio.timeout(within.total_seconds()):
             return await act()
     except BitLootError as error:
         retry_after = error.retry_after if isinstance(error, Transient) else None
-        return _failed(effect, _failure(error, otherwise), error.cause, error.detail, clock, retry_after)
+        detail = error.detail[:_DETAIL_CHARACTERS]
+        return book.failed(effect, Failed(_failure(error, otherwise), error.cause, detail, clock(), retry_after))
     except TimeoutError:
-        return _failed(effect, otherwise, Cause.TIMEOUT, f"no answer within {within.total_seconds():g} s", clock)
+        detail = f"no answer within {within.total_seconds():g} s"
+        return book.failed(effect, Failed(otherwise, Cause.TIMEOUT, detail, clock()))
     except Exception as error:  # noqa: BLE001 - a bug must not hide what may have happened
         _log.exception("effect.defect", effect_id=effect.effect_id, kind=effect.type)
-        return _failed(effect, otherwise, Cause.DEFECT, type(error).__name__, clock)
+        return book.failed(effect, Failed(otherwise, Cause.DEFECT, type(error).__name__, clock()))
 
 
 def _failure(error: BitLootError, otherwise: Failure) -> Failure:
@@ -176,26 +182,11 @@ def _failure(error: BitLootError, otherwise: Failure) -> Failure:
             return otherwise
 
 
-def _failed(
-    effect: Effect, failure: Failure, cause: Cause, detail: str, clock: Clock, retry_after: float | None = None
-) -> EffectFailed:
-    return EffectFailed(
-        event_id=outcome_id(effect.effect_id, "effect.failed"),
-        occurred_at=clock(),
-        order_id=effect.order_id,
-        effect_id=effect.effect_id,
-        item_id=effect.item_id if isinstance(effect, ItemEffect) else None,
-        failure=failure,
-        cause=cause,
-        detail=detail[:_DETAIL_CHARACTERS],
-        retry_after=retry_after,
-    )
-
-
-def _count(effect: Effect, outcome: Outcome, started: float) -> None:
+def _count(effect: Wish, outcome: Record, started: float) -> None:
     metrics.EFFECTS.labels(effect.type, _result(outcome)).inc()
     metrics.EFFECT_SECONDS.labels(effect.type).observe(time.monotonic() - started)
 
 
-def _result(outcome: Outcome) -> str:
-    return outcome.failure.value if isinstance(outcome, EffectFailed) else "done"
+def _result(outcome: Record) -> str:
+    failure = getattr(outcome, "failure", None)  # of every book's failures
+    return failure.value if isinstance(failure, Failure) else "done"

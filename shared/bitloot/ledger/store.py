@@ -5,14 +5,12 @@ All times are the database's: the clocks of workers never meet.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import asyncpg
 
-from bitloot.contracts.effects import EffectRecord
-from bitloot.contracts.events import Outcome
-from bitloot.contracts.topics import ORDER_EVENTS
+from bitloot.contracts.base import Record
 from bitloot.ids import EffectId
+from bitloot.ledger.book import Book, Orders, Wish
 from bitloot.ledger.pool import translated
 
 MARGIN = timedelta(seconds=5)
@@ -63,7 +61,7 @@ class Claimed:
 class Finished:
     """Somebody acted, and this is what became of it."""
 
-    outcome: Outcome
+    outcome: Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +77,23 @@ class Expired:
 
 
 class EffectLedger:
-    """Claims effects for one start of a process, which `incarnation` names.
+    """Claims effects for one start of a process, which `incarnation` names; those of orders unless `book` says else.
 
     Every method raises `Transient` while Postgres is away.
     """
 
-    def __init__(self, pool: asyncpg.Pool, incarnation: str) -> None:
+    def __init__(self, pool: asyncpg.Pool, incarnation: str, book: Book | None = None) -> None:
+        self.book = book or Orders()
         self._pool = pool
         self._incarnation = incarnation
         self._begun: set[EffectId] = set()
 
-    async def claim(self, effect: EffectRecord, kind: str, within: timedelta) -> Claimed | Finished | Running | Expired:
+    async def claim(self, effect: Wish, kind: str, within: timedelta) -> Claimed | Finished | Running | Expired:
         """Claim an effect whose act will take at most `within`; tells what happened if it is taken."""
         while True:
             allowed = within + MARGIN
-            values = (effect.effect_id, effect.order_id, kind, effect.attempt, self._incarnation, allowed)
+            order_id = self.book.order_id(effect)
+            values = (effect.effect_id, order_id, kind, effect.attempt, self._incarnation, allowed)
             with translated():
                 row = await self._pool.fetchrow(_CLAIM, *values)
             if row is None:
@@ -101,7 +101,7 @@ class EffectLedger:
             if row["claimed"] or await self._reclaim(effect.effect_id, row, allowed):
                 self._begun.add(effect.effect_id)
                 return Claimed()
-            return _progress(row)
+            return self._progress(row)
 
     async def look(self, effect_id: EffectId) -> Finished | Running | Expired:
         """Tell how far the owner of a claimed effect came."""
@@ -109,9 +109,9 @@ class EffectLedger:
             row = await self._pool.fetchrow(_LOOK, effect_id)
         if row is None:
             raise LookupError(f"{effect_id} was never claimed")
-        return _progress(row)
+        return self._progress(row)
 
-    async def finish(self, effect_id: EffectId, outcome: Outcome) -> Outcome:
+    async def finish(self, effect_id: EffectId, outcome: Record) -> Record:
         """Record an outcome; returns the one that stands, which is an earlier one if there is one."""
         with translated():
             recorded = await self._pool.fetchval(_FINISH, effect_id, outcome.model_dump(mode="json", exclude_none=True))
@@ -131,13 +131,8 @@ class EffectLedger:
         with translated():
             return await self._pool.fetchval(_RECLAIM, effect_id, self._incarnation, allowed) is not None
 
-
-def _progress(row: asyncpg.Record) -> Finished | Running | Expired:
-    if row["outcome"] is not None:
-        return Finished(_outcome(row["outcome"]))
-    return Expired() if row["expired"] else Running(row["deadline"])
-
-
-def _outcome(stored: dict[str, Any]) -> Outcome:
-    outcome: Outcome = ORDER_EVENTS.records.validate_python(stored)
-    return outcome
+    def _progress(self, row: asyncpg.Record) -> Finished | Running | Expired:
+        if row["outcome"] is not None:
+            outcome: Record = self.book.topic.records.validate_python(row["outcome"])
+            return Finished(outcome)
+        return Expired() if row["expired"] else Running(row["deadline"])

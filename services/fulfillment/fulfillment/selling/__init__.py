@@ -1,0 +1,1 @@
+"""Selling our own codes on Kinguin: what decides about a sale, the agent around it, and the seller worker."""
