@@ -139,6 +139,14 @@ PROVIDER_BALANCE_LOW = Gauge(
 RETRIES = Counter("bitloot_retries", "Durable retries scheduled.", ("kind", "cause"))
 RETRIES_WAITING = Gauge("bitloot_retries_waiting", "Retries scheduled and not yet due, in this process.", ())
 
+# Selling
+
+SALES = Counter("bitloot_sales", "Sales on Kinguin that reached a status.", ("status",))
+STOCK_CODES = Gauge("bitloot_stock_codes", "Codes of the stock that we sell, all products together.", ("state",))
+OFFER_PROBLEMS = Gauge(
+    "bitloot_offer_problems", "Offers on Kinguin that customers cannot buy, or soon cannot.", ("problem",)
+)
+
 # Orders
 
 ORDERS = Counter("bitloot_orders", "Orders that reached a status.", ("status",))

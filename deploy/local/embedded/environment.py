@@ -29,6 +29,14 @@ _OURS: Final = frozenset(
 )
 _R2: Final = ("R2_ENDPOINT_URL", "R2_BUCKET", "R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY")
 _SEALING: Final = ("SEALING_PUBLIC_KEY", "SEALING_PRIVATE_KEYS")
+_STOCK: Final = ("STOCK_SEALING_PUBLIC_KEY", "STOCK_SEALING_PRIVATE_KEYS")
+_SELLER: Final = (
+    "KINGUIN_SELLER_BASE_URL",
+    "KINGUIN_ENVOY_BASE_URL",
+    "KINGUIN_SELLER_AUTH_URL",
+    "KINGUIN_SELLER_CLIENT_ID",
+    "KINGUIN_SELLER_CLIENT_SECRET",
+)
 _OPTIONAL: Final = ("KINGUIN_ALLOWED_IPS",)
 
 
@@ -56,7 +64,10 @@ def settings(addresses: Addresses, given: Mapping[str, str]) -> Settings:
     """
     _refuse_parts(given, _R2)
     _refuse_parts(given, _SEALING)
+    _refuse_parts(given, _STOCK)
+    _refuse_parts(given, _SELLER)
     ours = {**_addresses(addresses, given.get("KINGUIN_DIALECT", "reservations")), **_secrets()}
+    ours |= _seller(addresses, ours | {name: given[name] for name in ours if given.get(name)})
     chosen = {name: given[name] for name in (*ours, *_OPTIONAL) if given.get(name) and name not in _OURS}
     return ours | chosen
 
@@ -104,10 +115,30 @@ def _addresses(addresses: Addresses, dialect: str) -> Settings:
     }
 
 
+def _seller(addresses: Addresses, chosen: Settings) -> Settings:
+    """Return the settings of the seller's side: the sandbox has one account and one secret for both sides."""
+    seller = f"{addresses.sandbox}/kinguin-seller"
+    return {
+        "KINGUIN_SELLER_BASE_URL": f"{seller}/sales-manager-api/api/v1",
+        "KINGUIN_ENVOY_BASE_URL": f"{seller}/envoy2/api/v1",
+        "KINGUIN_SELLER_AUTH_URL": f"{addresses.sandbox}/kinguin-id/auth/token",
+        "KINGUIN_SELLER_CLIENT_ID": current(chosen["KINGUIN_CLIENT_ID"]),
+        "KINGUIN_SELLER_CLIENT_SECRET": current(chosen["KINGUIN_CLIENT_SECRET"]),
+        "KINGUIN_SELLER_WEBHOOK_URL": f"{addresses.ingress}/webhooks/kinguin-seller",
+        "OFFERS_SECONDS": "5",  # people try things out here
+    }
+
+
+def _key_pair() -> tuple[str, str]:
+    """Make a public and a private key as settings."""
+    key, key_id = PrivateKey.generate(), f"run-{secrets.token_hex(4)}"
+    public, private = (base64.b64encode(bytes(half)).decode() for half in (key.public_key, key))
+    return f"{key_id}:{public}", f"{key_id}:{private}"
+
+
 def _secrets() -> Settings:
     """Make secrets that live as long as the run."""
-    key = PrivateKey.generate()
-    key_id = f"run-{secrets.token_hex(4)}"
+    (sealing_public, sealing_private), (stock_public, stock_private) = _key_pair(), _key_pair()
     return {
         "SHOP_TOKEN": secrets.token_hex(24),
         "ADMIN_TOKEN": secrets.token_hex(24),
@@ -121,8 +152,12 @@ def _secrets() -> Settings:
         "RESEND_API_KEY": f"re_{secrets.token_hex(16)}",
         # The form that Svix gives out: the secret is what the base64 stands for.
         "RESEND_WEBHOOK_SECRET": f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
-        "SEALING_PUBLIC_KEY": f"{key_id}:{base64.b64encode(bytes(key.public_key)).decode()}",
-        "SEALING_PRIVATE_KEYS": f"{key_id}:{base64.b64encode(bytes(key)).decode()}",
+        "SEALING_PUBLIC_KEY": sealing_public,
+        "SEALING_PRIVATE_KEYS": sealing_private,
+        "STOCK_SEALING_PUBLIC_KEY": stock_public,
+        "STOCK_SEALING_PRIVATE_KEYS": stock_private,
+        "STOCK_HASH_KEY": secrets.token_hex(32),
+        "KINGUIN_SELLER_WEBHOOK_SECRET": secrets.token_hex(24),
     }
 
 

@@ -42,6 +42,8 @@ _R2 = ("R2_ENDPOINT_URL", "R2_BUCKET", "R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY
 _LINKS = ("PUBLIC_URL", "ORDER_LINK_SECRETS")
 _KINGUIN = ("KINGUIN_CLIENT_ID", "KINGUIN_CLIENT_SECRET", "KINGUIN_API_KEY")
 
+_STOCK_KEYS = ("STOCK_SEALING_PUBLIC_KEY", "STOCK_HASH_KEY")
+
 SANDBOX = Service(
     "sandbox",
     "sandbox",
@@ -103,7 +105,28 @@ SERVICES = (
         ),
         scales=True,
     ),
-    Service("admin-api", "admin_api", Stage.DOORS, frozenset({*_KAFKA, *_POSTGRES, "ADMIN_TOKEN"})),
+    Service(
+        "seller",
+        "fulfillment.selling",
+        Stage.WORKERS,
+        frozenset(
+            {
+                *_KAFKA,
+                *_POSTGRES,
+                "KINGUIN_ENVOY_BASE_URL",
+                "KINGUIN_SELLER_AUTH_URL",
+                "KINGUIN_SELLER_BASE_URL",
+                "KINGUIN_SELLER_CLIENT_ID",
+                "KINGUIN_SELLER_CLIENT_SECRET",
+                "KINGUIN_SELLER_WEBHOOK_SECRET",
+                "KINGUIN_SELLER_WEBHOOK_URL",
+                "OFFERS_SECONDS",
+                "STOCK_SEALING_PRIVATE_KEYS",
+            }
+        ),
+        scales=True,
+    ),
+    Service("admin-api", "admin_api", Stage.DOORS, frozenset({*_KAFKA, *_POSTGRES, *_STOCK_KEYS, "ADMIN_TOKEN"})),
     Service(
         "order-page", "delivery.order_page", Stage.DOORS, frozenset({*_KAFKA, *_POSTGRES, *_R2, "ORDER_LINK_SECRETS"})
     ),
@@ -118,6 +141,7 @@ SERVICES = (
                 *_LINKS,
                 "INGRESS_PUBLIC_URL",
                 "KINGUIN_ALLOWED_IPS",
+                "KINGUIN_SELLER_WEBHOOK_SECRET",
                 "KINGUIN_WEBHOOK_SECRET",
                 "NOWPAYMENTS_API_KEY",
                 "NOWPAYMENTS_BASE_URL",

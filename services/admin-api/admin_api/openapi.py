@@ -5,12 +5,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from importlib.metadata import version
+from typing import Any
 
 from pydantic import JsonValue
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from admin_api.api.routes import ROUTES
-from admin_api.api.routing import AnyRoute
+from admin_api.api.routing import AnyRoute, Upload
 from admin_api.api.schemas import ProblemDocument
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -21,7 +22,8 @@ _DESCRIPTIONS = {
     401: "The bearer token is missing or wrong",
     404: "There is nothing with this id",
     409: "It cannot be done; the detail says why",
-    415: "The body is not application/json",
+    413: "The file is too large",
+    415: "The body is of another type than is asked for",
     500: "A defect, which is logged",
     503: "Postgres or Kafka cannot be reached",
 }
@@ -90,7 +92,7 @@ def _operation(route: AnyRoute, question: Document) -> Document:
         "summary": route.summary,
         "tags": [route.tag],
         "parameters": parameters,
-        **_body(question, sent),
+        **(_file(route) if isinstance(route, Upload) else _body(question, sent)),
         "responses": responses,
     }
 
@@ -113,6 +115,11 @@ def _body(question: Document, sent: Document) -> Document:
         "additionalProperties": False,
     }
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _file(route: Upload[Any, Any]) -> Document:
+    """Return what is uploaded, as OpenAPI 3.1 says it."""
+    return {"requestBody": {"required": True, "content": {route.media_type: {"schema": {"type": "string"}}}}}
 
 
 def _problems(routes: Sequence[AnyRoute]) -> Document:

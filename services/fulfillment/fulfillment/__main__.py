@@ -1,4 +1,4 @@
-"""`python -m fulfillment`: the orders agent and the reservation router."""
+"""`python -m fulfillment`: the orders agent, the reservation router and the sales agent."""
 
 from bitloot import process
 from fulfillment.app import APP_ID, serve

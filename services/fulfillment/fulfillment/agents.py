@@ -58,7 +58,7 @@ class Stream(Protocol):
         """Iterate over events; going on to the next one acknowledges the last."""
 
 
-async def _each(stream: Stream, handle: Callable[[Any], Awaitable[None]], dead_letters: DeadLetters) -> None:
+async def each_event(stream: Stream, handle: Callable[[Any], Awaitable[None]], dead_letters: DeadLetters) -> None:
     """Handle every event, whatever is in it: Faust acknowledges the event of an agent that raised."""
     async for event in stream.events():
         try:
@@ -68,7 +68,7 @@ async def _each(stream: Stream, handle: Callable[[Any], Awaitable[None]], dead_l
             await dead_letters.send(event.message, error)
 
 
-def _checked(key: bytes | None, expected: str, what: str) -> bytes:
+def checked_key(key: bytes | None, expected: str, what: str) -> bytes:
     """Return the key. Raises `Malformed` when it is not the one that the record names."""
     if key is None or key.decode(errors="replace") != expected:
         raise Malformed(Cause.BAD_RECORD, f"the key is not the {what} id")
@@ -106,12 +106,12 @@ class OrdersAgent:
 
     async def run(self, stream: Stream) -> None:
         """Handle every event."""
-        await _each(stream, self._handle, self._dead_letters)
+        await each_event(stream, self._handle, self._dead_letters)
 
     async def _handle(self, message: Any) -> None:
         started = time.perf_counter()
         event: OrderEvent = decode(ORDER_EVENTS, message.value)
-        key = _checked(message.key, event.order_id, "order")
+        key = checked_key(message.key, event.order_id, "order")
         stored = self._orders.get(key)
         if isinstance(event, OrderRetired):
             self._retire(key, stored, event)
@@ -232,11 +232,11 @@ class ReservationRouter:
 
     async def run(self, stream: Stream) -> None:
         """Handle every record."""
-        await _each(stream, self._handle, self._dead_letters)
+        await each_event(stream, self._handle, self._dead_letters)
 
     async def _handle(self, message: Any) -> None:
         record: NoticeRecord = decode(KINGUIN_NOTICES, message.value)
-        key = _checked(message.key, record.reservation_id, "reservation")
+        key = checked_key(message.key, record.reservation_id, "reservation")
         stored = self._routes.get(key)
         before = codec.route_from_bytes(stored) if stored is not None else Route()
         place = Place(message.partition, message.offset, self._clock())

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from bitloot import faust_app, health
 from bitloot.cluster import await_cluster
-from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS
+from bitloot.contracts.topics import KINGUIN_NOTICES, KINGUIN_SALES, ORDER_EVENTS
 from bitloot.kafka import Producer
 from fulfillment.agents import OrdersAgent, OrderTables, ReservationRouter
 from fulfillment.due import DueIndex
+from fulfillment.selling.agent import SalesAgent, of_sales
 from fulfillment.set_aside import DeadLetters
 from fulfillment.settings import Settings
 from fulfillment.steady import SteadyClock
@@ -46,16 +47,23 @@ def build(settings: Settings, ports: Ports, checks: health.Health) -> tuple[faus
         replication=settings.topic_replication,
     )
     tables = OrderTables(faust_app.bytes_table(app, "orders"), faust_app.bytes_table(app, "retired"))
-    routes, dead_letters = faust_app.bytes_table(app, "routes"), DeadLetters(ports.outputs, consumer=APP_ID)
+    routes, sales = faust_app.bytes_table(app, "routes"), faust_app.bytes_table(app, "sales")
+    dead_letters, clock = DeadLetters(ports.outputs, consumer=APP_ID), SteadyClock()
     dead_letters.register(checks)
-    due_orders, due_notices, clock = DueIndex[str](), DueIndex[str](), SteadyClock()
+    due_orders, due_notices, due_sales = DueIndex[str](), DueIndex[str](), DueIndex[str]()
     orders_agent = OrdersAgent(tables, ports.outputs, dead_letters, due_orders, clock=clock, policy=settings.policy)
     router = ReservationRouter(
         routes, ports.outputs, dead_letters, due_notices, clock=clock, held_for=settings.notices_held_for
     )
+    sales_agent = SalesAgent(sales, ports.outputs, dead_letters, due_sales, clock=clock)
     app.agent(faust_app.bytes_topic(app, ORDER_EVENTS), name="orders")(orders_agent.run)
     app.agent(faust_app.bytes_topic(app, KINGUIN_NOTICES), name="reservation-router")(router.run)
-    sources = [of_orders(tables.orders, due_orders), of_notices(routes, due_notices, settings.notices_held_for)]
+    app.agent(faust_app.bytes_topic(app, KINGUIN_SALES), name="sales")(sales_agent.run)
+    sources = [
+        of_orders(tables.orders, due_orders),
+        of_notices(routes, due_notices, settings.notices_held_for),
+        of_sales(sales, due_sales),
+    ]
     timers = Timers(app, ports.outputs, sources, clock)
     faust_app.register(app, checks)
     checks.register("timers", timers.check, vital=True)
@@ -80,7 +88,7 @@ async def _partitions(settings: Settings, waiting: health.Gate, stop: asyncio.Ev
 
     Tables must have as many. Raises ValueError when the topics differ.
     """
-    names = (ORDER_EVENTS.name, KINGUIN_NOTICES.name)
+    names = (ORDER_EVENTS.name, KINGUIN_NOTICES.name, KINGUIN_SALES.name)
     asking = asyncio.ensure_future(await_cluster(settings.kafka_bootstrap_servers, names, waiting))
     stopping = asyncio.ensure_future(stop.wait())
     try:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import httpx
 from aiohttp import web
@@ -14,7 +15,7 @@ from bitloot.http import create_app, serve_until
 from bitloot.kafka import Producer
 from bitloot.ledger import open_pool
 from bitloot.sealing import Sealer
-from ingress import kinguin, nowpayments, resend
+from ingress import kinguin, kinguin_seller, nowpayments, resend
 from ingress.broker import complaint
 from ingress.checkout import Addresses, Checkout
 from ingress.invoices import NowPaymentsInvoices
@@ -24,6 +25,9 @@ from ingress.orders import Orders
 from ingress.ports import Invoicing, OrderIndex, Publisher
 from ingress.settings import Settings
 from ingress.webhook import Webhook
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,18 @@ def build(settings: Settings, ports: Ports, health: Health) -> web.Application:
     notices = kinguin.reader(settings.kinguin_webhook_secret, sealer, settings.kinguin_networks)
     for path in ("/webhooks/kinguin", "/kinguin/webhook"):
         add(path, Webhook("kinguin", notices, ports.publisher, _kinguin_answer).handle)
+    add("/webhooks/kinguin-seller", _sales(settings, ports))
     mails = resend.reader(settings.resend_webhook_secret)
     add("/webhooks/resend", Webhook("resend", mails, ports.publisher, _no_content).handle)
     return app
+
+
+def _sales(settings: Settings, ports: Ports) -> "Handler":
+    """Return what answers news of our sales: they are refused where nothing is sold."""
+    if settings.kinguin_seller_webhook_secret is None:
+        return kinguin_seller.refuse
+    sales = kinguin_seller.reader(settings.kinguin_seller_webhook_secret, settings.kinguin_networks)
+    return Webhook("kinguin-seller", sales, ports.publisher, _ok).handle
 
 
 @asynccontextmanager

@@ -62,8 +62,8 @@ def reader(secrets: Sequence[SecretStr], sealer: Sealer, allowed: Networks) -> R
 
     def read(incoming: Incoming) -> Notification:
         esa = is_esa(incoming.headers)
-        matched = _verify(incoming.headers.get(ESA_SECRET_HEADER if esa else TOKEN_HEADER), secrets)
-        _check_address(incoming.remote, allowed)
+        matched = verify_token(incoming.headers.get(ESA_SECRET_HEADER if esa else TOKEN_HEADER), secrets)
+        check_address(incoming.remote, allowed)
         if esa:
             return _esa(incoming, f"{matched}/esa")
         return _reservation(incoming, f"{matched}/token", sealer, secrets[0])
@@ -77,7 +77,7 @@ def notice_of(event: str | None, status: str | None) -> Notice:
     return next((notice for notice in found if notice), Notice.UNKNOWN)
 
 
-def _verify(token: str | None, secrets: Sequence[SecretStr]) -> str:
+def verify_token(token: str | None, secrets: Sequence[SecretStr]) -> str:
     """Return which secret the token is."""
     if not token:
         raise unverified(Refusal.MISSING_HEADER)
@@ -87,7 +87,7 @@ def _verify(token: str | None, secrets: Sequence[SecretStr]) -> str:
     return "current" if current else "previous"
 
 
-def _check_address(remote: str, allowed: Networks) -> None:
+def check_address(remote: str, allowed: Networks) -> None:
     """Judge the address, as an extra to the secret; say which was seen, for whoever wonders behind a proxy."""
     if not allowed:
         return

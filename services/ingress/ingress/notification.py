@@ -13,7 +13,7 @@ from bitloot.errors import Malformed
 from bitloot.ids import EventId, OrderId
 from bitloot.signing import Refusal
 
-Provider = Literal["nowpayments", "kinguin", "resend"]
+Provider = Literal["nowpayments", "kinguin", "kinguin-seller", "resend"]
 
 
 class Reason(StrEnum):

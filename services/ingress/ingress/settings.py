@@ -46,6 +46,11 @@ class Settings(KafkaSettings, PostgresSettings, HttpSettings):
     kinguin_allowed_ips: Annotated[Words, AfterValidator(_networks)] = Field(
         (), description="the addresses or networks that may send Kinguin's notifications, or nothing for all"
     )
+    kinguin_seller_webhook_secret: Secrets | None = Field(
+        None,
+        description="the secret that Kinguin sends along with news of our sales, or nothing where nothing is sold; "
+        "a comma and the previous one may follow",
+    )
     resend_webhook_secret: SvixSecrets = Field(
         description="the whsec_ secret of the Resend endpoint; a comma and the previous one may follow"
     )

@@ -17,7 +17,7 @@ class WebhookLogged(Record):
     """
 
     type: Literal["webhook.logged"] = "webhook.logged"
-    provider: Literal["nowpayments", "kinguin", "resend"]
+    provider: Literal["nowpayments", "kinguin", "kinguin-seller", "resend"]
     external_id: str
     event_type: str
     order_id: OrderId | None = None

@@ -9,7 +9,7 @@ from bitloot.contracts.state import OrderStatus
 from tests.integration.admin_api.api import OLD_TOKEN, TOKEN, Api
 from tests.unit.admin_api import records
 
-ADDRESSES = [(route.method, route.path.replace("{id}", "1")) for route in ROUTES]
+ADDRESSES = [(route.method, route.path.replace("{id}", "1").replace("{productId}", "game-1")) for route in ROUTES]
 
 
 @pytest.mark.parametrize(("method", "path"), ADDRESSES)
@@ -65,6 +65,8 @@ async def test_other_methods_are_405(bare: Api, method: str):
 
 async def test_without_the_database_it_is_503(bare: Api):
     for method, path in ADDRESSES:
+        if path.endswith("/import"):
+            continue  # it wants a file, and has a test of its own
         uuid = records.order(1)
         path = path.replace("/orders/1", f"/orders/{uuid}").replace("/replays/1", f"/replays/{uuid}")  # noqa: PLW2901
         body = {"filter": {"topic": "x"}} if path.endswith(("/replays", "/count")) and method == "POST" else None

@@ -47,6 +47,10 @@ def test_only_the_delivery_worker_can_open_what_is_sealed():
         ("NOWPAYMENTS_IPN_SECRET", {"ingress", "sandbox"}),
         ("RESEND_API_KEY", {"delivery", "sandbox"}),
         ("ADMIN_TOKEN", {"admin-api"}),
+        ("STOCK_SEALING_PRIVATE_KEYS", {"seller"}),
+        ("STOCK_HASH_KEY", {"admin-api"}),
+        ("KINGUIN_SELLER_CLIENT_SECRET", {"seller"}),
+        ("KINGUIN_SELLER_WEBHOOK_SECRET", {"ingress", "seller"}),
         ("SHOP_TOKEN", {"ingress"}),
     ],
 )

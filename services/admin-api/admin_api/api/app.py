@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
+from admin_api.api.intake import Intake
 from admin_api.api.originals import KafkaOriginals
 from admin_api.api.pages import add_pages
 from admin_api.api.ports import Ports
@@ -22,6 +23,7 @@ from bitloot.http import create_app, serve_until
 from bitloot.incarnation import incarnation
 from bitloot.kafka import Producer
 from bitloot.ledger import open_pool, translated
+from bitloot.sealing import Sealer
 
 # A letter is not sent to the letters again: it would only be put aside once more.
 _REPLAYABLE = {topic.name: topic for topic in TOPICS if topic is not DEAD_LETTERS}
@@ -56,7 +58,14 @@ async def open_ports(settings: ApiSettings, health: Health) -> AsyncIterator[Por
             originals=KafkaOriginals(settings),
             topics=Topics(),
             replayable=_REPLAYABLE,
+            intake=_intake(settings),
         )
+
+
+def _intake(settings: ApiSettings) -> Intake | None:
+    if settings.stock_sealing_public_key is None or settings.stock_hash_key is None:
+        return None
+    return Intake(Sealer(settings.stock_sealing_public_key), settings.stock_hash_key)
 
 
 async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from admin_api.api.intake import Intake
 from admin_api.database import Pool
 from admin_api.sink.source import Topics
 from bitloot.contracts.base import Record
@@ -39,10 +40,14 @@ class Originals(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The outside. `replayable` are the topics that something may be sent to again, by their declared names."""
+    """The outside. `replayable` are the topics that something may be sent to again, by their declared names.
+
+    Without `intake` nothing is sold on Kinguin.
+    """
 
     pool: Pool
     publisher: Publisher
     originals: Originals
     topics: Topics
     replayable: Mapping[str, Topic]
+    intake: Intake | None = None

@@ -244,3 +244,48 @@ where id = $1 and finished_at is null
 -- name: trouble_bulk_replay
 -- Tell why a replay stands still.
 update bulk_replays set trouble = $2 where id = $1 and finished_at is null
+
+-- name: stock
+-- How many codes of a product are where.
+select * from (
+    select
+        product_id, count(*) filter (where state = 'free') as free, count(*) filter (where state = 'reserved') as reserved,
+        count(*) filter (where state = 'sent') as sent, count(*) filter (where state = 'delivered') as delivered,
+        count(*) filter (where state = 'returned') as returned, count(*) filter (where state = 'refunded') as refunded,
+        count(*) filter (where state = 'reversed') as reversed, count(*) filter (where state = 'withheld') as withheld,
+        count(*) as total, max(imported_at) as last_imported_at
+    from stock_codes
+    group by product_id
+) as s
+
+-- name: begin_import
+-- Note a file once.
+insert into stock_imports (id, product_id, lines, imported, in_file, in_stock, actor) values ($1, $2, $3, 0, 0, 0, $4)
+on conflict (id) do nothing
+returning true
+
+-- name: store_codes
+-- Add the codes that are not there yet, in the order of the file.
+insert into stock_codes (product_id, import_id, code_hash, sealed)
+select $1, $2, c.digest, c.sealed
+from unnest($3::bytea[], $4::jsonb[]) with ordinality as c (digest, sealed, number)
+order by c.number
+on conflict (code_hash) do nothing
+returning code_hash
+
+-- name: end_import
+-- Count what became of a file.
+update stock_imports set imported = $2, in_file = $3, in_stock = $4 where id = $1
+
+-- name: stock_import
+-- What became of a file.
+select id as import_id, product_id, lines, imported, in_file, in_stock from stock_imports where id = $1
+
+-- name: offers
+-- Our offers as they were last read.
+select offer_id, product_id, name, status, available, buyable, reserved, declared, wanted, problems, read_at
+from stock_offers
+
+-- name: offer_problems
+-- What is wrong with an offer.
+select offer_id, problems, read_at from stock_offers where offer_id = $1

@@ -3,10 +3,12 @@
 from admin_api.api import (
     bulk_replays,
     dead_letters,
+    offers,
     orders,
     payments,
     reprocessing,
     reservations,
+    stock,
     time_to_key,
     webhook_logs,
 )
@@ -21,4 +23,6 @@ ROUTES: tuple[AnyRoute, ...] = (
     *dead_letters.ROUTES,
     *time_to_key.ROUTES,
     *reprocessing.ROUTES,
+    *stock.ROUTES,
+    *offers.ROUTES,
 )

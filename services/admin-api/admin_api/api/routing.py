@@ -1,7 +1,7 @@
 """Routes as data: one declaration validates the request, shapes the answer and documents both."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
@@ -48,8 +48,38 @@ class Route(Generic[Q, A]):
         return tuple(_PARAMETER.findall(self.path))
 
 
-AnyRoute: TypeAlias = Route[Any, Any]
+@dataclass(frozen=True, slots=True)
+class Upload(Generic[Q, A]):
+    """An endpoint that takes a file, as it comes: its handler decides how much of it to read.
+
+    Otherwise as `Route`. A file that says beforehand that it is larger than `max_bytes` is refused unread.
+    """
+
+    path: str
+    name: str
+    summary: str
+    tag: str
+    question: type[Q]
+    answer: type[A]
+    handle: Callable[[Ports, Q, AsyncIterator[bytes]], Awaitable[A]]
+    media_type: str
+    max_bytes: int
+    status: int = 200
+    problems: tuple[int, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    method: Literal["POST"] = "POST"
+    body: Literal[False] = False
+
+    @property
+    def path_parameters(self) -> tuple[str, ...]:
+        """The names in the path."""
+        return tuple(_PARAMETER.findall(self.path))
+
+
+AnyRoute: TypeAlias = Route[Any, Any] | Upload[Any, Any]
 """A route among others: what its handler takes and gives was checked where it was declared."""
+
+_CHUNK_BYTES = 64 * 1024
 
 
 def add_routes(app: web.Application, routes: Iterable[AnyRoute], ports: Ports, tokens: tuple[SecretStr, ...]) -> None:
@@ -72,7 +102,7 @@ class _Endpoint:
             raise Problem(401, "A bearer token is needed.", headers={"WWW-Authenticate": 'Bearer realm="admin"'})
         question = _read(self._route, request, await _body(request) if self._route.body else {})
         try:
-            answer = await self._route.handle(self._ports, question)
+            answer = await self._handle(request, question)
         except ValidationError as error:
             # Ours and not the asker's: without this it would count as a bad request.
             raise TypeError(f"what {self._route.name} found does not fit its answer") from error
@@ -81,6 +111,31 @@ class _Endpoint:
             body=answer.model_dump_json(by_alias=True).encode(),
             content_type="application/json",
         )
+
+    async def _handle(self, request: web.Request, question: Question) -> BaseModel:
+        if isinstance(self._route, Route):
+            answer: BaseModel = await self._route.handle(self._ports, question)
+        else:
+            answer = await self._route.handle(self._ports, question, _chunks(self._route, request))
+        return answer
+
+
+def _chunks(route: Upload[Any, Any], request: web.Request) -> AsyncIterator[bytes]:
+    """Return the file that is sent, piece by piece. Raises the problem to answer with."""
+    if request.content_type != route.media_type:
+        raise Problem(415, f"The file is sent as {route.media_type}.")
+    if (request.content_length or 0) > route.max_bytes:
+        raise Problem(413, f"The file has more than {route.max_bytes} bytes.")
+    return _bounded(route, request)
+
+
+async def _bounded(route: Upload[Any, Any], request: web.Request) -> AsyncIterator[bytes]:
+    seen = 0
+    async for chunk in request.content.iter_chunked(_CHUNK_BYTES):
+        seen += len(chunk)
+        if seen > route.max_bytes:
+            raise Problem(413, f"The file has more than {route.max_bytes} bytes.")
+        yield chunk
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
@@ -96,7 +151,7 @@ async def _body(request: web.Request) -> dict[str, Any]:
     return body
 
 
-def _read(route: Route[Q, A], request: web.Request, body: Mapping[str, Any]) -> Q:
+def _read(route: AnyRoute, request: web.Request, body: Mapping[str, Any]) -> Any:
     """Return what the request asks. Raises the problem to answer with."""
     elsewhere = {*route.path_parameters, *(field for field, _ in route.headers)}
     strange = [name for name in (*request.query, *body) if name in elsewhere or (route.body and name in request.query)]

@@ -15,7 +15,7 @@ from bitloot.problem import Problem
 class WebhookLogQuestion(Paging):
     """Which notifications."""
 
-    provider: Literal["nowpayments", "kinguin", "resend"] | None = None
+    provider: Literal["nowpayments", "kinguin", "kinguin-seller", "resend"] | None = None
     order_id: OrderIdText | None = None
     event_type: Words | None = None
 
