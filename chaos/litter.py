@@ -9,11 +9,29 @@ from collections import Counter
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from bitloot.contracts.topics import DELIVERIES, KINGUIN_CALLS, KINGUIN_NOTICES, ORDER_EVENTS, ORDER_STATE, WEBHOOKS_LOG
+from bitloot.contracts.topics import (
+    DELIVERIES,
+    KINGUIN_CALLS,
+    KINGUIN_NOTICES,
+    KINGUIN_SALES,
+    ORDER_EVENTS,
+    ORDER_STATE,
+    STOCK_CALLS,
+    WEBHOOKS_LOG,
+)
 
 MARK = "chaos-litter"
 """The header by which such a record is known again."""
-TOPICS = (ORDER_EVENTS, KINGUIN_NOTICES, KINGUIN_CALLS, DELIVERIES, ORDER_STATE, WEBHOOKS_LOG)
+TOPICS = (
+    ORDER_EVENTS,
+    KINGUIN_NOTICES,
+    KINGUIN_CALLS,
+    KINGUIN_SALES,
+    STOCK_CALLS,
+    DELIVERIES,
+    ORDER_STATE,
+    WEBHOOKS_LOG,
+)
 _EVERY_SECONDS = 2.0
 _LARGE = 800_000  # bytes; about what a broker takes
 

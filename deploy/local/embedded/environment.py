@@ -37,7 +37,7 @@ _SELLER: Final = (
     "KINGUIN_SELLER_CLIENT_ID",
     "KINGUIN_SELLER_CLIENT_SECRET",
 )
-_OPTIONAL: Final = ("KINGUIN_ALLOWED_IPS",)
+_OPTIONAL: Final = ("KINGUIN_ALLOWED_IPS", "KINGUIN_SELLER_WEBHOOK_URL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,8 @@ def settings(addresses: Addresses, given: Mapping[str, str]) -> Settings:
     _refuse_parts(given, _SELLER)
     ours = {**_addresses(addresses, given.get("KINGUIN_DIALECT", "reservations")), **_secrets()}
     ours |= _seller(addresses, ours | {name: given[name] for name in ours if given.get(name)})
+    if given.get("KINGUIN_SELLER_BASE_URL"):
+        del ours["KINGUIN_SELLER_WEBHOOK_URL"]  # a real account must not be told to send its news to this machine
     chosen = {name: given[name] for name in (*ours, *_OPTIONAL) if given.get(name) and name not in _OURS}
     return ours | chosen
 

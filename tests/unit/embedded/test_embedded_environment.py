@@ -9,6 +9,7 @@ from embedded.environment import Addresses, environment, environment_of, setting
 from embedded.errors import EmbeddedError
 from embedded.services import SANDBOX, SERVICES, instances
 from fulfillment.kinguin.settings import KinguinSettings
+from fulfillment.selling.settings import SellerSettings
 from fulfillment.settings import Settings as FulfillmentSettings
 from ingress.settings import Settings as IngressSettings
 from sandbox.settings import Settings as SandboxSettings
@@ -32,6 +33,7 @@ CLASSES = {
     "sink": SinkSettings,
     "fulfillment": FulfillmentSettings,
     "kinguin": KinguinSettings,
+    "seller": SellerSettings,
     "delivery": WorkerSettings,
     "admin-api": ApiSettings,
     "order-page": OrderPageSettings,
@@ -66,16 +68,40 @@ def test_our_own_servers_cannot_be_replaced_by_accident():
     assert everything["KAFKA_BOOTSTRAP_SERVERS"] == "127.0.0.1:1"
 
 
-@pytest.mark.parametrize("given", [{"R2_ENDPOINT_URL": "https://r2"}, {"SEALING_PUBLIC_KEY": "1:x"}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"R2_ENDPOINT_URL": "https://r2"},
+        {"SEALING_PUBLIC_KEY": "1:x"},
+        {"STOCK_SEALING_PUBLIC_KEY": "1:x"},
+        {"KINGUIN_SELLER_BASE_URL": "https://kinguin"},
+    ],
+)
 def test_half_of_what_belongs_together_is_refused(given):
     with pytest.raises(EmbeddedError, match="belong together; the environment lacks"):
         settings(ADDRESSES, given)
 
 
-def test_the_sealing_keys_are_a_pair_under_one_id():
+def test_a_real_seller_account_is_not_told_to_send_its_news_here():
+    given = dict.fromkeys(
+        (
+            "KINGUIN_SELLER_BASE_URL",
+            "KINGUIN_ENVOY_BASE_URL",
+            "KINGUIN_SELLER_AUTH_URL",
+            "KINGUIN_SELLER_CLIENT_ID",
+            "KINGUIN_SELLER_CLIENT_SECRET",
+        ),
+        "https://kinguin.example",
+    )
+    assert "KINGUIN_SELLER_WEBHOOK_URL" in settings(ADDRESSES, {})
+    assert "KINGUIN_SELLER_WEBHOOK_URL" not in settings(ADDRESSES, given)
+
+
+@pytest.mark.parametrize("name", ["SEALING", "STOCK_SEALING"])
+def test_the_sealing_keys_are_a_pair_under_one_id(name):
     everything = settings(ADDRESSES, {})
-    public_id, public = everything["SEALING_PUBLIC_KEY"].split(":")
-    private_id, private = everything["SEALING_PRIVATE_KEYS"].split(":")
+    public_id, public = everything[f"{name}_PUBLIC_KEY"].split(":")
+    private_id, private = everything[f"{name}_PRIVATE_KEYS"].split(":")
     assert public_id == private_id
     box = SealedBox(PublicKey(base64.b64decode(public))).encrypt(b"code")
     assert SealedBox(PrivateKey(base64.b64decode(private))).decrypt(box) == b"code"

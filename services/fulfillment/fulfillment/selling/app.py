@@ -92,10 +92,10 @@ def _limit(pool: asyncpg.Pool, name: str, calls_per_minute: int) -> RateLimit:
 
 async def _watch(settings: SellerSettings, manager: SalesManager, watch: OfferWatch) -> None:
     """Subscribe, however long that takes, then keep offers in line."""
-    url, token = settings.kinguin_seller_webhook_url, settings.kinguin_seller_webhook_secret
-    while url is not None and token is not None:
+    wanted = settings.subscription
+    while wanted is not None:
         try:
-            await subscribe(manager, url, token)
+            await subscribe(manager, *wanted)
             break
         except BitLootError as error:
             _log.warning("selling.not_subscribed", cause=error.cause, detail=error.detail)

@@ -4,10 +4,10 @@ import hashlib
 from datetime import timedelta
 from typing import Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from bitloot.sealing import SealingPrivateKeys
-from bitloot.settings import BaseUrl, HttpSettings, KafkaSettings, PostgresSettings, Secret
+from bitloot.settings import BaseUrl, HttpSettings, KafkaSettings, PostgresSettings, Secret, Secrets
 
 _NEEDED: Final = (
     "kinguin_envoy_base_url",
@@ -37,10 +37,12 @@ class SellerSettings(KafkaSettings, PostgresSettings, HttpSettings):
     )
 
     kinguin_seller_webhook_url: BaseUrl | None = Field(
-        None, description="where Kinguin is to send news of sales: the ingress, /webhooks/kinguin-seller"
+        None,
+        description="where Kinguin is to send news of sales: the ingress, /webhooks/kinguin-seller; "
+        "nothing to leave its subscription as it is",
     )
-    kinguin_seller_webhook_secret: Secret | None = Field(
-        None, description="what Kinguin is to send along, as the ingress knows it"
+    kinguin_seller_webhook_secret: Secrets | None = Field(
+        None, description="what Kinguin is to send along, as the ingress knows it: the first of several"
     )
 
     seller_concurrency: int = Field(32, ge=1, le=1000, description="how many calls may be under way at once")
@@ -66,9 +68,16 @@ class SellerSettings(KafkaSettings, PostgresSettings, HttpSettings):
         missing = [name.upper() for name in _NEEDED if getattr(self, name) is None]
         if self.selling and missing:
             raise ValueError(f"KINGUIN_SELLER_BASE_URL is set, and {', '.join(missing)} not")
-        if (self.kinguin_seller_webhook_url is None) != (self.kinguin_seller_webhook_secret is None):
-            raise ValueError("KINGUIN_SELLER_WEBHOOK_URL and KINGUIN_SELLER_WEBHOOK_SECRET belong together")
+        if self.kinguin_seller_webhook_url is not None and self.kinguin_seller_webhook_secret is None:
+            raise ValueError("KINGUIN_SELLER_WEBHOOK_URL is set, and KINGUIN_SELLER_WEBHOOK_SECRET not")
         return self
+
+    @property
+    def subscription(self) -> tuple[str, SecretStr] | None:
+        """Where Kinguin is to send news, and with which secret; None to leave its subscription alone."""
+        if self.kinguin_seller_webhook_url is None or self.kinguin_seller_webhook_secret is None:
+            return None
+        return self.kinguin_seller_webhook_url, self.kinguin_seller_webhook_secret[0]
 
     @property
     def claim_time(self) -> timedelta:

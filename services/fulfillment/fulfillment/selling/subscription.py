@@ -47,17 +47,17 @@ async def subscribe(manager: SalesManager, url: str, token: SecretStr, *, always
 
 async def run(settings: SellerSettings) -> int:
     """Write the subscription; returns the exit status."""
-    url, token = settings.kinguin_seller_webhook_url, settings.kinguin_seller_webhook_secret
-    if not settings.selling or url is None or token is None:
+    wanted = settings.subscription
+    if not settings.selling or wanted is None:
         sys.stderr.write("KINGUIN_SELLER_BASE_URL, KINGUIN_SELLER_WEBHOOK_URL and its _SECRET have to be set.\n")
         return 2
     try:
         async with open_desk(settings, Limits(Unpaced(), Unpaced(), CircuitBreaker("kinguin-seller"))) as manager:
-            await subscribe(manager, url, token, always=True)
+            await subscribe(manager, *wanted, always=True)
     except BitLootError as error:
         sys.stderr.write(f"Kinguin was not told: {error}\n")
         return 1
-    sys.stdout.write(f"Kinguin sends news of sales to {url}.\n")
+    sys.stdout.write(f"Kinguin sends news of sales to {wanted[0]}.\n")
     return 0
 
 
