@@ -253,6 +253,8 @@ def _fail(sale: Sale, effect: StockCall, failed: SaleEffectFailed) -> Sale:
         return _pause(sale, at, failed.retry_after)
     if failed.failure is not Failure.TRANSIENT:
         sale = replace(sale, sent=True, doubt=not sale.over)
+    if sale.over:
+        return sale
     if failed.failure is Failure.REFUSED:
         return replace(sale, given_up=True)
     if at >= (sale.paid_at or at) + HAND_OVER_WITHIN + _GRACE:
