@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from admin_api.api.app import build
+from admin_api.api.intake import Intake
 from admin_api.api.originals import KafkaOriginals
 from admin_api.api.ports import Originals, Ports, Publisher
 from admin_api.settings import ApiSettings
@@ -105,6 +106,7 @@ async def serve_api(
     originals: Originals | None = None,
     topics: Topics | None = None,
     replayable: Mapping[str, Topic] | None = None,
+    intake: Intake | None = None,
 ) -> AsyncIterator[Api]:
     settings = ApiSettings(
         kafka_bootstrap_servers="127.0.0.1:1",
@@ -118,6 +120,7 @@ async def serve_api(
             originals=originals or NoKafka(),
             topics=topics or Topics(),
             replayable=replayable or {Topics().events.name: Topics().events},
+            intake=intake,
         )
         async with TestClient(TestServer(build(settings, ports, Health()))) as client:
             yield Api(client, ports)

@@ -26,6 +26,8 @@ IPN_SECRET = SecretStr("ipn-secret-current")
 IPN_SECRET_BEFORE = SecretStr("ipn-secret-previous")
 KINGUIN_TOKEN = "kinguin-token-current"
 KINGUIN_TOKEN_BEFORE = "kinguin-token-previous"
+SELLER_TOKEN = "seller-token-current"
+SELLER_TOKEN_BEFORE = "seller-token-previous"
 SHOP_TOKEN = "shop-token-current"
 SHOP_TOKEN_BEFORE = "shop-token-previous"
 RESEND_SECRET = SecretStr("whsec_" + base64.b64encode(b"resend-secret-of-24-bytes").decode())
@@ -37,6 +39,8 @@ SECRETS = (
     IPN_SECRET_BEFORE.get_secret_value(),
     KINGUIN_TOKEN,
     KINGUIN_TOKEN_BEFORE,
+    SELLER_TOKEN,
+    SELLER_TOKEN_BEFORE,
     SHOP_TOKEN,
     SHOP_TOKEN_BEFORE,
     RESEND_SECRET.get_secret_value(),
@@ -64,6 +68,7 @@ def settings(**changes: Any) -> Settings:
         "nowpayments_api_key": API_KEY,
         "nowpayments_ipn_secret": f"{IPN_SECRET.get_secret_value()},{IPN_SECRET_BEFORE.get_secret_value()}",
         "kinguin_webhook_secret": f"{KINGUIN_TOKEN},{KINGUIN_TOKEN_BEFORE}",
+        "kinguin_seller_webhook_secret": f"{SELLER_TOKEN},{SELLER_TOKEN_BEFORE}",
         "resend_webhook_secret": RESEND_SECRET.get_secret_value(),
     }
     return Settings(**(values | changes))

@@ -157,8 +157,8 @@ class SaleWorld:
         for each in self.kinguin.values():
             if each.status is SaleStatus.BUYING:
                 self._move(each, SaleStatus.CANCELED)
-        for _ in range(60):
-            self.now += 600
+        for tick in range(110):
+            self.now += 30 if tick < 50 else 600  # an empty stock is tried for twenty minutes, then Kinguin is asked
             for each in self.kinguin.values():  # nobody hands over a code within 15 minutes
                 if each.status in (SaleStatus.BOUGHT, SaleStatus.OUT_OF_STOCK) and self.now > self._paid(each) + 900:
                     self._move(each, SaleStatus.CANCELED)

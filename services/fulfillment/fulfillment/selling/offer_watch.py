@@ -136,7 +136,8 @@ class OfferWatch:
                 _log.warning("offer.not_changed", offer_id=plan.offer.offer_id, cause=error.cause, detail=error.detail)
                 return replace(plan, grant=replace(plan.grant, trouble=str(error))), used
             _log.info("offer.declared", offer_id=plan.offer.offer_id, before=plan.offer.declared, stock=wanted)
-            offer = replace(plan.offer, declared=wanted, declared_text=wanted)
+            # What customers can buy has changed with it; the next look tells.
+            offer = replace(plan.offer, declared=wanted, declared_text=wanted, buyable=None)
             return replace(plan, offer=offer, grant=replace(plan.grant, trouble=None)), used
         return plan if plan.differs else replace(plan, grant=replace(plan.grant, trouble=None)), used
 
