@@ -14,7 +14,7 @@ import pytest
 
 from chaos.leaks import scan
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 RESERVATIONS = 500
 CODES = 540
@@ -138,7 +138,10 @@ async def test_a_day_of_sales_uses_no_code_twice(stack, seller: Seller):
     assert {name: stock[name] for name in ("returned", "refunded", "reversed")} == {
         name: ends[name.upper()] for name in ("returned", "refunded", "reversed")
     }
-    assert (stock["delivered"], stock["withheld"]) == (ends["DELIVERED"], 0)
+    assert stock["delivered"] == ends["DELIVERED"]
+    # A payment that was told out of turn has sent a code to a sale that was canceled: Kinguin refused it, nobody got it.
+    refused = [each for each in sales if each["status"] == "CANCELED" and each["handovers"]]
+    assert stock["withheld"] == len(refused)
     assert stock["free"] == CODES - len(used)
     await seller.until(lambda: _declared(seller, offer, stock["free"]), 60)
     told = await seller.admin("GET", f"/admin/offers/{offer}/problems")

@@ -203,6 +203,15 @@ def test_an_old_cancelation_does_not_take_a_paid_code_away():
     assert (sale.status, effects) == (SaleStatus.BOUGHT, pending(sale))
 
 
+def test_an_old_cancelation_stands_when_the_code_is_not_taken():
+    sale = paid(5)
+    sale, (question,) = follow(failed(only(sale), 6, Failure.REFUSED), sale=sale)
+    sale, (effect,) = follow(
+        looked_up(question, 7, news("BUYING", 0), news("CANCELED", 3), news("BOUGHT", 5)), sale=sale
+    )
+    assert (sale.status, effect.fate) == (SaleStatus.CANCELED, CodeFate.WITHHELD)
+
+
 def test_a_delivery_that_cannot_be_explained_withholds_the_code():
     sale, _ = follow(told("BUYING", 0))
     _, (effect,) = follow(reserved(only(sale), 1), told("DELIVERED", 2), sale=sale)

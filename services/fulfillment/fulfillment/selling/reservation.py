@@ -194,8 +194,8 @@ def _is_news(sale: Sale, news: SaleNews) -> bool:
         newer = news.at is not None and sale.status_at is not None and news.at > sale.status_at
         return news.status is not sale.status and newer
     # What is over stays over, and nothing goes back, whatever its time. But a payment that is newer than a
-    # cancelation stands: the code is owed.
-    return new > old and not (older and news.status is SaleStatus.CANCELED)
+    # cancelation stands, and the code is owed; unless Kinguin will not take it, and so has forgotten the payment.
+    return new > old and not (older and news.status is SaleStatus.CANCELED and not sale.given_up)
 
 
 def _is_ours(sale: Sale, news: SaleNews) -> bool:
