@@ -38,15 +38,20 @@ class SalesAgent:
     async def _handle(self, message: Any) -> None:
         event: SaleEvent = decode(KINGUIN_SALES, message.value)
         key = checked_key(message.key, event.reservation_id, "reservation")
+        try:
+            self._take(key, event)
+        except Exception:
+            if isinstance(event, SaleTimerFired):  # it would come again and again, and end as a dead letter each time
+                self._due.set(event.reservation_id, None)
+            raise
+        metrics.RECORDS_CONSUMED.labels(KINGUIN_SALES.name).inc()
+
+    def _take(self, key: bytes, event: SaleEvent) -> None:
         stored = self._sales.get(key)
         before = Sale(event.reservation_id) if stored is None else codec.sale_from_bytes(stored)
         if leaves(before, event):
             self._let_go(key, before)
-        else:
-            self._take(key, before, event)
-        metrics.RECORDS_CONSUMED.labels(KINGUIN_SALES.name).inc()
-
-    def _take(self, key: bytes, before: Sale, event: SaleEvent) -> None:
+            return
         after, effects = decide(before, event)
         # Written, changed or not: the changelog may lack what this disk has.
         self._sales[key] = codec.sale_to_bytes(after)

@@ -21,6 +21,8 @@ from fulfillment.selling.ports import HandedOver, Handover, Offer
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _STATUS: Final = re.compile(r"[A-Za-z_]{1,40}", re.ASCII)
 _MAX_NAME: Final = 200
+_MAX_NEWS: Final = 200
+"""More would not fit a record, and an honest reservation has a dozen."""
 _MAX_COUNT: Final = 10_000_000
 _TOO_MUCH: Final = re.compile(r"declared stock.{0,40}exceed", re.IGNORECASE)
 
@@ -56,7 +58,7 @@ class SalesManager:
         answer = await self.envoy.call("GET", "/requests", params={"bodyId": reservation_id})
         if answer.status >= 400:
             raise refusal(answer)
-        found = [_told(entry, reservation_id) for entry in array(answer)]
+        found = [_told(entry, reservation_id) for entry in array(answer)[:_MAX_NEWS]]  # the newest come first
         return tuple(each for each in reversed(found) if each is not None)
 
     async def offers(self) -> tuple[Offer, ...]:
