@@ -13,6 +13,7 @@ from bitloot.contracts.effects import EffectRecord
 from bitloot.contracts.events import EffectFailed, Failure, Outcome
 from bitloot.errors import Cause, Refused, Transient, Unknown
 from bitloot.ids import EffectId, MessageId, OrderId
+from bitloot.ledger.book import Orders
 from bitloot.ledger.store import MARGIN, Claimed, Expired, Finished, Running
 from delivery.mail import Message, SignedLink
 from delivery.sending import Email, MailStatus
@@ -135,6 +136,8 @@ class Row:
 
 class LedgerPort:
     """The contract of `EffectLedger`, for one start of a process, on rows in memory."""
+
+    book = Orders()
 
     def __init__(self, process: "Process") -> None:
         self._process = process
