@@ -22,6 +22,7 @@ SERVICES = (
     "ingress/__main__",
     "fulfillment/__main__",
     "fulfillment/kinguin",
+    "fulfillment/selling",
     "delivery/__main__",
     "delivery/order_page",
     "admin_api/__main__",
@@ -34,7 +35,7 @@ FIELDS = {
 }
 NAMES = {
     *("kafka", "postgres", "s3", "sandbox", "ingress", "fulfillment", "kinguin", "delivery", "order-page"),
-    *("sink", "admin-api"),
+    *("sink", "admin-api", "seller"),
 }
 
 
