@@ -29,8 +29,13 @@ def test_a_changed_file_is_refused():
         outstanding((changed, TWO), applied(ONE))
 
 
-def test_the_files_are_numbered_without_gaps():
-    assert [each.version for each in available()] == list(range(1, len(available()) + 1))
+def test_a_lower_number_that_came_later_is_outstanding():
+    assert outstanding((ONE, TWO, THREE), applied(ONE, THREE)) == (TWO,)
+
+
+def test_the_files_have_a_number_each_and_are_in_order():
+    versions = [each.version for each in available()]
+    assert versions == sorted(set(versions))
 
 
 def test_every_table_and_every_index_says_what_it_is_for():

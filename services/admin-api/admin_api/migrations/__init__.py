@@ -51,7 +51,10 @@ class Migration:
 
 
 def available() -> tuple[Migration, ...]:
-    """Return this code's migrations in order. Raises `MigrationError` when their numbers have gaps."""
+    """Return this code's migrations in order. Raises `MigrationError` when two have one number.
+
+    Numbers may have gaps: branches take theirs beforehand, and land in any order.
+    """
     found = sorted(
         (
             Migration(int(match[1]), each.name, each.read_text(encoding="utf-8"))
@@ -60,8 +63,8 @@ def available() -> tuple[Migration, ...]:
         ),
         key=lambda migration: migration.version,
     )
-    if [each.version for each in found] != list(range(1, len(found) + 1)):
-        raise MigrationError(f"The numbers of the migrations have gaps: {[each.name for each in found]}.")
+    if len({each.version for each in found}) != len(found):
+        raise MigrationError(f"Two migrations have one number: {[each.name for each in found]}.")
     return tuple(found)
 
 
@@ -70,18 +73,20 @@ def outstanding(known: Sequence[Migration], applied: Sequence[tuple[int, str, st
 
     Raises `MigrationError` when the database is newer than the code, or an applied file was changed.
     """
-    if len(applied) > len(known):
-        raise MigrationError(
-            f"The database is newer than this program: it has had {applied[-1][1]} applied, "
-            f"and this program knows {len(known)} migrations only. Run a newer release."
-        )
-    for migration, (_, name, checksum) in zip(known, applied, strict=False):
+    by_version = {each.version: each for each in known}
+    for version, name, checksum in applied:
+        migration = by_version.pop(version, None)
+        if migration is None:
+            raise MigrationError(
+                f"The database is newer than this program: it has had {name} applied, "
+                f"and this program knows {len(known)} migrations without it. Run a newer release."
+            )
         if migration.checksum != checksum:
             raise MigrationError(
                 f"{name} is not the file that was applied to the database. "
                 "An applied migration must never change: add a new one."
             )
-    return tuple(known[len(applied) :])
+    return tuple(each for each in known if each.version in by_version)
 
 
 async def migrate(dsn: str, migrations: Sequence[Migration] | None = None) -> list[str]:
@@ -112,7 +117,8 @@ async def is_current(connection: Connection) -> bool:
     """
     if await connection.fetchval("select to_regclass('schema_migrations')") is None:
         return False
-    return len(await _applied(connection)) >= len(available())
+    applied = {version for version, _, _ in await _applied(connection)}
+    return all(each.version in applied for each in available())
 
 
 async def _applied(connection: Connection) -> list[tuple[int, str, str]]:

@@ -32,12 +32,12 @@ returning stored.topic, stored.partition
 -- Write the orders that are newer than what is stored; returns the ids of those. An order's version only grows.
 insert into orders as stored (
     id, status, email, currency, total, request_hash, pay_url, invoice_id, kinguin_reservation_id, object_key,
-    message_id, review, incidents, version, placed_at, paid_at, purchased_at, received_at, stored_at, mailed_at,
+    message_id, review, incidents, actions, version, placed_at, paid_at, purchased_at, received_at, stored_at, mailed_at,
     revealed_at, closed_at, updated_at
 )
 select
     id, status, email, currency, total, request_hash, pay_url, invoice_id, kinguin_reservation_id, object_key,
-    message_id, review, incidents, version, placed_at, paid_at, purchased_at, received_at, stored_at, mailed_at,
+    message_id, review, incidents, actions, version, placed_at, paid_at, purchased_at, received_at, stored_at, mailed_at,
     revealed_at, closed_at, updated_at
 from json_populate_recordset(null::orders, $1::text::json)
 on conflict (id) do update set
@@ -53,6 +53,7 @@ on conflict (id) do update set
     message_id = excluded.message_id,
     review = excluded.review,
     incidents = excluded.incidents,
+    actions = excluded.actions,
     version = excluded.version,
     placed_at = excluded.placed_at,
     paid_at = excluded.paid_at,
