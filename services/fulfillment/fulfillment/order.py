@@ -53,11 +53,14 @@ from bitloot.contracts.events import (
     PurchasesFound,
     ReprocessRequested,
     ReservationGiven,
+    Resolution,
+    ReviewResolved,
     TimerFired,
 )
 from bitloot.contracts.sealed import SealedCode
 from bitloot.contracts.state import (
     CLOSED,
+    ActionState,
     Incident,
     ItemStatus,
     KeyState,
@@ -236,6 +239,7 @@ class Order:
     review: Review | None = None
     incidents: tuple[Incident, ...] = ()
     actions: tuple[str, ...] = ()
+    answers: tuple[ActionState, ...] = ()
     placed_at: datetime | None = None
     paid_at: datetime | None = None
     purchased_at: datetime | None = None
@@ -278,6 +282,7 @@ def decide(state: Order, event: OrderEvent, policy: Policy = DEFAULT_POLICY) -> 
         return state, ()
     now = order_time(state, event)
     after = _apply(state, event if now == event.occurred_at else event.model_copy(update={"occurred_at": now}), policy)
+    after = _answered(state, after, event, now)
     due = [owed for owed in after.outbox if owed.due_at <= now]
     if after is state and not due:
         return state, ()
@@ -285,6 +290,39 @@ def decide(state: Order, event: OrderEvent, policy: Policy = DEFAULT_POLICY) -> 
     outbox = tuple(sent.get(owed, owed) for owed in after.outbox)
     after = replace(after, outbox=outbox, version=state.version + 1, updated_at=event.occurred_at, time=now)
     return after, tuple(_effect(after, sent[owed]) for owed in due)
+
+
+def _answered(state: Order, after: Order, event: OrderEvent, now: datetime) -> Order:
+    """Note what became of an admin's click, for the desk to show. A click that came again has its answer already."""
+    action_id = getattr(event, "action_id", None)
+    if action_id is None or action_id in state.actions:
+        return after
+    remembered = (*state.actions, action_id)[-REMEMBERED_ACTIONS:]
+    accepted = replace(after, actions=state.actions) != state
+    answer = ActionState(
+        action_id=action_id,
+        type=event.type,
+        actor=getattr(event, "actor", ""),
+        accepted=accepted,
+        detail="" if accepted else _why_not(state, event),
+        at=now,
+    )
+    return replace(after, actions=remembered, answers=(*state.answers, answer)[-REMEMBERED_ACTIONS:])
+
+
+def _why_not(state: Order, event: OrderEvent) -> str:
+    """Return why nothing follows from an action."""
+    if state.status is OrderStatus.UNPLACED:
+        return "The order is not placed."
+    if isinstance(event, ReviewResolved) and state.review is not None and _under_way(state):
+        return f"{', '.join(sorted({owed.kind for owed in _under_way(state)}))} is under way: its outcome comes first."
+    if isinstance(event, ReviewResolved) and state.status is not OrderStatus.NEEDS_REVIEW:
+        return f"The order is {state.status}: it does not wait for a human."
+    if state.closed or state.paid_at is None:
+        return f"The order is {state.status}: nothing is left to do."
+    if state.refunded:
+        return "The payment was sent back."
+    return f"The order is {state.status}: all that it waits for was asked for already."
 
 
 def order_time(state: Order, event: OrderEvent) -> datetime:
@@ -325,6 +363,8 @@ def _apply(state: Order, event: OrderEvent, policy: Policy) -> Order:  # noqa: C
             return _revealed(state, event)
         case ReprocessRequested():
             return _reprocess(state, event)
+        case ReviewResolved():
+            return _resolve(state, event)
         case TimerFired():
             return _timer_fired(state, event, policy)
         case OrderRetired():
@@ -583,7 +623,7 @@ def _learned(state: Order, item: Item, reservation: ReservationId, now: datetime
 
 def _delivered(order: Order, item: Item, codes: tuple[SealedCode, ...], now: datetime) -> Order:
     """Take the codes when they are whole, else go and fetch them now."""
-    if item.status is not ItemStatus.BOUGHT:
+    if item.status is not ItemStatus.BOUGHT or order.closed:
         return order
     if len(codes) == item.quantity:
         return _received(order, item, codes, now)
@@ -921,12 +961,15 @@ def _revealed(state: Order, event: KeysRevealed) -> Order:
 
 def _reprocess(state: Order, event: ReprocessRequested) -> Order:
     """Go on where the order stopped. Orders that were never paid, or whose money went back, stay as they are."""
-    if event.action_id in state.actions:
+    return state if event.action_id in state.actions else _go_on(state, event.occurred_at)
+
+
+def _go_on(state: Order, now: datetime) -> Order:
+    if state.closed or state.paid_at is None or state.refunded:
         return state
-    order = replace(state, actions=(*state.actions, event.action_id)[-REMEMBERED_ACTIONS:])
-    if order.status is not OrderStatus.NEEDS_REVIEW or order.paid_at is None or order.refunded:
+    order = _supersede(state, now)
+    if order.status is not OrderStatus.NEEDS_REVIEW:
         return order
-    now = event.occurred_at
     if order.review is not None and order.review.cause == "mail_outcome_unknown":
         # Under its number it can never be sent again. Whoever asks takes it upon them that the buyer may get two.
         order = replace(order, mail_number=order.mail_number + 1)
@@ -940,6 +983,49 @@ def _reprocess(state: Order, event: ReprocessRequested) -> Order:
     if order.mailed_at is not None:
         return _close(order, OrderStatus.FULFILLED, now)
     return order if _find(order, Kind.MAIL, None) else _owe(order, Kind.MAIL, now)
+
+
+def _supersede(order: Order, now: datetime) -> Order:
+    """Let retries that wait for their time happen now, as the first of a new series.
+
+    Not so look-ups: they wait for a search that lags, and a look-up that finds nothing too early buys twice.
+    """
+    return replace(
+        order,
+        outbox=tuple(
+            replace(owed, due_at=now, series_since=now, tries=1, waits=0)
+            if not owed.emissions and owed.due_at > now and owed.kind is not Kind.LOOK_UP
+            else owed
+            for owed in order.outbox
+        ),
+    )
+
+
+def _resolve(state: Order, event: ReviewResolved) -> Order:
+    """End a review as a human decided. While what was asked for has no known outcome, only a retry is possible."""
+    if event.action_id in state.actions or state.status is not OrderStatus.NEEDS_REVIEW:
+        return state
+    now = event.occurred_at
+    if event.resolution is Resolution.RETRY:
+        return _go_on(state, now)
+    if _under_way(state):
+        return state
+    order = replace(state, outbox=())
+    match event.resolution:
+        case Resolution.MARK_REFUNDED:
+            return _close(order, OrderStatus.REFUNDED, now)
+        case Resolution.DELIVERED_BY_HAND:
+            return _close(order, OrderStatus.FULFILLED, now)
+        case Resolution.CLOSE:
+            return _close(order, OrderStatus.REFUNDED if order.refunded else OrderStatus.CANCELED, now)
+        case _:  # pragma: no cover - mypy proves that this cannot be reached
+            assert_never(event.resolution)
+
+
+def _under_way(state: Order) -> tuple[Owed, ...]:
+    """Return what was asked for and could still give the buyer something, or spend money."""
+    asked = {Kind.BUY, Kind.GIVE, Kind.LOOK_UP, Kind.STORE, Kind.MAIL}
+    return tuple(owed for owed in state.outbox if owed.emissions and owed.kind in asked)
 
 
 def _resume(order: Order, item: Item, now: datetime) -> Order:

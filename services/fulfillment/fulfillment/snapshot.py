@@ -33,6 +33,7 @@ def snapshot(order: Order) -> OrderSnapshot:
         message_id=order.message_id if order.mailed_at else None,
         review=order.review,
         incidents=order.incidents,
+        actions=order.answers,
         placed_at=order.placed_at,
         paid_at=order.paid_at,
         purchased_at=order.purchased_at,

@@ -221,6 +221,25 @@ class ReprocessRequested(OrderRecord):
     reason: Text = ""
 
 
+class Resolution(StrEnum):
+    """How a human ends a review."""
+
+    RETRY = "retry"  # go on where the order stopped
+    MARK_REFUNDED = "mark_refunded"  # the buyer has the money back
+    DELIVERED_BY_HAND = "delivered_by_hand"  # the buyer has the keys, though not from here
+    CLOSE = "close"  # nothing more is to be done
+
+
+class ReviewResolved(OrderRecord):
+    """An admin decided about an order that waits for a human, and said why. One `action_id` is one click."""
+
+    type: Literal["review.resolved"] = "review.resolved"
+    action_id: str
+    actor: str
+    resolution: Resolution
+    reason: Annotated[Text, Field(min_length=1)]
+
+
 class TimerFired(OrderRecord):
     """A time that the order had set itself (`Order.wake_at`) has come."""
 
@@ -252,6 +271,7 @@ OrderEvent = Annotated[
     | EffectFailed
     | KeysRevealed
     | ReprocessRequested
+    | ReviewResolved
     | TimerFired
     | OrderRetired,
     Field(discriminator="type"),

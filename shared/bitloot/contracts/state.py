@@ -139,6 +139,20 @@ class Incident(Model):
     at: Instant
 
 
+class ActionState(Model):
+    """What became of an admin's click when its event reached the order.
+
+    `accepted` tells whether anything followed; `detail` is why nothing did, else empty.
+    """
+
+    action_id: str
+    type: str
+    actor: str
+    accepted: bool
+    detail: Text = ""
+    at: Instant
+
+
 class OrderSnapshot(OrderRecord):
     """An order's whole public state. `version` grows by one with every change: the newest wins."""
 
@@ -159,6 +173,7 @@ class OrderSnapshot(OrderRecord):
     message_id: MessageId | None = None
     review: Review | None = None
     incidents: tuple[Incident, ...] = ()
+    actions: tuple[ActionState, ...] = ()
     placed_at: Instant | None = None
     paid_at: Instant | None = None
     purchased_at: Instant | None = None

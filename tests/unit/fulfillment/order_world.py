@@ -24,6 +24,8 @@ from bitloot.contracts.events import (
     PurchasesFound,
     ReprocessRequested,
     ReservationGiven,
+    Resolution,
+    ReviewResolved,
     TimerFired,
 )
 from bitloot.contracts.sealed import SealedCode
@@ -101,6 +103,18 @@ def failed(effect: Effect, failure: Failure, *, at: datetime, cause: str = "time
 def reprocess(action: str, *, at: datetime) -> ReprocessRequested:
     return ReprocessRequested(
         event_id=EventId(f"reprocess/{action}"), occurred_at=at, order_id=ORDER, action_id=action, actor="admin"
+    )
+
+
+def resolve(action: str, resolution: Resolution, *, at: datetime) -> ReviewResolved:
+    return ReviewResolved(
+        event_id=EventId(f"resolve/{action}"),
+        occurred_at=at,
+        order_id=ORDER,
+        action_id=action,
+        actor="ada",
+        resolution=resolution,
+        reason="as agreed with the buyer",
     )
 
 

@@ -6,11 +6,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bitloot.contracts.effects import BuyKey, Effect, FetchCodes, LookUpPurchase, StoreKeys
-from bitloot.contracts.events import Failure, Notice, OrderEvent, PaymentStatus
+from bitloot.contracts.events import Failure, Notice, OrderEvent, PaymentStatus, Resolution
 from bitloot.contracts.state import ItemStatus, OrderStatus
 from fulfillment.codec import order_from_bytes, order_to_bytes
 from fulfillment.order import Order, decide, pending, sent_by, wake_at
-from tests.unit.fulfillment.order_world import START, Reservation, World, failed, payment, placed, reprocess
+from tests.unit.fulfillment.order_world import START, Reservation, World, failed, payment, placed, reprocess, resolve
 
 HOW = ["ok", "ok", "ok", "transient", "refused", "lost", "unknown", "half"]
 UNDER_WAY = {ItemStatus.BUYING, ItemStatus.RESERVED, ItemStatus.BOUGHT}
@@ -29,6 +29,7 @@ STEPS = st.lists(
                 "ready",
                 "notice",
                 "reprocess",
+                "resolve",
             ]
         ),
         st.integers(0, 999),
@@ -109,8 +110,9 @@ class Run:
             before = world.order
             effects = world.fire_timer()
             check(before, world.order, effects, world.history[-1])
-        elif action == "reprocess":
-            self.tell(reprocess(f"click {n}", at=world.now))
+        elif action in {"reprocess", "resolve"}:
+            decision = resolve(f"decision {n}", list(Resolution)[n % len(Resolution)], at=world.now)
+            self.tell(decision if action == "resolve" else reprocess(f"click {n}", at=world.now))
         elif action in {"ready", "notice"} and world.reservations:
             reservation = world.reservations[n % len(world.reservations)]
             reservation.codes_ready |= action == "ready"
