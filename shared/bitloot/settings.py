@@ -11,13 +11,14 @@ A missing or malformed setting ends the start-up with one sentence per setting. 
 """
 
 import os
+import re
 import socket
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -30,6 +31,12 @@ from pydantic_settings import (
 from bitloot.crash_points import watched
 
 EXIT_BAD_SETTINGS = 2  # the same as a bad command line
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_INSTANCE = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9.:%_-]{1,253}", re.ASCII)
+_BROKER = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})", re.ASCII)
+_MAX_PORT = 65535
 
 
 def _split(value: object) -> object:
@@ -55,12 +62,46 @@ def _filled(value: SecretStr) -> SecretStr:
 
 
 def _base_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(value)
+        whole = parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:  # of the port, or of a bracket; its text quotes the address
+        whole = False
+    if not whole or any(each.isspace() for each in value):
         raise ValueError("it is not an http or https address")
     if parts.query or parts.fragment:
         raise ValueError("it has a query or a fragment")
     return value.rstrip("/")
+
+
+def _brokers(value: str) -> str:
+    forms = [_BROKER.fullmatch(each.strip()) for each in value.split(",")]
+    if not all(form and 0 < int(form[1]) <= _MAX_PORT for form in forms):
+        raise ValueError("it is not written as host:port, or several of these with commas between")
+    return value
+
+
+def _database_address(value: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(value.get_secret_value())
+        whole = parts.scheme in {"postgresql", "postgres"} and (parts.port or parts.hostname or parts.query)
+    except ValueError:  # of the port, or of a bracket; its text quotes the address
+        whole = False
+    if not whole:
+        raise ValueError("it is not an address of PostgreSQL")
+    return value
+
+
+def _host(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise ValueError("it is neither a name nor an address of this machine")
+    return value
+
+
+def _instance(value: str) -> str:
+    if not _INSTANCE.fullmatch(value):
+        raise ValueError("it has other characters than letters, digits, dots, dashes and underscores, or is too long")
+    return value
 
 
 def _upper(value: object) -> object:
@@ -79,6 +120,9 @@ Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 """An http or https address without its trailing slash, so that paths are appended with one."""
 
+DatabaseUrl = Annotated[Secret, AfterValidator(_database_address)]
+"""The address of a PostgreSQL database, with its password."""
+
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
 
 
@@ -94,7 +138,7 @@ class Settings(BaseSettings):
         validate_default=True,
     )
 
-    service_instance: str = Field(
+    service_instance: Annotated[str, AfterValidator(_instance)] = Field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
         description="a name for this process that no other running process has",
     )
@@ -102,6 +146,14 @@ class Settings(BaseSettings):
     crash_points: Annotated[Path, AfterValidator(watched)] | None = Field(
         None, description="for tests only: a directory that tells where to die, see bitloot.crash_points"
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_one_line(cls, value: object) -> object:
+        """Refuse what no setting can hold: a line break in a secret would end in a header, or in a log line."""
+        if isinstance(value, str) and _CONTROL.search(value.strip()):
+            raise ValueError("it has a line break or another control character in it")
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -131,19 +183,23 @@ class Settings(BaseSettings):
 class KafkaSettings(Settings):
     """For processes that talk to Kafka."""
 
-    kafka_bootstrap_servers: str = Field(description="host:port of one or more brokers, separated by commas")
+    kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] = Field(
+        description="host:port of one or more brokers, separated by commas"
+    )
 
 
 class PostgresSettings(Settings):
     """For processes that talk to PostgreSQL."""
 
-    database_url: Secret = Field(description="the database's address, as postgresql://user:password@host:port/name")
+    database_url: DatabaseUrl = Field(
+        description="the database's address, as postgresql://user:password@host:port/name"
+    )
 
 
 class HttpSettings(Settings):
     """For processes that answer HTTP, if only health and metrics."""
 
-    http_host: str = Field("127.0.0.1", description="the address to listen on")
+    http_host: Annotated[str, AfterValidator(_host)] = Field("127.0.0.1", description="the address to listen on")
     http_port: int = Field(8080, ge=0, le=65535, description="the port to listen on, or 0 for any free one")
 
 

@@ -25,7 +25,7 @@ from bitloot.cluster import RUNBOOK, look_at
 from bitloot.contracts.topics import CHANGELOGS, DEFAULT_PARTITIONS, TOPICS, Topic
 from bitloot.errors import Transient
 from bitloot.ledger import open_pool
-from bitloot.settings import KafkaSettings, Secret
+from bitloot.settings import DatabaseUrl, KafkaSettings
 from bitloot.witness import PostgresWitness
 
 _EXIT_FAILED = 1
@@ -39,7 +39,7 @@ class Settings(KafkaSettings):
 
     topic_partitions: int = Field(DEFAULT_PARTITIONS, ge=1, description="how many partitions each topic gets")
     topic_replication: int = Field(1, ge=1, description="how many brokers hold each partition")
-    database_url: Secret | None = Field(
+    database_url: DatabaseUrl | None = Field(
         None, description="the database's address: it knows which topics were worked with, and nothing is made anew"
     )
 

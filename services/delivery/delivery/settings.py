@@ -30,7 +30,9 @@ class StorageSettings(Settings):
     """Where the keys are."""
 
     r2_endpoint_url: BaseUrl = Field(description="the S3 address of the storage, without the bucket")
-    r2_bucket: str = Field(min_length=3, max_length=63, description="the bucket's name")
+    r2_bucket: str = Field(
+        min_length=3, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="the bucket's name"
+    )
     r2_access_key_id: str = Field(min_length=1, description="the access key's id")
     r2_secret_access_key: Secret = Field(description="the access key's secret")
     r2_link_seconds: int = Field(

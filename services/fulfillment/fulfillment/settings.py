@@ -1,10 +1,11 @@
 """Settings of the fulfillment process: the orders agent and the reservation router."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from bitloot.settings import HttpSettings, KafkaSettings
 from fulfillment.dialects import Dialect, rules
@@ -20,6 +21,15 @@ def _seconds(value: object) -> object:
         return value
 
 
+def _directory(value: Path) -> Path:
+    nearest = next(each for each in (value, *value.absolute().parents) if each.exists())
+    if not nearest.is_dir():
+        raise ValueError("there is a file in its place")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ValueError("it may not be written to")
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_seconds)]
 """A span of time: seconds (`3600`), days (`30d`) or ISO 8601 (`PT1H`, `P30D`)."""
 
@@ -27,7 +37,9 @@ Duration = Annotated[timedelta, BeforeValidator(_seconds)]
 class Settings(KafkaSettings, HttpSettings):
     """Read once, in `__main__`."""
 
-    faust_datadir: Path = Field(description="a directory for this worker's tables that survives a restart")
+    faust_datadir: Annotated[Path, AfterValidator(_directory)] = Field(
+        description="a directory for this worker's tables that survives a restart"
+    )
     kinguin_dialect: Dialect = Field(
         "reservations", description="reservations or esa, as the kinguin worker has it: how orders go about buying"
     )
