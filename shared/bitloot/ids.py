@@ -20,7 +20,7 @@ EventId = NewType("EventId", str)
 PaymentId = NewType("PaymentId", str)
 ReservationId = NewType("ReservationId", str)
 MessageId = NewType("MessageId", str)
-"""`{order id}/mail/{number}`: one mail, however often it is tried; also its Idempotency-Key."""
+"""`{order id}/{mail or notice}/{number}`: one mail, however often it is tried; also its Idempotency-Key."""
 ProductId = NewType("ProductId", str)
 OfferId = NewType("OfferId", str)
 """One of our offers on Kinguin."""
@@ -100,9 +100,12 @@ def sale_request_id(reservation: ReservationId) -> str:
     return str(uuid.uuid5(_SALES, reservation))
 
 
-def message_id(order: OrderId, number: int) -> MessageId:
-    """Return the id of an order's `number`-th mail."""
-    return MessageId(f"{order}/mail/{number}")
+def message_id(order: OrderId, number: int, series: str = "mail") -> MessageId:
+    """Return the id of an order's `number`-th mail.
+
+    The series `mail` is the one whose acceptance completes the order; all others are `notice`.
+    """
+    return MessageId(f"{order}/{series}/{number}")
 
 
 def outcome_id(effect: EffectId, outcome: str) -> EventId:

@@ -177,7 +177,12 @@ def _check_delivered(world: World, order: Order) -> None:
     """One mail, and exactly the codes that were sold for exactly these items."""
     mails = [m for m in world.mailbox.received if m.order_id == order.order_id]
     body = world.objects.get(object_key(order.order_id))
+    notices = [m for m in mails if "/notice/" in m.id]
+    mails = [m for m in mails if m not in notices]
     _must(len(mails) <= order.mail_number, f"{len(mails)} mails were sent")
+    _must(len({m.id for m in notices}) == len(notices) <= order.notice_number, "a notice was sent twice")
+    _must(len(order.mails) == len({m.message_id for m in order.mails}), "a mail is listed twice")
+    _must(all(o.notice is None for o in order.outbox), "a notice is never sent")
     if body is not None:
         bought = [world.kinguin.purchases[str(item.reservation_id)] for item in order.items]
         codes = [code for purchase in bought for code in purchase.codes]

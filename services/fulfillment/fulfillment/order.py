@@ -35,13 +35,20 @@ from bitloot.contracts.effects import (
     StoreKeys,
 )
 from bitloot.contracts.events import (
+    MAIL_RANKS,
     CodesPending,
     CodesReceived,
     EffectFailed,
+    EmailChanged,
     Failure,
     KeysRevealed,
     KeysStored,
     KinguinNotified,
+    LinkRevoked,
+    MailDelivery,
+    MailDeliveryUpdated,
+    MailKind,
+    MailRequested,
     MailSent,
     Notice,
     OrderEvent,
@@ -64,6 +71,7 @@ from bitloot.contracts.state import (
     Incident,
     ItemStatus,
     KeyState,
+    MailState,
     OrderStatus,
     PaymentState,
     PaymentVerdict,
@@ -94,7 +102,8 @@ class Kind(StrEnum):
     LOOK_UP = "look_up"
     FETCH = "fetch"
     STORE = "store"
-    MAIL = "mail"
+    MAIL = "mail"  # the one whose acceptance completes the order
+    NOTICE = "notice"  # any other mail: nothing waits for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +126,7 @@ _CALL = Retry(timedelta(seconds=1), timedelta(seconds=60), tries=5, patience=_DA
 # stops before the 24 h for which Resend remembers an Idempotency-Key (contract "Resend", section 3).
 _DELIVERY = Retry(timedelta(seconds=1), timedelta(minutes=5), tries=1000, patience=timedelta(hours=22))
 
-CALLS = frozenset(Kind) - {Kind.STORE, Kind.MAIL}
+CALLS = frozenset(Kind) - {Kind.STORE, Kind.MAIL, Kind.NOTICE}
 """What is asked of Kinguin."""
 RETRIES = {kind: _CALL if kind in CALLS else _DELIVERY for kind in Kind}
 POLLING = Retry(timedelta(seconds=2), timedelta(minutes=5), tries=10_000, patience=_DAY)
@@ -140,6 +149,10 @@ STUCK_AFTER = _DAY
 TOLERANCE = Decimal("0.01")
 """The part of the asked coins that may be missing from a `finished` payment."""
 REMEMBERED_ACTIONS = 32
+REMEMBERED_MAILS = 50
+"""Of the mails of an order the newest are kept in its state; the others are in its timeline."""
+NOTICE_AFTER = timedelta(minutes=1)
+"""What is cured by itself by then is not worth a mail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +197,7 @@ class Owed:
     waits: int = 0
     emissions: int = 0
     sent_at: datetime | None = None
+    notice: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +248,9 @@ class Order:
     keys: tuple[KeyState, ...] = ()
     object_key: str | None = None
     mail_number: int = 1
+    notice_number: int = 0
+    mails: tuple[MailState, ...] = ()
+    generation: int = 1
     outbox: tuple[Owed, ...] = ()
     attempts: dict[str, int] = field(default_factory=dict)
     review: Review | None = None
@@ -282,6 +299,7 @@ def decide(state: Order, event: OrderEvent, policy: Policy = DEFAULT_POLICY) -> 
         return state, ()
     now = order_time(state, event)
     after = _apply(state, event if now == event.occurred_at else event.model_copy(update={"occurred_at": now}), policy)
+    after = _tell_buyer(state, after, now)
     after = _answered(state, after, event, now)
     due = [owed for owed in after.outbox if owed.due_at <= now]
     if after is state and not due:
@@ -314,6 +332,10 @@ def _why_not(state: Order, event: OrderEvent) -> str:
     """Return why nothing follows from an action."""
     if state.status is OrderStatus.UNPLACED:
         return "The order is not placed."
+    if isinstance(event, MailRequested):
+        return "A mail that says the same is on its way already."
+    if isinstance(event, EmailChanged):
+        return "The links to the order page were renewed since the change was asked for."
     if isinstance(event, ReviewResolved) and state.review is not None and _under_way(state):
         return f"{', '.join(sorted({owed.kind for owed in _under_way(state)}))} is under way: its outcome comes first."
     if isinstance(event, ReviewResolved) and state.status is not OrderStatus.NEEDS_REVIEW:
@@ -361,6 +383,14 @@ def _apply(state: Order, event: OrderEvent, policy: Policy) -> Order:  # noqa: C
             return _effect_failed(state, event)
         case KeysRevealed():
             return _revealed(state, event)
+        case MailRequested():
+            return _mail_requested(state, event)
+        case EmailChanged():
+            return _email_changed(state, event)
+        case LinkRevoked():
+            return _link_revoked(state, event)
+        case MailDeliveryUpdated():
+            return _mail_delivery_updated(state, event)
         case ReprocessRequested():
             return _reprocess(state, event)
         case ReviewResolved():
@@ -513,8 +543,9 @@ def _refund(order: Order, now: datetime) -> Order:
     """Stop what has not begun: the money went back. Close the order where nothing was bought."""
     if order.closed:
         return _incident(order, now, "refunded_after_delivery", "The payment was refunded after the order had ended")
-    order = replace(order, outbox=tuple(o for o in order.outbox if o.emissions or o.kind in {Kind.LOOK_UP, Kind.FETCH}))
-    if not order.outbox and all(item.reservation_id is None for item in order.items):
+    kept = {Kind.LOOK_UP, Kind.FETCH, Kind.NOTICE}
+    order = replace(order, outbox=tuple(o for o in order.outbox if o.emissions or o.kind in kept))
+    if not _at_work(order) and all(item.reservation_id is None for item in order.items):
         return _close(order, OrderStatus.REFUNDED, now)
     return _to_review(order, now, "refunded_while_buying", "The payment was refunded while keys were being bought")
 
@@ -815,12 +846,13 @@ def _keys_stored(state: Order, event: KeysStored) -> Order:
     )
     items = tuple(replace(item, status=ItemStatus.STORED, codes=()) for item in order.items)
     order = replace(order, items=items, keys=keys, object_key=event.object_key, stored_at=now)
-    return order if order.refunded else _owe(order, Kind.MAIL, now)
+    return order if order.refunded else _owe_mail(order, now)
 
 
 def _mail_sent(state: Order, event: MailSent) -> Order:
     order, owed = _settle(state, event.effect_id)
     now = event.occurred_at
+    order = _accepted(order, event)
     if event.message_id != order.message_id:
         return _other_mail(order, event)
     if order.mailed_at is not None or (owed is None and not order.keys):
@@ -830,7 +862,13 @@ def _mail_sent(state: Order, event: MailSent) -> Order:
 
 
 def _other_mail(order: Order, event: MailSent) -> Order:
-    """Tell of a mail that was given up and replaced, and was accepted after all: the buyer has two."""
+    """Tell of a mail that was given up and replaced, and was accepted after all: the buyer has two.
+
+    Not so where the mail was replaced because it was for another address, or where it is a notice.
+    """
+    known = _known_mail(order, event.message_id)
+    if _is_notice(event.message_id) or (known is not None and known.recipient != order.email):
+        return order
     detail = f"The mail provider has taken mail {event.message_id} as well as {order.message_id}"
     if any(incident.detail == detail for incident in order.incidents):
         return order
@@ -923,6 +961,7 @@ def _once_more(order: Order, owed: Owed, now: datetime, wait: timedelta) -> Orde
         tries=owed.tries,
         waits=owed.waits,
         series_since=owed.series_since,
+        notice=owed.notice,
     )
 
 
@@ -932,6 +971,8 @@ def _seed(order: Order, owed: Owed) -> str:
 
 def _refused(order: Order, owed: Owed, now: datetime, why: tuple[str, str]) -> Order:
     cause, detail = why
+    if owed.kind is Kind.NOTICE:
+        return _notice_refused(order, owed, now, why)
     if owed.item_id is None:
         return _to_review(order, now, cause, detail)
     item = _item(order, owed.item_id)
@@ -944,7 +985,7 @@ def _refused(order: Order, owed: Owed, now: datetime, why: tuple[str, str]) -> O
 
 def _fail_item(order: Order, item: Item, now: datetime, cause: str, detail: str) -> Order:
     order = _with(order, replace(item, status=ItemStatus.FAILED, look_ups=0))
-    if order.refunded and not order.outbox and all(i.reservation_id is None for i in order.items):
+    if order.refunded and not _at_work(order) and all(i.reservation_id is None for i in order.items):
         return _close(order, OrderStatus.REFUNDED, now)
     return _to_review(order, now, cause, detail, item.item_id)
 
@@ -982,7 +1023,7 @@ def _go_on(state: Order, now: datetime) -> Order:
     order = replace(order, status=OrderStatus.DELIVERING)
     if order.mailed_at is not None:
         return _close(order, OrderStatus.FULFILLED, now)
-    return order if _find(order, Kind.MAIL, None) else _owe(order, Kind.MAIL, now)
+    return _owe_mail(order, now)
 
 
 def _supersede(order: Order, now: datetime) -> Order:
@@ -994,7 +1035,7 @@ def _supersede(order: Order, now: datetime) -> Order:
         order,
         outbox=tuple(
             replace(owed, due_at=now, series_since=now, tries=1, waits=0)
-            if not owed.emissions and owed.due_at > now and owed.kind is not Kind.LOOK_UP
+            if not owed.emissions and owed.due_at > now and owed.kind not in {Kind.LOOK_UP, Kind.NOTICE}
             else owed
             for owed in order.outbox
         ),
@@ -1010,7 +1051,7 @@ def _resolve(state: Order, event: ReviewResolved) -> Order:
         return _go_on(state, now)
     if _under_way(state):
         return state
-    order = replace(state, outbox=())
+    order = replace(state, outbox=tuple(owed for owed in state.outbox if owed.kind is Kind.NOTICE))
     match event.resolution:
         case Resolution.MARK_REFUNDED:
             return _close(order, OrderStatus.REFUNDED, now)
@@ -1049,6 +1090,209 @@ def _resume(order: Order, item: Item, now: datetime) -> Order:
             return order
         case _:  # pragma: no cover - mypy proves that this cannot be reached
             assert_never(item.status)
+
+
+# Mails, addresses and links
+
+
+def _mail_requested(state: Order, event: MailRequested) -> Order:
+    """Owe one more mail, unless one that says the same is on its way already."""
+    if event.action_id in state.actions or state.placed_at is None:
+        return state
+    order, now = state, event.occurred_at
+    kind, recipient = event.kind, order.email
+    if kind is MailKind.CONFIRM:
+        if event.email is None:
+            return order
+        recipient = event.email
+    if kind is MailKind.KEYS and not _may_open(order):
+        kind = MailKind.PAGE
+    if kind is MailKind.KEYS and _find(order, Kind.MAIL, None) is not None:
+        return order
+    return _owe_notice(order, kind, now, recipient=recipient, requested_by=event.actor)
+
+
+def _email_changed(state: Order, event: EmailChanged) -> Order:
+    """Write to another address from now on, and let no link open the page that the former one was sent."""
+    stale = event.generation is not None and event.generation != state.generation
+    if event.action_id in state.actions or state.placed_at is None or stale:
+        return state
+    now = event.occurred_at
+    order = _drop_unsent_notices(state)
+    order = replace(order, email=event.email, generation=order.generation + 1)
+    if _may_open(order) and order.mailed_at is None:
+        if order.review is not None:
+            order = replace(order, review=None, status=OrderStatus.DELIVERING, working_since=now)
+        return _renew_mail(order, now)
+    kind = MailKind.KEYS if _may_open(order) else MailKind.PAGE
+    return _owe_notice(order, kind, now, recipient=order.email, requested_by=event.actor)
+
+
+def _link_revoked(state: Order, event: LinkRevoked) -> Order:
+    if event.action_id in state.actions or state.placed_at is None:
+        return state
+    order = replace(state, generation=state.generation + 1)
+    # What is rendered already has the link that has just been revoked.
+    return order if _find(order, Kind.MAIL, None) is None else _renew_mail(order, event.occurred_at)
+
+
+def _mail_delivery_updated(state: Order, event: MailDeliveryUpdated) -> Order:
+    """Believe news of a mail when it ranks above what is known. A human hears of keys that cannot be delivered."""
+    known = _known_mail(state, event.message_id)
+    if known is None or MAIL_RANKS[event.delivery] <= MAIL_RANKS[known.delivery]:
+        return state
+    told = {"delivery": event.delivery, "detail": event.detail, "delivery_at": event.occurred_at}
+    if event.provider_message_id:
+        told["provider_message_id"] = event.provider_message_id
+    order = _with_mail(state, known.model_copy(update=told))
+    if known.kind is not MailKind.KEYS or MAIL_RANKS[event.delivery] < MAIL_RANKS[MailDelivery.FAILED]:
+        return order
+    detail = f"Mail {event.message_id} is {event.delivery}: {event.detail}"
+    return _incident(order, event.occurred_at, f"mail_{event.delivery}", detail)
+
+
+def _tell_buyer(before: Order, after: Order, now: datetime) -> Order:
+    """Owe a mail about what the buyer does not expect: once for each cause, and only if it stays so for a while."""
+    if after is before or after.placed_at is None:
+        return after
+    if before.review is not None and after.review is None:
+        after = _drop_unsent_notices(after, MailKind.REVIEW)
+    kind, about = MailKind.REVIEW, ""
+    # Once the keys are stored the page has them, and what is wrong is the mail: another one would not help.
+    if after.review is not None and before.review is None and after.object_key is None:
+        about = after.review.cause
+    if after.status is not before.status and after.status in _SAD_ENDS:
+        kind, about = _SAD_ENDS[after.status], after.status.value
+    if not about or any((mail.kind, mail.about) == (kind, about) for mail in after.mails):
+        return after
+    return _owe_notice(after, kind, now, recipient=after.email, about=about, wait=NOTICE_AFTER)
+
+
+_SAD_ENDS = {
+    OrderStatus.CANCELED: MailKind.CANCELED,
+    OrderStatus.FAILED: MailKind.CANCELED,
+    OrderStatus.REFUNDED: MailKind.REFUNDED,
+}
+
+
+def _may_open(order: Order) -> bool:
+    """Tell whether there are keys that the buyer may open."""
+    return order.object_key is not None and order.status not in _SAD_ENDS and not order.refunded
+
+
+def _owe_mail(order: Order, now: datetime) -> Order:
+    """Owe the mail that completes the order, unless it is owed already."""
+    if _known_mail(order, order.message_id) is None:
+        mail = MailState(
+            message_id=order.message_id, kind=MailKind.KEYS, recipient=order.email, requested_at=now, delivery_at=now
+        )
+        order = _with_mail(order, mail)
+    return _owe(order, Kind.MAIL, now)
+
+
+def _renew_mail(order: Order, now: datetime) -> Order:
+    """Replace the mail that completes the order by another one: what it said is not true any more."""
+    known = _known_mail(order, order.message_id)
+    if known is not None and known.delivery is MailDelivery.PENDING:
+        order = _with_mail(
+            order, known.model_copy(update={"delivery": MailDelivery.FAILED, "detail": "replaced", "delivery_at": now})
+        )
+    outbox = tuple(owed for owed in order.outbox if owed.kind is not Kind.MAIL)
+    return _owe_mail(replace(order, outbox=outbox, mail_number=order.mail_number + 1), now)
+
+
+def _owe_notice(
+    order: Order,
+    kind: MailKind,
+    now: datetime,
+    *,
+    recipient: str,
+    about: str = "",
+    requested_by: str = "",
+    wait: timedelta = timedelta(0),
+) -> Order:
+    """Owe a mail that nothing waits for, unless one that says the same to the same address is on its way."""
+    pending = {owed.notice for owed in order.outbox if owed.kind is Kind.NOTICE}
+    for mail in order.mails:
+        same = (mail.kind, mail.about, mail.recipient) == (kind, about, recipient)
+        if same and _is_notice(mail.message_id) and int(mail.message_id.rpartition("/")[2]) in pending:
+            return order
+    number = order.notice_number + 1
+    mail = MailState(
+        message_id=message_id(order.order_id, number, Kind.NOTICE),
+        kind=kind,
+        recipient=recipient,
+        about=about,
+        requested_by=requested_by,
+        requested_at=now,
+        delivery_at=now,
+    )
+    order = _with_mail(replace(order, notice_number=number), mail)
+    return _owe(order, Kind.NOTICE, now, wait=wait, notice=number)
+
+
+def _notice_refused(order: Order, owed: Owed, now: datetime, why: tuple[str, str]) -> Order:
+    """Note that a mail will not be sent. Nothing waits for it, so no human is made to look; the list of mails tells."""
+    known = _known_mail(order, message_id(order.order_id, owed.notice or 0, Kind.NOTICE))
+    if known is None:
+        return order
+    detail = ": ".join(part for part in why if part)
+    told = {"delivery": MailDelivery.FAILED, "detail": detail, "delivery_at": now}
+    return _with_mail(order, known.model_copy(update=told))
+
+
+def _drop_unsent_notices(order: Order, kind: MailKind | None = None) -> Order:
+    """Take out what nobody was asked to send yet; without a kind: of all kinds."""
+    dropped = {
+        owed.notice
+        for owed in order.outbox
+        if owed.kind is Kind.NOTICE and not owed.emissions and kind in {None, _notice(order, owed).kind}
+    }
+    gone = {message_id(order.order_id, number, Kind.NOTICE) for number in dropped if number is not None}
+    return replace(
+        order,
+        outbox=tuple(o for o in order.outbox if o.kind is not Kind.NOTICE or o.notice not in dropped),
+        mails=tuple(mail for mail in order.mails if mail.message_id not in gone),
+    )
+
+
+def _accepted(order: Order, event: MailSent) -> Order:
+    """Note that the mail provider has a mail; no further try of a notice is owed then."""
+    known = _known_mail(order, event.message_id)
+    if known is None or known.sent_at is not None:
+        return order
+    told: dict[str, Any] = {"sent_at": event.occurred_at, "provider_message_id": event.provider_message_id}
+    ours = known.delivery in {MailDelivery.PENDING, MailDelivery.FAILED} and known.provider_message_id is None
+    if ours:  # nothing was heard of its delivery yet: what was known came from us
+        told |= {"delivery": MailDelivery.SENT, "detail": "", "delivery_at": event.occurred_at}
+    order = _with_mail(order, known.model_copy(update=told))
+    number = int(event.message_id.rpartition("/")[2])
+    outbox = tuple(o for o in order.outbox if not (_is_notice(known.message_id) and o.notice == number))
+    return replace(order, outbox=outbox)
+
+
+def _is_notice(message: MessageId) -> bool:
+    return f"/{Kind.NOTICE}/" in message
+
+
+def _known_mail(order: Order, message: MessageId) -> MailState | None:
+    return next((mail for mail in order.mails if mail.message_id == message), None)
+
+
+def _notice(order: Order, owed: Owed) -> MailState:
+    message = message_id(order.order_id, owed.notice or 0, Kind.NOTICE)
+    return next(mail for mail in order.mails if mail.message_id == message)
+
+
+def _with_mail(order: Order, mail: MailState) -> Order:
+    """Put a mail in, and let the oldest go for which nothing is owed."""
+    if _known_mail(order, mail.message_id) is not None:
+        return replace(order, mails=tuple(mail if m.message_id == mail.message_id else m for m in order.mails))
+    mails = (*order.mails, mail)
+    owed = {message_id(order.order_id, o.notice, Kind.NOTICE) for o in order.outbox if o.notice is not None}
+    spare = [m for m in mails if m.message_id not in owed | {mail.message_id, order.message_id}]
+    gone = {m.message_id for m in spare[: max(0, len(mails) - REMEMBERED_MAILS)]}
+    return replace(order, mails=tuple(m for m in mails if m.message_id not in gone))
 
 
 def _timer_fired(state: Order, event: TimerFired, policy: Policy) -> Order:
@@ -1127,13 +1371,14 @@ def _effect(order: Order, owed: Owed) -> Effect:
     if owed.kind is Kind.STORE:
         keys = tuple(ItemKeys(item_id=i.item_id, title=i.title, codes=i.codes) for i in order.items)
         return StoreKeys(**about, items=keys)
-    return SendMail(
-        **about,
-        message_id=order.message_id,
-        email=order.email,
-        object_key=order.object_key or "",
-        items=tuple(MailItem(title=i.title, quantity=i.quantity) for i in order.items),
-    )
+    about["items"] = tuple(MailItem(title=i.title, quantity=i.quantity) for i in order.items)
+    about["link_generation"] = order.generation
+    if owed.kind is Kind.NOTICE:
+        mail = _notice(order, owed)
+        opens = order.object_key or "" if mail.kind is MailKind.KEYS else ""
+        told = {"message_id": mail.message_id, "kind": mail.kind, "email": mail.recipient, "about": mail.about}
+        return SendMail(**about, **told, object_key=opens)
+    return SendMail(**about, message_id=order.message_id, email=order.email, object_key=order.object_key or "")
 
 
 def _item_effect(order: Order, item: Item, kind: Kind, about: dict[str, Any]) -> Effect:
@@ -1176,8 +1421,13 @@ def _with(order: Order, item: Item) -> Order:
     return replace(order, items=tuple(item if i.item_id == item.item_id else i for i in order.items))
 
 
-def _find(order: Order, kind: Kind, item_id: ItemId | None) -> Owed | None:
-    return next((o for o in order.outbox if o.kind is kind and o.item_id == item_id), None)
+def _find(order: Order, kind: Kind, item_id: ItemId | None, notice: int | None = None) -> Owed | None:
+    return next((o for o in order.outbox if (o.kind, o.item_id, o.notice) == (kind, item_id, notice)), None)
+
+
+def _at_work(order: Order) -> bool:
+    """Tell whether something is owed that the order's end waits for."""
+    return any(owed.kind is not Kind.NOTICE for owed in order.outbox)
 
 
 def _put(order: Order, owed: Owed) -> Order:
@@ -1215,13 +1465,14 @@ def _owe(
     tries: int = 1,
     waits: int = 0,
     series_since: datetime | None = None,
+    notice: int | None = None,
 ) -> Order:
     """Put the next attempt of an effect into the outbox, unless one of its kind is owed already."""
-    if _find(order, kind, item_id) is not None:
+    if _find(order, kind, item_id, notice) is not None:
         return order
     counter = f"{item_id or order.order_id}/{kind}"
     attempt = order.attempts.get(counter, 0) + 1
-    owed = Owed(kind, item_id, attempt, now, now + wait, series_since or now, tries, waits)
+    owed = Owed(kind, item_id, attempt, now, now + wait, series_since or now, tries, waits, notice=notice)
     return replace(order, outbox=(*order.outbox, owed), attempts=order.attempts | {counter: attempt})
 
 

@@ -31,6 +31,8 @@ def snapshot(order: Order) -> OrderSnapshot:
         keys=order.keys,
         object_key=order.object_key,
         message_id=order.message_id if order.mailed_at else None,
+        mails=order.mails,
+        link_generation=order.generation,
         review=order.review,
         incidents=order.incidents,
         actions=order.answers,

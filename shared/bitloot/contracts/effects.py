@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from bitloot.contracts.base import Model
-from bitloot.contracts.events import OrderRecord
+from bitloot.contracts.events import MailKind, OrderRecord
 from bitloot.contracts.sealed import SealedCode
 from bitloot.ids import EffectId, ItemId, MessageId, ProductId, ReservationId
 from bitloot.money import Amount, Currency
@@ -88,13 +88,20 @@ class MailItem(Model):
 
 
 class SendMail(EffectRecord):
-    """Send "Your BitLoot Order" with a link to the stored object. `message_id` names the mail, not the try."""
+    """Send a mail with a link to the order page, of that generation; `message_id` names the mail, not the try.
+
+    `object_key` is set for mails that link to the stored keys as well. `about` says more of the kind: why an order is
+    looked into, or what its end was.
+    """
 
     type: Literal["send_mail"] = "send_mail"
     message_id: MessageId
+    kind: MailKind = MailKind.KEYS
     email: str
     object_key: str
     items: tuple[MailItem, ...]
+    link_generation: Annotated[int, Field(ge=0)] = 1
+    about: str = ""
 
 
 Delivery = Annotated[StoreKeys | SendMail, Field(discriminator="type")]

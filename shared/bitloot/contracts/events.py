@@ -207,9 +207,88 @@ class EffectFailed(Outcome):
 
 
 class KeysRevealed(OrderRecord):
-    """The buyer pressed "Reveal key" on the order page."""
+    """The buyer pressed "Reveal key" on the order page, from an address that starts with `client` (a CIDR prefix)."""
 
     type: Literal["keys.revealed"] = "keys.revealed"
+    client: str = ""
+
+
+class MailKind(StrEnum):
+    """What a mail is about. None of them ever holds a code."""
+
+    KEYS = "keys"  # "Your BitLoot Order": the page, and the link that opens the keys
+    PAGE = "page"  # the page alone: there are no keys to open (yet)
+    LOST = "lost"  # asked for by whoever lost the links: the pages of all orders of the address
+    CONFIRM = "confirm"  # to a new address: is it yours?
+    REVIEW = "review"  # the order waits for a person
+    REFUNDED = "refunded"
+    CANCELED = "canceled"  # nobody paid in time, or the payment failed for good
+
+
+class MailRequested(OrderRecord):
+    """Somebody asked for a mail: each `action_id` is one click, and one message.
+
+    `actor` is `buyer` for whoever holds the order page's link, `support` for who asked by mail address, else an admin.
+    `email` is set for `CONFIRM` only, which goes to an address that is not the order's (yet).
+    """
+
+    type: Literal["mail.requested"] = "mail.requested"
+    action_id: str
+    actor: str
+    kind: MailKind = MailKind.KEYS
+    email: str | None = None
+    reason: Text = ""
+
+
+class EmailChanged(OrderRecord):
+    """The order's mail address is another one now: proven by its owner, or set by an admin.
+
+    Revokes all earlier links to the order page. `generation` is the one of the links that the change was asked with:
+    a confirmation that is older than the newest links changes nothing.
+    """
+
+    type: Literal["email.changed"] = "email.changed"
+    action_id: str
+    actor: str
+    email: str
+    generation: Annotated[int, Field(ge=0)] | None = None
+    reason: Text = ""
+
+
+class LinkRevoked(OrderRecord):
+    """All links to the order page that were given out before are to open nothing any more."""
+
+    type: Literal["link.revoked"] = "link.revoked"
+    action_id: str
+    actor: str
+    reason: Text = ""
+
+
+class MailDelivery(StrEnum):
+    """How far a mail came, as far as is known, in the order of what is believed more: see `MAIL_RANKS`."""
+
+    PENDING = "pending"  # asked for, and not accepted by the mail provider yet
+    SENT = "sent"  # accepted by the mail provider
+    DELAYED = "delayed"  # the recipient's server does not take it for the time being
+    DELIVERED = "delivered"
+    FAILED = "failed"  # the mail provider could not send it, or said no to it
+    SUPPRESSED = "suppressed"  # not sent: the address bounced or complained before
+    BOUNCED = "bounced"  # the address does not take mail
+    COMPLAINED = "complained"  # the recipient called it spam
+
+
+MAIL_RANKS = {each: rank for rank, each in enumerate(MailDelivery)}
+"""News of a mail counts only when it ranks above what is known: notifications come late and in any order."""
+
+
+class MailDeliveryUpdated(OrderRecord):
+    """The mail provider told how far a mail came. `detail` is its word for the reason."""
+
+    type: Literal["mail.delivery_updated"] = "mail.delivery_updated"
+    message_id: MessageId
+    provider_message_id: str = ""
+    delivery: MailDelivery
+    detail: Text = ""
 
 
 class ReprocessRequested(OrderRecord):
@@ -270,6 +349,10 @@ OrderEvent = Annotated[
     | MailSent
     | EffectFailed
     | KeysRevealed
+    | MailRequested
+    | EmailChanged
+    | LinkRevoked
+    | MailDeliveryUpdated
     | ReprocessRequested
     | ReviewResolved
     | TimerFired

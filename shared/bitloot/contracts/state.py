@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from bitloot.contracts.base import Instant, Model, Text
-from bitloot.contracts.events import OrderRecord, PaymentStatus
+from bitloot.contracts.events import MailDelivery, MailKind, OrderRecord, PaymentStatus
 from bitloot.ids import ItemId, MessageId, PaymentId, ProductId, ReservationId
 from bitloot.money import Amount, Currency
 
@@ -122,6 +122,22 @@ class KeyState(Model):
     viewed_at: Instant | None = None
 
 
+class MailState(Model):
+    """A mail of the order and how far it came. `detail` is the mail provider's reason, or ours."""
+
+    message_id: MessageId
+    kind: MailKind
+    recipient: str
+    about: str = ""
+    requested_by: str = ""
+    requested_at: Instant
+    provider_message_id: str | None = None
+    sent_at: Instant | None = None
+    delivery: MailDelivery = MailDelivery.PENDING
+    detail: Text = ""
+    delivery_at: Instant | None = None
+
+
 class Review(Model):
     """Why an order waits for a human."""
 
@@ -171,6 +187,8 @@ class OrderSnapshot(OrderRecord):
     keys: tuple[KeyState, ...] = ()
     object_key: str | None = None
     message_id: MessageId | None = None
+    mails: tuple[MailState, ...] = ()
+    link_generation: Annotated[int, Field(ge=0)] = 1
     review: Review | None = None
     incidents: tuple[Incident, ...] = ()
     actions: tuple[ActionState, ...] = ()

@@ -9,10 +9,16 @@ from bitloot.contracts.events import (
     CodesPending,
     CodesReceived,
     EffectFailed,
+    EmailChanged,
     Failure,
     FoundReservation,
     KeysStored,
     KinguinNotified,
+    LinkRevoked,
+    MailDelivery,
+    MailDeliveryUpdated,
+    MailKind,
+    MailRequested,
     MailSent,
     Notice,
     OrderEvent,
@@ -31,6 +37,7 @@ from bitloot.contracts.events import (
 from bitloot.contracts.sealed import SealedCode
 from bitloot.ids import (
     EventId,
+    MessageId,
     OrderId,
     PaymentId,
     ProductId,
@@ -118,6 +125,48 @@ def resolve(action: str, resolution: Resolution, *, at: datetime) -> ReviewResol
     )
 
 
+def mail_requested(action: str, *, at: datetime, kind: MailKind = MailKind.KEYS, **facts) -> MailRequested:
+    return MailRequested(
+        event_id=EventId(f"mail/{action}"),
+        occurred_at=at,
+        order_id=ORDER,
+        action_id=action,
+        actor=facts.pop("actor", "buyer"),
+        kind=kind,
+        **facts,
+    )
+
+
+def email_changed(action: str, email: str, *, at: datetime, generation: int | None = None) -> EmailChanged:
+    return EmailChanged(
+        event_id=EventId(f"email/{action}"),
+        occurred_at=at,
+        order_id=ORDER,
+        action_id=action,
+        actor="buyer",
+        email=email,
+        generation=generation,
+    )
+
+
+def link_revoked(action: str, *, at: datetime) -> LinkRevoked:
+    return LinkRevoked(
+        event_id=EventId(f"link/{action}"), occurred_at=at, order_id=ORDER, action_id=action, actor="admin"
+    )
+
+
+def mail_news(message: str, delivery: MailDelivery, *, at: datetime, detail: str = "") -> MailDeliveryUpdated:
+    return MailDeliveryUpdated(
+        event_id=EventId(f"resend/{message}/{delivery}"),
+        occurred_at=at,
+        order_id=ORDER,
+        message_id=MessageId(message),
+        provider_message_id="m",
+        delivery=delivery,
+        detail=detail,
+    )
+
+
 def sealed(*names: str) -> tuple[SealedCode, ...]:
     return tuple(SealedCode(key_id="test", box=name) for name in names)
 
@@ -146,6 +195,7 @@ class World:
     outcomes: dict[str, OrderEvent] = field(default_factory=dict)
     sent: dict[str, Effect] = field(default_factory=dict)
     mails: set[str] = field(default_factory=set)
+    notices: list[SendMail] = field(default_factory=list)
     history: list[OrderEvent] = field(default_factory=list)
 
     def tell(self, event: OrderEvent, policy: Policy = DEFAULT_POLICY) -> tuple[Effect, ...]:
@@ -218,7 +268,10 @@ class World:
                 count = sum(len(i.codes) for i in effect.items)
                 return KeysStored(**about, object_key=f"keys/{ORDER}.json", sha256="0" * 64, codes=count)
             case SendMail():
-                self.mails.add(effect.message_id)  # the Idempotency-Key makes a repeat the same mail
+                if "/notice/" not in effect.message_id:
+                    self.mails.add(effect.message_id)  # the Idempotency-Key makes a repeat the same mail
+                elif all(notice.message_id != effect.message_id for notice in self.notices):
+                    self.notices.append(effect)
                 return MailSent(**about, message_id=effect.message_id, provider_message_id="m")
 
     def _known(self, identity: ReservationId) -> Reservation:

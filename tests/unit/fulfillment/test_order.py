@@ -442,8 +442,10 @@ def test_a_refund_before_anything_was_bought_stops_the_purchase():
     world, (buy,) = paid_world()
     world.tell(failed(buy, Failure.TRANSIENT, at=world.now))
     world.tell(payment(PaymentStatus.REFUNDED))
-    assert wake_at(world.order) is None
     assert world.order.status is OrderStatus.REFUNDED
+    (notice,) = world.fire_timer()
+    world.tell(world.outcome(notice))
+    assert wake_at(world.order) is None
 
 
 def test_a_refund_while_the_outcome_of_a_purchase_is_unknown_still_finds_out():

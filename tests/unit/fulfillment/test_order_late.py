@@ -11,6 +11,7 @@ from bitloot.contracts.events import (
 )
 from bitloot.contracts.state import ItemStatus, OrderStatus
 from bitloot.ids import ReservationId
+from fulfillment.order import Kind
 from tests.unit.fulfillment.order_world import (
     ORDER,
     failed,
@@ -100,7 +101,7 @@ def test_a_late_purchase_of_an_order_whose_money_went_back_is_an_incident():
     assert world.tell(given_up(buy, at=world.now)) == ()
     assert world.order.status is OrderStatus.REFUNDED
     assert [i.cause for i in world.order.incidents] == ["purchase_after_end"]
-    assert world.order.outbox == ()
+    assert [owed.kind for owed in world.order.outbox] == [Kind.NOTICE]
 
 
 def test_a_look_up_that_was_sent_twice_hides_nothing_of_its_second_answer():

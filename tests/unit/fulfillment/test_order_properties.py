@@ -6,11 +6,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bitloot.contracts.effects import BuyKey, Effect, FetchCodes, LookUpPurchase, StoreKeys
-from bitloot.contracts.events import Failure, Notice, OrderEvent, PaymentStatus, Resolution
+from bitloot.contracts.events import Failure, MailDelivery, MailKind, Notice, OrderEvent, PaymentStatus, Resolution
 from bitloot.contracts.state import ItemStatus, OrderStatus
 from fulfillment.codec import order_from_bytes, order_to_bytes
 from fulfillment.order import Order, decide, pending, sent_by, wake_at
-from tests.unit.fulfillment.order_world import START, Reservation, World, failed, payment, placed, reprocess, resolve
+from tests.unit.fulfillment.order_world import (
+    START,
+    Reservation,
+    World,
+    email_changed,
+    failed,
+    link_revoked,
+    mail_news,
+    mail_requested,
+    payment,
+    placed,
+    reprocess,
+    resolve,
+)
 
 HOW = ["ok", "ok", "ok", "transient", "refused", "lost", "unknown", "half"]
 UNDER_WAY = {ItemStatus.BUYING, ItemStatus.RESERVED, ItemStatus.BOUGHT}
@@ -30,6 +43,7 @@ STEPS = st.lists(
                 "notice",
                 "reprocess",
                 "resolve",
+                "buyer",
             ]
         ),
         st.integers(0, 999),
@@ -90,7 +104,7 @@ class Run:
         effects = self.world.tell(event)
         check(before, self.world.order, effects, event)
 
-    def step(self, action: str, n: int) -> None:
+    def step(self, action: str, n: int) -> None:  # noqa: C901 - one branch for each thing that may happen
         world = self.world
         world.now += timedelta(milliseconds=10)
         if action == "event" and self.inbox:
@@ -113,6 +127,8 @@ class Run:
         elif action in {"reprocess", "resolve"}:
             decision = resolve(f"decision {n}", list(Resolution)[n % len(Resolution)], at=world.now)
             self.tell(decision if action == "resolve" else reprocess(f"click {n}", at=world.now))
+        elif action == "buyer":
+            self.tell(self.some_wish(n))
         elif action in {"ready", "notice"} and world.reservations:
             reservation = world.reservations[n % len(world.reservations)]
             reservation.codes_ready |= action == "ready"
@@ -138,6 +154,20 @@ class Run:
     def some_notice(self, reservation: Reservation, n: int):
         notice = [Notice.RESERVE, Notice.GIVE, Notice.DELIVERED][n % 3]
         return self.world.notice(reservation, notice, codes=reservation.codes_ready and n % 2 == 0)
+
+    def some_wish(self, n: int):
+        """Return what a buyer, an admin or the mail provider may tell of the order's mails."""
+        now, mails = self.world.now, self.world.order.mails
+        match n % 5:
+            case 0:
+                return mail_requested(f"mail {n}", at=now, kind=[MailKind.KEYS, MailKind.PAGE, MailKind.LOST][n % 3])
+            case 1:
+                return email_changed(f"email {n}", f"buyer{n}@example.com", at=now)
+            case 2:
+                return link_revoked(f"link {n}", at=now)
+            case _:
+                message = mails[n % len(mails)].message_id if mails else "nobody's"
+                return mail_news(message, list(MailDelivery)[n % len(MailDelivery)], at=now)
 
     def heal(self) -> None:
         """Let all that is still to come arrive, with every provider well."""
@@ -173,12 +203,13 @@ def test_any_order_of_events_buys_each_item_at_most_once_and_comes_to_rest(quant
     run.heal()
     order, world = run.world.order, run.world
     assert all(count == 1 for count in given_purchases(world).values()), world.reservations
-    assert len(world.mails) <= 1
+    assert len(world.mails) <= order.mail_number
     assert order.status in {OrderStatus.FULFILLED, OrderStatus.NEEDS_REVIEW, OrderStatus.CANCELED, OrderStatus.FAILED}
     if order.status is OrderStatus.FULFILLED:
         assert all(item.status is ItemStatus.STORED and not item.codes for item in order.items)
         assert len(order.keys) == sum(quantities)
-        assert len(world.mails) == 1
+        assert f"{order.order_id}/mail/{order.mail_number}" in world.mails
+        assert order.mail_number == 1 or any(a.startswith(("email", "link", "click")) for a in order.actions)
     if order.status is OrderStatus.NEEDS_REVIEW:
         assert order.review is not None
 

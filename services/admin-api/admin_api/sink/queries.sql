@@ -32,12 +32,14 @@ returning stored.topic, stored.partition
 -- Write the orders that are newer than what is stored; returns the ids of those. An order's version only grows.
 insert into orders as stored (
     id, status, email, currency, total, request_hash, pay_url, invoice_id, kinguin_reservation_id, object_key,
-    message_id, review, incidents, actions, version, placed_at, paid_at, purchased_at, received_at, stored_at, mailed_at,
+    message_id, mails, link_generation, review, incidents, actions, version, placed_at, paid_at, purchased_at,
+    received_at, stored_at, mailed_at,
     revealed_at, closed_at, updated_at
 )
 select
     id, status, email, currency, total, request_hash, pay_url, invoice_id, kinguin_reservation_id, object_key,
-    message_id, review, incidents, actions, version, placed_at, paid_at, purchased_at, received_at, stored_at, mailed_at,
+    message_id, mails, link_generation, review, incidents, actions, version, placed_at, paid_at, purchased_at,
+    received_at, stored_at, mailed_at,
     revealed_at, closed_at, updated_at
 from json_populate_recordset(null::orders, $1::text::json)
 on conflict (id) do update set
@@ -51,6 +53,8 @@ on conflict (id) do update set
     kinguin_reservation_id = excluded.kinguin_reservation_id,
     object_key = excluded.object_key,
     message_id = excluded.message_id,
+    mails = excluded.mails,
+    link_generation = excluded.link_generation,
     review = excluded.review,
     incidents = excluded.incidents,
     actions = excluded.actions,
