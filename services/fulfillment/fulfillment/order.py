@@ -328,7 +328,7 @@ def _answered(state: Order, after: Order, event: OrderEvent, now: datetime) -> O
     return replace(after, actions=remembered, answers=(*state.answers, answer)[-REMEMBERED_ACTIONS:])
 
 
-def _why_not(state: Order, event: OrderEvent) -> str:
+def _why_not(state: Order, event: OrderEvent) -> str:  # noqa: PLR0911 - one line for each reason
     """Return why nothing follows from an action."""
     if state.status is OrderStatus.UNPLACED:
         return "The order is not placed."

@@ -5,7 +5,7 @@ import pytest
 from bitloot.contracts.effects import BuyKey
 from bitloot.contracts.events import Failure, Notice, PaymentStatus, Resolution
 from bitloot.contracts.state import OrderStatus
-from fulfillment.order import pending, wake_at
+from fulfillment.order import Kind, pending, wake_at
 from fulfillment.snapshot import snapshot
 from tests.unit.fulfillment.order_world import (
     World,
@@ -40,8 +40,9 @@ def test_a_decision_closes_the_order_and_nothing_is_asked_for_any_more(resolutio
     world = refused_world()
     assert world.tell(resolve("one", resolution, at=world.now)) == ()
     assert (world.order.status, world.order.review) == (status, None)
-    assert world.order.outbox == ()
-    assert wake_at(world.order) is None
+    assert all(owed.kind is Kind.NOTICE for owed in world.order.outbox)
+    while wake_at(world.order) is not None:
+        world.settle(world.fire_timer())
     world.settle(world.tell(world.notice(world.reservations[0], Notice.DELIVERED, codes=True)))
     assert world.order.outbox == ()
     assert world.mails == set()
