@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """A sale in Kinguin's own books. `external` is what we named it: the item's id, maybe with a suffix."""
+    """Keys of one product in Kinguin's own books. `external` is our id of the purchase, maybe with a suffix."""
 
     reservation: str
     external: str

@@ -10,6 +10,7 @@ from bitloot.contracts.topics import ORDER_STATE, ORDERS_CHANGELOG
 from chaos.facts import Place, State
 from chaos.litter import MARK, TOPICS
 from fulfillment.codec import order_from_bytes
+from fulfillment.snapshot import items_of
 
 
 async def everything(bootstrap_servers: str) -> AsyncIterator[ConsumerRecord]:
@@ -71,7 +72,7 @@ async def tables(bootstrap_servers: str) -> Mapping[str, State]:
     async for record in of(bootstrap_servers, ORDERS_CHANGELOG.name):
         if record.value is not None:
             order = order_from_bytes(record.value)
-            items = {str(item.item_id): item.status.value for item in order.items}
+            items = {str(item.item_id): item.status.value for item in items_of(order)}
             found[record.key.decode()] = State(order.status, order.version, items)
     return found
 

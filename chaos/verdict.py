@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bitloot.crash_points import CrashPoint, Hit
-from bitloot.ids import external_id, item_id, order_of
+from bitloot.ids import item_id, order_of
 from chaos.facts import Facts, Mail, Purchase, Row, State
 from chaos.sales import Fate, Sale
 
@@ -80,10 +80,10 @@ def _of_sale(sale: Sale, facts: Facts, bought: Sequence[Purchase], mailed: Seque
 
 
 def _never_twice(sale: Sale, bought: Sequence[Purchase], mailed: Sequence[Mail]) -> Iterator[Difference]:
-    for item, count in Counter(_item_of(purchase.external) for purchase in bought).items():
-        if count > 1:
-            both = _names(purchase for purchase in bought if _item_of(purchase.external) == item)
-            yield Difference("bought twice", sale.order, f"{item}: {both}")
+    # Each line fits into one purchase, so its keys come from one reservation only, in both dialects.
+    for product, purchases in _by_product(bought).items():
+        if len({(purchase.reservation, purchase.external) for purchase in purchases}) > 1:
+            yield Difference("bought twice", sale.order, f"{product}: {_names(purchases)}")
     if len(mailed) > 1:
         yield Difference("mailed twice", sale.order, str([mail.id for mail in mailed]))
 
@@ -128,16 +128,19 @@ def _agreed(sale: Sale, row: Row, facts: Facts) -> Iterator[Difference]:
 
 def _fulfilled(sale: Sale, row: Row, bought: Sequence[Purchase], mailed: Sequence[Mail]) -> Iterator[Difference]:
     wanted = {item_id(sale.order, n): line for n, line in enumerate(sale.lines, start=1)}
-    sold = {_item_of(p.external): p for p in bought}
+    sold = _by_product(bought)
     reservations = {item: reservation for item, _, reservation in row.items}
     for item, line in wanted.items():
-        purchase = sold.get(item)
-        if purchase is None:
+        purchases = sold.pop(line.product, [])
+        quantity, codes = sum(p.quantity for p in purchases), sum(len(p.codes) for p in purchases)
+        if not purchases:
             yield Difference("fulfilled without purchase", sale.order, item)
-        elif (purchase.product, purchase.quantity, len(purchase.codes)) != (line.product, line.quantity, line.quantity):
-            yield Difference("bought something else", sale.order, f"{item}: {purchase.product} x {purchase.quantity}")
-        elif reservations.get(item) != purchase.reservation:
-            yield Difference("another reservation on record", sale.order, f"{item}: {purchase.reservation}")
+        elif (quantity, codes) != (line.quantity, line.quantity):
+            yield Difference("bought something else", sale.order, f"{item}: {line.product} x {quantity}")
+        elif reservations.get(item) != purchases[0].reservation:
+            yield Difference("another reservation on record", sale.order, f"{item}: {purchases[0].reservation}")
+    for product, purchases in sold.items():
+        yield Difference("bought something else", sale.order, f"{product}: {_names(purchases)}")
     quantities = {item: line.quantity for item, line in wanted.items()}
     if dict(row.keys) != quantities:
         yield Difference("key rows differ", sale.order, f"{dict(row.keys)} instead of {quantities}")
@@ -167,13 +170,11 @@ def _stored(sale: Sale, row: Row, facts: Facts, bought: Sequence[Purchase]) -> I
         yield Difference("key rows differ", sale.order, detail)
 
 
-def _item_of(external: str) -> str:
-    """Return the item whose purchase an external id names, whichever of its purchases."""
-    order = order_of(external)
-    position = external[37:].split("-", 1)[0]
-    if order is None or not position.isdecimal():
-        return external
-    return external_id(item_id(order, int(position)), 1)
+def _by_product(bought: Iterable[Purchase]) -> dict[str, list[Purchase]]:
+    found: dict[str, list[Purchase]] = defaultdict(list)
+    for purchase in bought:
+        found[purchase.product].append(purchase)
+    return dict(found)
 
 
 def _object_key(order: str) -> str:

@@ -36,6 +36,7 @@ class Cause(StrEnum):
     # Buying and selling
     OUT_OF_STOCK = "out_of_stock"  # no offer for the product
     NOT_VISIBLE = "not_visible"  # there is an offer, but it is not on sale
+    SOLD_ALONE = "sold_alone"  # a pre-order among others: the market sells it in an order of its own only
     PRICE_CHANGED = "price_changed"  # the offer costs more than the order allows
     INSUFFICIENT_BALANCE = "insufficient_balance"  # our account at the market is empty
     CANCELED = "canceled"  # the provider ended the purchase

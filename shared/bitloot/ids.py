@@ -14,8 +14,10 @@ OrderId = NewType("OrderId", str)
 """A UUID (version 8) in lower case whose last 42 bits check the others: see `is_order_id`."""
 ItemId = NewType("ItemId", str)
 """`{order id}-{position}`, positions from 1."""
+PurchaseId = NewType("PurchaseId", str)
+"""`{order id}-{number}`, purchases from 1. Where each item is bought by itself, it has the number of its item."""
 EffectId = NewType("EffectId", str)
-"""`{order id or item id}/{effect kind}/{attempt}`, attempts from 1."""
+"""`{order id or purchase id}/{effect kind}/{attempt}`, attempts from 1."""
 EventId = NewType("EventId", str)
 PaymentId = NewType("PaymentId", str)
 ReservationId = NewType("ReservationId", str)
@@ -69,13 +71,18 @@ def item_id(order: OrderId, position: int) -> ItemId:
     return ItemId(f"{order}-{position}")
 
 
-def external_id(item: ItemId, purchase: int) -> str:
-    """Return what Kinguin is told as our id of the `purchase`-th purchase of an item.
+def purchase_id(order: OrderId, number: int) -> PurchaseId:
+    """Return the id of an order's purchase of that number, counted from 1."""
+    return PurchaseId(f"{order}-{number}")
 
-    It stays the same for every try of that purchase, so that a look-up finds whatever any try has
-    bought. Only a purchase that was ordered anew on purpose has another number.
+
+def external_id(purchase: PurchaseId, time: int) -> str:
+    """Return what Kinguin is told as our id of a purchase that is made for the `time`-th time.
+
+    It stays the same for every try, so that a look-up finds whatever any try has bought. Only a purchase that was
+    ordered anew on purpose, after Kinguin had canceled it, has another one.
     """
-    return item if purchase == 1 else f"{item}-p{purchase}"
+    return purchase if time == 1 else f"{purchase}-p{time}"
 
 
 def order_of(external: object) -> OrderId | None:
@@ -85,8 +92,8 @@ def order_of(external: object) -> OrderId | None:
     return OrderId(external[:_UUID_LENGTH]) if external[_UUID_LENGTH : _UUID_LENGTH + 1] in {"", "-"} else None
 
 
-def effect_id(owner: OrderId | ItemId, kind: str, attempt: int) -> EffectId:
-    """Return the id of the `attempt`-th try of an effect of an order or of one of its items."""
+def effect_id(owner: OrderId | PurchaseId, kind: str, attempt: int) -> EffectId:
+    """Return the id of the `attempt`-th try of an effect of an order or of one of its purchases."""
     return EffectId(f"{owner}/{kind}/{attempt}")
 
 

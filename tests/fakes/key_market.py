@@ -4,13 +4,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bitloot.contracts.effects import BuyKey, FetchCodes, GiveReservation, LookUpPurchase
+from bitloot.contracts.effects import BuyKey, FetchCodes, GiveReservation, LookUpPurchase, ReturnKeys
 from bitloot.contracts.events import FoundReservation
-from bitloot.contracts.sealed import SealedCode
 from bitloot.errors import BitLootError, Cause, Refused
 from bitloot.ids import ProductId, ReservationId
 from bitloot.sealing import Sealer
-from fulfillment.kinguin.ports import Placed, Undelivered
+from fulfillment.kinguin.ports import Delivered, DeliveredLine, Placed, Undelivered
 
 Step = Literal["reserve", "give", "look_up", "fetch"]
 
@@ -68,10 +67,11 @@ class FakeKeyMarket:
 
     async def buy(self, call: BuyKey) -> Placed:
         failure = self._begin("reserve")
-        if call.product_id in self.sold_out:
+        (line,) = call.lines
+        if line.product_id in self.sold_out:
             raise Refused(Cause.OUT_OF_STOCK, "sold out")
         reservation = Reservation(
-            ReservationId(f"r-{len(self.reservations) + 1}"), call.external_id, call.product_id, call.quantity
+            ReservationId(f"r-{len(self.reservations) + 1}"), call.external_id, line.product_id, line.quantity
         )
         self.reservations[reservation.id] = reservation
         if failure is not None:
@@ -97,14 +97,18 @@ class FakeKeyMarket:
             if each.external_id == call.external_id
         )
 
-    async def fetch(self, call: FetchCodes) -> tuple[SealedCode, ...] | Undelivered:
+    async def fetch(self, call: FetchCodes) -> Delivered | Undelivered:
         self._begin("fetch")
         codes = self.reservations[call.reservation_id].codes
-        if len(codes) < call.quantity:
+        (line,) = call.lines
+        if len(codes) < line.quantity:
             return Undelivered("NotDelivered")
-        if len(codes) > call.quantity or len(set(codes)) < len(codes):
-            raise Refused(Cause.BAD_CODES, f"{len(codes)} codes for a quantity of {call.quantity}")
-        return tuple(self.sealer.seal(code) for code in codes)
+        if len(codes) > line.quantity or len(set(codes)) < len(codes):
+            raise Refused(Cause.BAD_CODES, f"{len(codes)} codes for a quantity of {line.quantity}")
+        return Delivered((DeliveredLine(line.item_id, tuple(self.sealer.seal(code) for code in codes)),))
+
+    async def return_keys(self, call: ReturnKeys) -> tuple[str, ...]:
+        raise Refused(Cause.REJECTED, f"{call.reservation_id}: nothing is taken back here")
 
     def _give(self, reservation_id: ReservationId) -> None:
         failure = self._begin("give")

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from bitloot.errors import BitLootError, Cause, Refused
 from delivery.mail import SignedLink
+from delivery.storing import JSON
 
 
 class FakeKeyStore:
@@ -16,17 +17,19 @@ class FakeKeyStore:
 
     def __init__(self, clock: Callable[[], datetime], link_age: timedelta = timedelta(minutes=15)) -> None:
         self.objects: dict[str, bytes] = {}
+        self.types: dict[str, str] = {}
         self.failures: list[BitLootError] = []
         self.lost_answers: list[BitLootError] = []
         self.signed = 0
         self._clock = clock
         self._link_age = link_age
 
-    async def put_new(self, object_key: str, body: bytes) -> bool:
+    async def put_new(self, object_key: str, body: bytes, content_type: str = JSON) -> bool:
         self._fail()
         if object_key in self.objects:
             return False
         self.objects[object_key] = body
+        self.types[object_key] = content_type
         if self.lost_answers:
             raise self.lost_answers.pop(0)
         return True

@@ -9,7 +9,7 @@ from bitloot.contracts.effects import LookUpPurchase
 from bitloot.contracts.events import FoundReservation
 from bitloot.contracts.sealed import SealedCode
 from bitloot.errors import BitLootError, Cause, Transient, Unknown
-from fulfillment.kinguin.item_market import ItemMarket
+from fulfillment.kinguin.call_market import CallMarket
 from fulfillment.kinguin.reservations import Reservations
 from fulfillment.kinguin.wire import Answer, Unreadable
 from tests.simulation.mutations import Bug
@@ -224,7 +224,7 @@ def _lost(method: str, cause: Cause) -> BitLootError:
     return (Transient if method == "GET" else Unknown)(cause, "no answer")
 
 
-class Market(ItemMarket):
+class Market(CallMarket):
     """The real dialect, or one with a planted bug."""
 
     def __init__(self, process: "Process") -> None:

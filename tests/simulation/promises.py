@@ -184,7 +184,7 @@ def _check_delivered(world: World, order: Order) -> None:
     _must(len(order.mails) == len({m.message_id for m in order.mails}), "a mail is listed twice")
     _must(all(o.notice is None for o in order.outbox), "a notice is never sent")
     if body is not None:
-        bought = [world.kinguin.purchases[str(item.reservation_id)] for item in order.items]
+        bought = [world.kinguin.purchases[str(each.reservation_id)] for each in order.purchases]
         codes = [code for purchase in bought for code in purchase.codes]
         _must(all(p.given_at is not None for p in bought), "codes are stored that were never bought")
         _must(body == content(codes), "the stored codes are not the ones bought")

@@ -17,7 +17,7 @@ from bitloot.ledger.book import Orders
 from bitloot.ledger.store import MARGIN, Claimed, Expired, Finished, Running
 from delivery.mail import Message, SignedLink
 from delivery.sending import Email, MailStatus
-from delivery.storing import content
+from delivery.storing import JSON, content
 from tests.simulation.market import CALL_SECONDS
 from tests.simulation.mutations import Bug
 
@@ -80,7 +80,7 @@ class StorePort:
     def __init__(self, process: "Process") -> None:
         self._process = process
 
-    async def put_new(self, object_key: str, body: bytes) -> bool:
+    async def put_new(self, object_key: str, body: bytes, content_type: str = JSON) -> bool:
         objects = self._process.world.objects
         if self._process.world.has(Bug.CODE_LEFT_OUT):
             body = content(json.loads(body)["codes"][:-1])

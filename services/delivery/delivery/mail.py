@@ -59,18 +59,28 @@ class Message:
 
 
 def render(
-    effect: SendMail, message_id: MessageId, link: SignedLink, page: str, now: datetime, *, sender: str
+    effect: SendMail,
+    message_id: MessageId,
+    link: SignedLink,
+    page: str,
+    now: datetime,
+    *,
+    sender: str,
+    pictures: tuple[SignedLink, ...] = (),
 ) -> Message:
     """Render the mail that `effect` asks for, with the signed `link` and the order page's address `page`.
 
+    `link` opens the keys that are texts, `pictures` one key each.
     Raises `Refused` when the recipient is not one plain address.
     """
     facts = {
         "subject": SUBJECT,
         "order_id": effect.order_id,
         "items": [MailItem(title=one_line(item.title), quantity=item.quantity) for item in effect.items],
-        "keys": sum(item.quantity for item in effect.items),
+        "keys": (keys := sum(item.quantity for item in effect.items)),
+        "texts": keys - len(pictures),
         "link": link.url,
+        "pictures": [picture.url for picture in pictures],
         "span": _minutes(link.expires_at - now),
         "expires_at": link.expires_at,
         "page": page,

@@ -17,7 +17,7 @@ from bitloot.errors import BitLootError, Cause, Refused, Transient
 from delivery.calls import measured
 from delivery.clock import Clock
 from delivery.mail import SignedLink
-from delivery.storing import CONTENT_TYPE
+from delivery.storing import JSON
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -80,7 +80,7 @@ class R2:
         self._link_age = link_age
         self._clock = clock
 
-    async def put_new(self, object_key: str, body: bytes) -> bool:
+    async def put_new(self, object_key: str, body: bytes, content_type: str = JSON) -> bool:
         """Write an object unless there is one of that name; tell whether it was written.
 
         Raises `Transient` or `Refused`. A lost answer is `Transient` too: the next try finds the object.
@@ -91,7 +91,7 @@ class R2:
                     Bucket=self._bucket,
                     Key=object_key,
                     Body=body,
-                    ContentType=CONTENT_TYPE,
+                    ContentType=content_type,
                     CacheControl="no-store",
                     IfNoneMatch="*",
                 )

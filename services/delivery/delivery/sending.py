@@ -158,7 +158,9 @@ async def _message(effect: SendMail, ports: MailPorts) -> Email:
 async def _render(effect: SendMail, message_id: MessageId, ports: MailPorts) -> Email:
     now = ports.clock()
     link = await ports.links.sign(effect.object_key)
-    message = render(effect, message_id, link, ports.page_of(effect.order_id), now, sender=ports.sender)
+    pictures = tuple([await ports.links.sign(each) for each in effect.pictures])
+    page = ports.page_of(effect.order_id)
+    message = render(effect, message_id, link, page, now, sender=ports.sender, pictures=pictures)
     return await ports.emails.add(message)
 
 

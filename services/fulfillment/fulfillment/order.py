@@ -8,8 +8,10 @@ What holds, whatever comes in and however often:
 - Every effect that `decide` returns stands in the new state's outbox, and leaves it only when an event
   with its outcome comes back. `pending(state)` gives all that were asked for and are still owed. Handling
   an event again changes nothing, and then the shell sends again what that event had sent (`sent_by`).
-- An effect's id is made of order, item, kind and attempt, so a repeat is known as one.
+- An effect's id is made of order, purchase, kind and attempt, so a repeat is known as one.
 - A purchase is asked for again only when the one before is known to have bought nothing.
+- The items of a paid order are split into purchases (`fulfillment.purchases`), each with an external id of its own. A
+  purchase may hold several items, and an item may be in several purchases; each part is in one purchase only.
 - Closed orders stay closed; what happens to them afterwards becomes an incident.
 
 Time comes in with the event. Nothing here reads a clock, rolls dice, logs or waits. Events are dated by many
@@ -31,6 +33,8 @@ from bitloot.contracts.effects import (
     ItemKeys,
     LookUpPurchase,
     MailItem,
+    PurchaseLine,
+    ReturnKeys,
     SendMail,
     StoreKeys,
 )
@@ -41,9 +45,12 @@ from bitloot.contracts.events import (
     EffectFailed,
     EmailChanged,
     Failure,
+    KeysReturned,
+    KeysReturnRequested,
     KeysRevealed,
     KeysStored,
     KinguinNotified,
+    LineCodes,
     LinkRevoked,
     MailDelivery,
     MailDeliveryUpdated,
@@ -85,11 +92,14 @@ from bitloot.ids import (
     MessageId,
     OrderId,
     ProductId,
+    PurchaseId,
     ReservationId,
     effect_id,
     external_id,
     message_id,
+    purchase_id,
 )
+from fulfillment.purchases import LIMITS, WHOLESALE_FROM, Limits, Line, split
 
 # --- Policy ---------------------------------------------------------------------------------------
 
@@ -101,6 +111,7 @@ class Kind(StrEnum):
     GIVE = "give"
     LOOK_UP = "look_up"
     FETCH = "fetch"
+    RETURN = "return"
     STORE = "store"
     MAIL = "mail"  # the one whose acceptance completes the order
     NOTICE = "notice"  # any other mail: nothing waits for it
@@ -153,6 +164,8 @@ REMEMBERED_MAILS = 50
 """Of the mails of an order the newest are kept in its state; the others are in its timeline."""
 NOTICE_AFTER = timedelta(minutes=1)
 """What is cured by itself by then is not worth a mail."""
+SOLD_ALONE = "sold_alone"
+"""The refusal (`bitloot.errors.Cause`) of a purchase with a product that Kinguin sells in an order of its own only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,18 +174,20 @@ class Policy:
 
     A paid order that has not ended `stuck_after` its payment (or the last time a human stepped in) goes to review;
     for so long Kinguin is asked for codes. A closed order is kept for `retention`, and for ever without one.
-    After an unknown outcome Kinguin is asked `look_ups.tries` times before nothing counts as nothing.
+    After an unknown outcome Kinguin is asked `look_ups.tries` times before nothing counts as nothing. `limits` are
+    those of one purchase.
     """
 
     stuck_after: timedelta = STUCK_AFTER
     retention: timedelta | None = None
     look_ups: Retry = LOOK_UPS
+    limits: Limits = LIMITS["reservations"]
 
 
 DEFAULT_POLICY = Policy()
 ENDED_BY_SUPPLIER = {"canceled": ReservationStatus.CANCELED, "refunded": ReservationStatus.REVERSED}
 """Refusals (`bitloot.errors.Cause`) that tell of a reservation's end, and what it is from then on."""
-NOT_CURED_BY_CODES = frozenset({"supplier_canceled", "supplier_reversed", "refunded_while_buying"})
+NOT_CURED_BY_CODES = frozenset({"supplier_canceled", "supplier_reversed", "refunded_while_buying", "keys_returned"})
 """Why an item waits for a human whatever codes come: somebody has taken the purchase back."""
 
 
@@ -188,7 +203,7 @@ class Owed:
     """
 
     kind: Kind
-    item_id: ItemId | None
+    purchase_id: PurchaseId | None
     attempt: int
     since: datetime
     due_at: datetime
@@ -202,10 +217,7 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One line of the order, what was bought for it and its sealed codes until they are stored.
-
-    `tries` counts the tries of the present step (buy, then give) that ended without a known outcome.
-    """
+    """One line of the order, as it was placed."""
 
     item_id: ItemId
     position: int
@@ -213,17 +225,46 @@ class Item:
     title: str
     quantity: int
     unit_price: Decimal
-    status: ItemStatus = ItemStatus.WAITING
-    purchase: int = 1
+    offer_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`quantity` keys of an item that are bought together with others, and their sealed codes until they are stored."""
+
+    item_id: ItemId
+    quantity: int
+    codes: tuple[SealedCode, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """What is bought from Kinguin at once: one part for each of its products.
+
+    `time` counts how often it was bought anew on purpose. `tries` counts the tries of the present step (buy, then
+    give) that ended without a known outcome. `expected_at` is the release of a pre-order. `is_returning`: Kinguin is
+    asked to take its keys back.
+    """
+
+    purchase_id: PurchaseId
+    parts: tuple[Part, ...]
+    status: ItemStatus = ItemStatus.BUYING
+    time: int = 1
     reservation_id: ReservationId | None = None
     tries: int = 0
     look_ups: int = 0
-    codes: tuple[SealedCode, ...] = ()
+    expected_at: datetime | None = None
+    is_returning: bool = False
 
     @property
     def external_id(self) -> str:
         """Return what Kinguin knows this purchase by."""
-        return external_id(self.item_id, self.purchase)
+        return external_id(self.purchase_id, self.time)
+
+    @property
+    def quantity(self) -> int:
+        """Return how many keys it has."""
+        return sum(part.quantity for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +284,7 @@ class Order:
     pay_url: str | None = None
     invoice_id: str | None = None
     items: tuple[Item, ...] = ()
+    purchases: tuple[Purchase, ...] = ()
     payments: tuple[PaymentState, ...] = ()
     reservations: tuple[ReservationState, ...] = ()
     keys: tuple[KeyState, ...] = ()
@@ -279,6 +321,21 @@ class Order:
     def refunded(self) -> bool:
         """Tell whether the payment that paid this order was sent back."""
         return any(p.status is PaymentStatus.REFUNDED and p.verdict is PaymentVerdict.ACCEPTED for p in self.payments)
+
+    @property
+    def owed(self) -> Decimal:
+        """Return what the buyer has paid for keys that will not come, in the order's currency.
+
+        An order that a human has closed owes nothing but what Kinguin has taken back after its delivery.
+        """
+        if self.paid_at is None or self.refunded or self.status is OrderStatus.REFUNDED:
+            return Decimal(0)
+        ended = {r.reservation_id for r in self.reservations if r.status in ENDED_BY_SUPPLIER.values()}
+        void = [p for p in self.purchases if p.status is ItemStatus.STORED and p.reservation_id in ended]
+        lost = [p for p in self.purchases if p.status in {ItemStatus.FAILED, ItemStatus.CANCELED}]
+        prices = {item.item_id: item.unit_price for item in self.items}
+        parts = (part for purchase in (void if self.closed else void + lost) for part in purchase.parts)
+        return sum((prices[part.item_id] * part.quantity for part in parts), Decimal(0))
 
     @property
     def message_id(self) -> MessageId:
@@ -360,9 +417,9 @@ def _sent(order: OrderId, owed: Owed, now: datetime, told_at: datetime) -> Owed:
 def _apply(state: Order, event: OrderEvent, policy: Policy) -> Order:  # noqa: C901, PLR0911, PLR0912 - one match over all events, checked for completeness
     match event:
         case OrderPlaced():
-            return _placed(state, event)
+            return _placed(state, event, policy)
         case PaymentUpdated():
-            return _payment_updated(state, event)
+            return _payment_updated(state, event, policy)
         case KinguinNotified():
             return _notified(state, event)
         case PurchasePlaced():
@@ -375,6 +432,8 @@ def _apply(state: Order, event: OrderEvent, policy: Policy) -> Order:  # noqa: C
             return _codes_received(state, event)
         case CodesPending():
             return _codes_pending(state, event, policy)
+        case KeysReturned():
+            return _keys_returned(state, event)
         case KeysStored():
             return _keys_stored(state, event)
         case MailSent():
@@ -395,6 +454,8 @@ def _apply(state: Order, event: OrderEvent, policy: Policy) -> Order:  # noqa: C
             return _reprocess(state, event)
         case ReviewResolved():
             return _resolve(state, event)
+        case KeysReturnRequested():
+            return _return_requested(state, event)
         case TimerFired():
             return _timer_fired(state, event, policy)
         case OrderRetired():
@@ -403,11 +464,11 @@ def _apply(state: Order, event: OrderEvent, policy: Policy) -> Order:  # noqa: C
             assert_never(event)
 
 
-def _placed(state: Order, event: OrderPlaced) -> Order:
+def _placed(state: Order, event: OrderPlaced, policy: Policy) -> Order:
     if state.status is not OrderStatus.UNPLACED:
         return state
     items = tuple(
-        Item(i.item_id, position, i.product_id, i.title, i.quantity, i.unit_price)
+        Item(i.item_id, position, i.product_id, i.title, i.quantity, i.unit_price, i.offer_id)
         for position, i in enumerate(event.items, start=1)
     )
     order = replace(
@@ -424,7 +485,7 @@ def _placed(state: Order, event: OrderPlaced) -> Order:
         close_at=event.occurred_at + UNPAID_FOR,
     )
     for payment in state.payments:  # notifications may overtake the order
-        order = _judge(order, payment, None, event.occurred_at)
+        order = _judge(order, payment, None, event.occurred_at, policy)
     return order
 
 
@@ -448,7 +509,7 @@ _ENDED = {PaymentStatus.EXPIRED, PaymentStatus.FAILED, PaymentStatus.CANCELED}
 _MOVING = {PaymentStatus.CONFIRMING, PaymentStatus.CONFIRMED, PaymentStatus.SENDING}
 
 
-def _payment_updated(state: Order, event: PaymentUpdated) -> Order:
+def _payment_updated(state: Order, event: PaymentUpdated, policy: Policy) -> Order:
     known = next((p for p in state.payments if p.payment_id == event.payment_id), None)
     if known is not None and not _is_news(known, event):
         return state
@@ -469,7 +530,7 @@ def _payment_updated(state: Order, event: PaymentUpdated) -> Order:
         first_seen_at=known.first_seen_at if known else event.occurred_at,
         updated_at=event.occurred_at,
     )
-    return _judge(state, payment, known, event.occurred_at)
+    return _judge(state, payment, known, event.occurred_at, policy)
 
 
 def _is_news(known: PaymentState, event: PaymentUpdated) -> bool:
@@ -479,7 +540,7 @@ def _is_news(known: PaymentState, event: PaymentUpdated) -> bool:
     return _RANK[event.status] > _RANK[known.status]
 
 
-def _judge(order: Order, payment: PaymentState, known: PaymentState | None, now: datetime) -> Order:
+def _judge(order: Order, payment: PaymentState, known: PaymentState | None, now: datetime, policy: Policy) -> Order:
     """Record a payment with what it means for the order, and let that happen."""
     verdict, cause, detail = _verdict(order, payment, known)
     accepted_before = known is not None and known.verdict is PaymentVerdict.ACCEPTED
@@ -487,7 +548,7 @@ def _judge(order: Order, payment: PaymentState, known: PaymentState | None, now:
     others = tuple(p for p in order.payments if p.payment_id != payment.payment_id)
     order = replace(order, payments=(*others, payment))
     if verdict is PaymentVerdict.ACCEPTED:
-        return _paid(order, now)
+        return _paid(order, now, policy.limits)
     if accepted_before and payment.status is PaymentStatus.REFUNDED:
         return _refund(order, now)
     if not cause:
@@ -525,7 +586,7 @@ def _verdict(order: Order, payment: PaymentState, known: PaymentState | None) ->
     return PaymentVerdict.ACCEPTED, "", ""
 
 
-def _paid(order: Order, now: datetime) -> Order:
+def _paid(order: Order, now: datetime, limits: Limits) -> Order:
     order = replace(
         order,
         status=OrderStatus.PURCHASING,
@@ -534,9 +595,28 @@ def _paid(order: Order, now: datetime) -> Order:
         close_at=None,
         working_since=now,
     )
-    for item in order.items:
-        order = _owe(_with(order, replace(item, status=ItemStatus.BUYING)), Kind.BUY, now, item.item_id)
+    for lines in split((_line(item, order.currency) for item in order.items), limits):
+        order = _begin(order, tuple(Part(line.item_id, line.quantity) for line in lines), now)
     return order
+
+
+def _line(item: Item, currency: str) -> Line:
+    is_wholesale = item.offer_id is not None and item.quantity >= WHOLESALE_FROM
+    return Line(
+        item.item_id, item.product_id, item.quantity, item.unit_price, currency, item.offer_id, wholesale=is_wholesale
+    )
+
+
+def _begin(order: Order, parts: tuple[Part, ...], now: datetime) -> Order:
+    """Ask for one more purchase."""
+    order, begun = _added(order, parts, ItemStatus.BUYING)
+    return _owe(order, Kind.BUY, now, begun.purchase_id)
+
+
+def _added(order: Order, parts: tuple[Part, ...], status: ItemStatus) -> tuple[Order, Purchase]:
+    """Return the order with one more purchase, under the next number."""
+    added = Purchase(purchase_id(order.order_id, len(order.purchases) + 1), parts, status)
+    return replace(order, purchases=(*order.purchases, added)), added
 
 
 def _refund(order: Order, now: datetime) -> Order:
@@ -545,7 +625,7 @@ def _refund(order: Order, now: datetime) -> Order:
         return _incident(order, now, "refunded_after_delivery", "The payment was refunded after the order had ended")
     kept = {Kind.LOOK_UP, Kind.FETCH, Kind.NOTICE}
     order = replace(order, outbox=tuple(o for o in order.outbox if o.emissions or o.kind in kept))
-    if not _at_work(order) and all(item.reservation_id is None for item in order.items):
+    if not _at_work(order) and all(purchase.reservation_id is None for purchase in order.purchases):
         return _close(order, OrderStatus.REFUNDED, now)
     return _to_review(order, now, "refunded_while_buying", "The payment was refunded while keys were being bought")
 
@@ -554,137 +634,152 @@ def _refund(order: Order, now: datetime) -> Order:
 
 
 def _notified(state: Order, event: KinguinNotified) -> Order:
-    item = _item_of_notice(state, event)
-    reservation = event.reservation_id or (item.reservation_id if item else None)
-    if item is None or reservation is None or item.status is ItemStatus.WAITING or event.notice is Notice.UNKNOWN:
+    purchase = _purchase_of_notice(state, event)
+    if purchase is None or event.notice is Notice.UNKNOWN:
         return state
-    if item.reservation_id not in {None, reservation} and event.notice in {Notice.CANCEL, Notice.REVERSED}:
+    if event.notice is Notice.CHANGED:
+        return _changed(state, purchase, event)
+    reservation = event.reservation_id or purchase.reservation_id
+    if reservation is None:
         return state
-    match event.notice:
-        case Notice.RESERVE | Notice.GIVE:
-            return _told(state, item, reservation, event.occurred_at, given=event.notice is Notice.GIVE)
-        case Notice.DELIVERED:
-            order = _told(state, item, reservation, event.occurred_at, given=True)
-            if _item(order, item.item_id).reservation_id != reservation:
-                return order
-            return _delivered(order, _item(order, item.item_id), event.codes, event.occurred_at)
-        case Notice.CANCEL | Notice.REVERSED:
-            return _supplier_ended(state, item, reservation, event)
-        case _:  # pragma: no cover - mypy proves that this cannot be reached
-            assert_never(event.notice)
+    if event.notice in {Notice.CANCEL, Notice.REVERSED}:
+        other = purchase.reservation_id not in {None, reservation}
+        return state if other else _supplier_ended(state, purchase, reservation, event)
+    given = event.notice is not Notice.RESERVE
+    order = _told(state, purchase, reservation, event.occurred_at, given=given)
+    purchase = _purchase(order, purchase.purchase_id)
+    if event.notice is Notice.DELIVERED and purchase.reservation_id == reservation:
+        return _delivered(order, purchase, event.codes, event.occurred_at)
+    return order
 
 
-def _item_of_notice(state: Order, event: KinguinNotified) -> Item | None:
-    for item in state.items:
-        if event.reservation_id is not None and event.reservation_id == item.reservation_id:
-            return item
-    for item in state.items:
-        if event.external_id == item.external_id:
-            return item
+def _changed(order: Order, purchase: Purchase, event: KinguinNotified) -> Order:
+    """Ask at once what has changed. What can be asked no more, because the keys are here, a human must hear of."""
+    word = event.provider_status.lower()
+    if word == "processing":
+        return order  # so it begins: no news
+    if purchase.status not in {ItemStatus.RECEIVED, ItemStatus.STORED}:
+        return _delivered(order, purchase, (), event.occurred_at)
+    if word in {"canceled", "cancelled", "refunded"} and purchase.reservation_id is not None:
+        status = ReservationStatus.REVERSED
+        detail = f"Kinguin says {word} for order {purchase.reservation_id} of {_about(order, purchase)}"
+        return _ended(order, purchase, purchase.reservation_id, status, event.occurred_at, detail)
+    return order
+
+
+def _purchase_of_notice(state: Order, event: KinguinNotified) -> Purchase | None:
+    for purchase in state.purchases:
+        if event.reservation_id is not None and event.reservation_id == purchase.reservation_id:
+            return purchase
+    for purchase in state.purchases:
+        if event.external_id == purchase.external_id:
+            return purchase
     return None
 
 
-def _told(order: Order, item: Item, reservation: ReservationId, now: datetime, *, given: bool) -> Order:
-    """Take note that Kinguin has this reservation for the item, whoever says so and however late."""
+def _told(order: Order, purchase: Purchase, reservation: ReservationId, now: datetime, *, given: bool) -> Order:
+    """Take note that Kinguin has this reservation for the purchase, whoever says so and however late."""
     if order.closed:
-        return _found_after_end(order, item, reservation, now)
+        return _found_after_end(order, purchase, reservation, now)
     if any(r.reservation_id == reservation and r.status in ENDED_BY_SUPPLIER.values() for r in order.reservations):
-        return order  # it was taken back since: an item bought anew must not take it for its own
-    if item.reservation_id not in {None, reservation}:
-        return _second_purchase(order, item, reservation, now, given=given)
-    order = _learned(order, item, reservation, now, given=given)
-    return _ask_when_idle(order, item.item_id, now)
+        return order  # it was taken back since: a purchase bought anew must not take it for its own
+    if purchase.reservation_id not in {None, reservation}:
+        return _second_purchase(order, purchase, reservation, now, given=given)
+    order = _learned(order, purchase, reservation, now, given=given)
+    return _ask_when_idle(order, purchase.purchase_id, now)
 
 
-def _second_purchase(order: Order, item: Item, reservation: ReservationId, now: datetime, *, given: bool) -> Order:
+def _second_purchase(
+    order: Order, purchase: Purchase, reservation: ReservationId, now: datetime, *, given: bool
+) -> Order:
     """Record a purchase beside the one that counts: only one is delivered, and a human hears of it once.
 
     What is bought counts more than what is only reserved, as long as nobody is buying the latter.
     """
     known = any(r.reservation_id == reservation for r in order.reservations)
     if not known:
-        detail = f"Kinguin has reservation {reservation} beside {item.reservation_id} for item {item.position}"
+        detail = f"Kinguin has reservation {reservation} beside {purchase.reservation_id} for {_about(order, purchase)}"
         status = ReservationStatus.GIVEN if given else ReservationStatus.RESERVED
-        order = _incident(_record(order, item.item_id, reservation, status, now), now, "second_purchase", detail)
-    idle = item.status is ItemStatus.RESERVED and _find(order, Kind.GIVE, item.item_id) is None
+        order = _incident(_record(order, purchase, reservation, status, now), now, "second_purchase", detail)
+    idle = purchase.status is ItemStatus.RESERVED and _find(order, Kind.GIVE, purchase.purchase_id) is None
     if given and idle:
-        fresh = replace(item, status=ItemStatus.BUYING, reservation_id=None)
+        fresh = replace(purchase, status=ItemStatus.BUYING, reservation_id=None)
         return _learned(_with(order, fresh), fresh, reservation, now, given=True)
-    return _ask_when_idle(order, item.item_id, now)
+    return _ask_when_idle(order, purchase.purchase_id, now)
 
 
-def _found_after_end(order: Order, item: Item, reservation: ReservationId, now: datetime) -> Order:
+def _found_after_end(order: Order, purchase: Purchase, reservation: ReservationId, now: datetime) -> Order:
     """Record a purchase that an order knows of only after its end: nothing follows but that a human hears of it."""
     if any(r.reservation_id == reservation for r in order.reservations):
         return order
-    if item.reservation_id is not None:
-        return _second_purchase(order, item, reservation, now, given=False)
-    order = _record(order, item.item_id, reservation, ReservationStatus.RESERVED, now)
-    detail = f"Kinguin has reservation {reservation} for item {item.position} of an order that has ended"
+    if purchase.reservation_id is not None:
+        return _second_purchase(order, purchase, reservation, now, given=False)
+    order = _record(order, purchase, reservation, ReservationStatus.RESERVED, now)
+    detail = f"Kinguin has reservation {reservation} for {_about(order, purchase)} of an order that has ended"
     return _incident(order, now, "purchase_after_end", detail)
 
 
-def _ask_when_idle(order: Order, item_id: ItemId, now: datetime) -> Order:
-    """Let Kinguin tell of a reservation that nobody is buying: nothing else would move the item on."""
-    idle = all(owed.item_id != item_id for owed in order.outbox)
+def _ask_when_idle(order: Order, purchase_id: PurchaseId, now: datetime) -> Order:
+    """Let Kinguin tell of a reservation that nobody is buying: nothing else would move the purchase on."""
+    idle = all(owed.purchase_id != purchase_id for owed in order.outbox)
     if order.closed or order.refunded or order.review is not None or not idle:
         return order
-    if _item(order, item_id).status is not ItemStatus.RESERVED:
+    if _purchase(order, purchase_id).status is not ItemStatus.RESERVED:
         return order
-    return _owe(order, Kind.LOOK_UP, now, item_id, wait=FIRST_LOOK_UP)
+    return _owe(order, Kind.LOOK_UP, now, purchase_id, wait=FIRST_LOOK_UP)
 
 
-def _learned(state: Order, item: Item, reservation: ReservationId, now: datetime, *, given: bool) -> Order:
-    """Kinguin has this reservation for the item: take note of it, and ask for the codes once it is bought."""
-    rank = {ItemStatus.BUYING: 0, ItemStatus.FAILED: 0, ItemStatus.RESERVED: 1}.get(item.status, 2)
+def _learned(state: Order, purchase: Purchase, reservation: ReservationId, now: datetime, *, given: bool) -> Order:
+    """Kinguin has this reservation for the purchase: take note of it, and ask for the codes once it is bought."""
+    rank = {ItemStatus.BUYING: 0, ItemStatus.FAILED: 0, ItemStatus.RESERVED: 1}.get(purchase.status, 2)
     if rank >= 1 + given:
         return state
     status = ReservationStatus.GIVEN if given else ReservationStatus.RESERVED
-    order = _record(state, item.item_id, reservation, status, now)
-    item_status = ItemStatus.BOUGHT if given else ItemStatus.RESERVED
-    order = _with(order, replace(item, status=item_status, reservation_id=reservation, tries=0, look_ups=0))
-    order = _drop_unsent(order, item.item_id, Kind.BUY)  # it would buy a second time
+    order = _record(state, purchase, reservation, status, now)
+    reached = ItemStatus.BOUGHT if given else ItemStatus.RESERVED
+    order = _with(order, replace(purchase, status=reached, reservation_id=reservation, tries=0, look_ups=0))
+    order = _drop_unsent(order, purchase.purchase_id, Kind.BUY)  # it would buy a second time
     if not given:
         return order
-    order = _drop_unsent(order, item.item_id, Kind.GIVE)
-    if all(i.status not in {ItemStatus.WAITING, ItemStatus.BUYING, ItemStatus.RESERVED} for i in order.items):
+    order = _drop_unsent(order, purchase.purchase_id, Kind.GIVE)
+    if all(p.status not in {ItemStatus.WAITING, ItemStatus.BUYING, ItemStatus.RESERVED} for p in order.purchases):
         order = replace(order, purchased_at=order.purchased_at or now)
-    return _owe(order, Kind.FETCH, now, item.item_id, wait=POLLING.base)
+    return _owe(order, Kind.FETCH, now, purchase.purchase_id, wait=POLLING.base)
 
 
-def _delivered(order: Order, item: Item, codes: tuple[SealedCode, ...], now: datetime) -> Order:
+def _delivered(order: Order, purchase: Purchase, codes: tuple[SealedCode, ...], now: datetime) -> Order:
     """Take the codes when they are whole, else go and fetch them now."""
-    if item.status is not ItemStatus.BOUGHT or order.closed:
+    if purchase.status is not ItemStatus.BOUGHT or order.closed:
         return order
-    if len(codes) == item.quantity:
-        return _received(order, item, codes, now)
-    polling = _find(order, Kind.FETCH, item.item_id)
+    if len(purchase.parts) == 1 and len(codes) == purchase.quantity:
+        return _received(order, purchase, (replace(purchase.parts[0], codes=codes),), now)
+    polling = _find(order, Kind.FETCH, purchase.purchase_id)
     if polling is None:
-        return _owe(order, Kind.FETCH, now, item.item_id)
+        return order if purchase.is_returning else _owe(order, Kind.FETCH, now, purchase.purchase_id)
     if polling.emissions:  # asked already; the answer decides
         return order
     return _put(order, replace(polling, due_at=min(polling.due_at, now)))
 
 
-def _supplier_ended(state: Order, item: Item, reservation: ReservationId, event: KinguinNotified) -> Order:
+def _supplier_ended(state: Order, purchase: Purchase, reservation: ReservationId, event: KinguinNotified) -> Order:
     reversed_ = event.notice is Notice.REVERSED
     status = ReservationStatus.REVERSED if reversed_ else ReservationStatus.CANCELED
-    detail = f"Kinguin says {event.notice} for reservation {reservation} of item {item.position}"
-    return _ended(state, item, reservation, status, event.occurred_at, detail)
+    detail = f"Kinguin says {event.notice} for reservation {reservation} of {_about(state, purchase)}"
+    return _ended(state, purchase, reservation, status, event.occurred_at, detail)
 
 
 def _ended(
-    state: Order, item: Item, reservation: ReservationId, status: ReservationStatus, now: datetime, detail: str
+    state: Order, purchase: Purchase, reservation: ReservationId, status: ReservationStatus, now: datetime, detail: str
 ) -> Order:
     """Kinguin has taken a reservation back. From here a human may have it bought anew, under another number."""
     if any(r.reservation_id == reservation and r.status is status for r in state.reservations):
         return state
-    order = _record(state, item.item_id, reservation, status, now)
-    if item.status in {ItemStatus.RECEIVED, ItemStatus.STORED}:
+    order = _record(state, purchase, reservation, status, now)
+    if purchase.status in {ItemStatus.RECEIVED, ItemStatus.STORED}:
         return _incident(order, now, f"supplier_{status}", detail)
-    order = _drop(order, item.item_id, Kind.FETCH, Kind.GIVE, Kind.LOOK_UP)
-    order = _with(order, replace(item, status=ItemStatus.CANCELED, reservation_id=reservation))
-    return _to_review(order, now, f"supplier_{status}", detail, item.item_id)
+    order = _drop(order, purchase.purchase_id, Kind.FETCH, Kind.GIVE, Kind.LOOK_UP)
+    order = _with(order, replace(purchase, status=ItemStatus.CANCELED, reservation_id=reservation))
+    return _to_review(order, now, f"supplier_{status}", detail, purchase)
 
 
 # Outcomes of what was asked of Kinguin
@@ -692,109 +787,148 @@ def _ended(
 
 def _purchase_placed(state: Order, event: PurchasePlaced) -> Order:
     order, owed = _settle(state, event.effect_id)
-    item, now = _known_item(state, event.item_id), event.occurred_at
-    if item is None:
+    purchase, now = _known_purchase(state, event.purchase_id), event.occurred_at
+    if purchase is None:
         return state
     if owed is None:  # of a try that was given up: the purchase is as real
-        return _told(state, item, event.reservation_id, now, given=event.given)
-    order = _adopt(order, item, event.reservation_id, now, given=event.given)
-    return _buy_anew_if_asked(order, item.item_id, now)
+        return _told(state, purchase, event.reservation_id, now, given=event.given)
+    order = _adopt(order, purchase, event.reservation_id, now, given=event.given)
+    return _buy_anew_if_asked(order, purchase.purchase_id, now)
 
 
-def _buy_anew_if_asked(order: Order, item_id: ItemId, now: datetime) -> Order:
-    """Buy a canceled item anew where a human had asked for it while the outcome of its purchase was still awaited."""
+def _buy_anew_if_asked(order: Order, purchase_id: PurchaseId, now: datetime) -> Order:
+    """Buy what was canceled anew where a human had asked for it while the outcome of its purchase was still awaited."""
     asked = order.status is OrderStatus.PURCHASING and order.review is None and not order.refunded
-    item = _item(order, item_id)
-    return _resume(order, item, now) if asked and item.status is ItemStatus.CANCELED else order
+    purchase = _purchase(order, purchase_id)
+    return _resume(order, purchase, now) if asked and purchase.status is ItemStatus.CANCELED else order
 
 
-def _adopt(order: Order, item: Item, reservation: ReservationId, now: datetime, *, given: bool) -> Order:
+def _adopt(order: Order, purchase: Purchase, reservation: ReservationId, now: datetime, *, given: bool) -> Order:
     """Go on with a reservation that is ours for sure, or tell that there is one too many."""
-    if order.closed or item.reservation_id not in {None, reservation}:
-        return _told(order, item, reservation, now, given=given)
-    order = _learned(order, item, reservation, now, given=given)
-    item = _item(order, item.item_id)
-    if item.status is not ItemStatus.RESERVED or order.refunded:
+    if order.closed or purchase.reservation_id not in {None, reservation}:
+        return _told(order, purchase, reservation, now, given=given)
+    order = _learned(order, purchase, reservation, now, given=given)
+    purchase = _purchase(order, purchase.purchase_id)
+    if purchase.status is not ItemStatus.RESERVED or order.refunded:
         return order
-    if item.tries >= RETRIES[Kind.GIVE].tries:
-        return _to_review(order, now, "unknown_outcome", f"Could not buy reservation {reservation}", item.item_id)
-    return _owe(order, Kind.GIVE, now, item.item_id, tries=item.tries + 1)
+    if purchase.tries >= RETRIES[Kind.GIVE].tries:
+        return _to_review(order, now, "unknown_outcome", f"Could not buy reservation {reservation}", purchase)
+    return _owe(order, Kind.GIVE, now, purchase.purchase_id, tries=purchase.tries + 1)
 
 
 def _purchases_found(state: Order, event: PurchasesFound, policy: Policy) -> Order:
     order, owed = _settle(state, event.effect_id)
-    item, now = _known_item(state, event.item_id), event.occurred_at
-    if item is None:
+    purchase, now = _known_purchase(state, event.purchase_id), event.occurred_at
+    if purchase is None:
         return state
     live = sorted((r for r in event.reservations if not r.canceled), key=lambda r: (not r.given, r.reservation_id))
     if owed is None:  # a look-up that was sent again has found more than its first answer told
         for found in live:
-            order = _told(order, _item(order, item.item_id), found.reservation_id, now, given=found.given)
+            order = _told(order, _purchase(order, purchase.purchase_id), found.reservation_id, now, given=found.given)
         return order
-    ended = any(r.canceled and r.reservation_id == item.reservation_id for r in event.reservations)
-    if not live and ended and item.status is ItemStatus.RESERVED and item.reservation_id is not None:
-        detail = f"Kinguin shows reservation {item.reservation_id} of item {item.position} as canceled"
-        return _ended(order, item, item.reservation_id, ReservationStatus.CANCELED, now, detail)
+    ended = any(r.canceled and r.reservation_id == purchase.reservation_id for r in event.reservations)
+    if not live and ended and purchase.status is ItemStatus.RESERVED and purchase.reservation_id is not None:
+        detail = f"Kinguin shows reservation {purchase.reservation_id} of {_about(order, purchase)} as canceled"
+        return _ended(order, purchase, purchase.reservation_id, ReservationStatus.CANCELED, now, detail)
     if not live:
-        return _nothing_found(order, item, now, policy.look_ups)
-    chosen = next((r for r in live if r.reservation_id == item.reservation_id), live[0])
+        return _nothing_found(order, purchase, now, policy.look_ups)
+    chosen = next((r for r in live if r.reservation_id == purchase.reservation_id), live[0])
     if live[0].given and not chosen.given:
         chosen = live[0]
-    order = _adopt(order, item, chosen.reservation_id, now, given=chosen.given)
+    order = _adopt(order, purchase, chosen.reservation_id, now, given=chosen.given)
     for other in live:
         if other is not chosen:
-            order = _told(order, _item(order, item.item_id), other.reservation_id, now, given=other.given)
+            order = _told(order, _purchase(order, purchase.purchase_id), other.reservation_id, now, given=other.given)
     return order
 
 
-def _nothing_found(order: Order, item: Item, now: datetime, look_ups: Retry) -> Order:
+def _nothing_found(order: Order, purchase: Purchase, now: datetime, look_ups: Retry) -> Order:
     """Ask again for a while; then nothing was bought, for sure, and the purchase may be tried again."""
-    if item.status not in {ItemStatus.BUYING, ItemStatus.RESERVED}:
+    if purchase.status not in {ItemStatus.BUYING, ItemStatus.RESERVED}:
         return order
-    asked = item.look_ups + 1
+    asked = purchase.look_ups + 1
     if asked < look_ups.tries:
-        wait = _wait(look_ups, asked, f"{item.item_id}/{Kind.LOOK_UP}/{asked}")
-        return _owe(_with(order, replace(item, look_ups=asked)), Kind.LOOK_UP, now, item.item_id, wait=wait)
+        wait = _wait(look_ups, asked, f"{purchase.purchase_id}/{Kind.LOOK_UP}/{asked}")
+        return _owe(_with(order, replace(purchase, look_ups=asked)), Kind.LOOK_UP, now, purchase.purchase_id, wait=wait)
     if order.refunded:
-        return _fail_item(order, item, now, "refunded_while_buying", "The payment was refunded")
-    if item.status is ItemStatus.RESERVED:
-        detail = f"Kinguin no longer knows reservation {item.reservation_id}"
-        return _to_review(order, now, "reservation_missing", detail, item.item_id)
-    if item.tries >= RETRIES[Kind.BUY].tries:
-        return _fail_item(order, item, now, "unknown_outcome", f"{item.tries} tries to buy had no known outcome")
-    order = _with(order, replace(item, look_ups=0))
-    return _owe(order, Kind.BUY, now, item.item_id, tries=item.tries + 1)
+        return _fail_purchase(order, purchase, now, "refunded_while_buying", "The payment was refunded")
+    if purchase.status is ItemStatus.RESERVED:
+        detail = f"Kinguin no longer knows reservation {purchase.reservation_id}"
+        return _to_review(order, now, "reservation_missing", detail, purchase)
+    if purchase.tries >= RETRIES[Kind.BUY].tries:
+        return _fail_purchase(
+            order, purchase, now, "unknown_outcome", f"{purchase.tries} tries to buy had no known outcome"
+        )
+    order = _with(order, replace(purchase, look_ups=0))
+    return _owe(order, Kind.BUY, now, purchase.purchase_id, tries=purchase.tries + 1)
 
 
 def _reservation_given(state: Order, event: ReservationGiven) -> Order:
     order, _ = _settle(state, event.effect_id)
-    item = _known_item(order, event.item_id)
-    return state if item is None else _told(order, item, event.reservation_id, event.occurred_at, given=True)
+    purchase = _known_purchase(order, event.purchase_id)
+    return state if purchase is None else _told(order, purchase, event.reservation_id, event.occurred_at, given=True)
 
 
 def _codes_received(state: Order, event: CodesReceived) -> Order:
     order, owed = _settle(state, event.effect_id)
-    item = _known_item(order, event.item_id)
-    if item is None or item.status is not ItemStatus.BOUGHT or event.reservation_id != item.reservation_id:
+    purchase, now = _known_purchase(order, event.purchase_id), event.occurred_at
+    if purchase is None or purchase.status is not ItemStatus.BOUGHT or event.reservation_id != purchase.reservation_id:
         return order
-    if len(event.codes) == item.quantity:
-        return _received(order, item, event.codes, event.occurred_at)
+    if purchase.is_returning and owed is None:
+        return order  # an answer told again, or too late: Kinguin takes the keys back
+    came = _assigned(purchase, event.lines)
+    if came is not None and all(len(part.codes) == part.quantity for part in came):
+        return _received(order, purchase, came, now)
+    if came is not None and event.never and any(part.codes for part in came):
+        return _partly_received(order, purchase, came, event)
     if owed is None:
         return state
-    detail = f"{len(event.codes)} codes came for {item.quantity} of item {item.position}"
-    return _to_review(order, event.occurred_at, "bad_codes", detail, item.item_id)
+    count = sum(len(line.codes) for line in event.lines)
+    detail = f"{count} codes came for {purchase.quantity} of {_about(order, purchase)}"
+    return _to_review(order, now, "bad_codes", detail, purchase)
 
 
-def _received(order: Order, item: Item, codes: tuple[SealedCode, ...], now: datetime) -> Order:
-    order = _drop(order, item.item_id, Kind.FETCH)
-    order = _with(order, replace(item, status=ItemStatus.RECEIVED, codes=codes))
-    if item.reservation_id is not None:
-        order = _record(order, item.item_id, item.reservation_id, ReservationStatus.DELIVERED, now)
+def _assigned(purchase: Purchase, lines: tuple[LineCodes, ...]) -> tuple[Part, ...] | None:
+    """Return the parts with their codes, or None when they are not those that were bought, or too many."""
+    codes = {line.item_id: line.codes for line in lines}
+    if len(codes) != len(lines) or codes.keys() != {part.item_id for part in purchase.parts}:
+        return None
+    parts = tuple(replace(part, codes=codes[part.item_id]) for part in purchase.parts)
+    return parts if all(len(part.codes) <= part.quantity for part in parts) else None
+
+
+def _received(order: Order, purchase: Purchase, parts: tuple[Part, ...], now: datetime) -> Order:
+    order = _drop(order, purchase.purchase_id, Kind.FETCH)
+    if purchase.is_returning:
+        detail = f"The keys of {_about(order, purchase)} had been downloaded when they were to be returned"
+        order = _incident(order, now, "return_refused", detail)
+    received = replace(purchase, status=ItemStatus.RECEIVED, parts=parts, expected_at=None, is_returning=False)
+    order = _with(order, received)
+    if purchase.reservation_id is not None:
+        order = _record(order, purchase, purchase.reservation_id, ReservationStatus.DELIVERED, now)
     return _deliver_when_complete(order, now)
 
 
+def _partly_received(order: Order, purchase: Purchase, came: tuple[Part, ...], event: CodesReceived) -> Order:
+    """Keep what came. What never will is a purchase of its own, which a human may have bought anew."""
+    kept = tuple(replace(part, quantity=len(part.codes)) for part in came if part.codes)
+    missing = tuple(
+        Part(part.item_id, part.quantity - len(part.codes)) for part in came if len(part.codes) < part.quantity
+    )
+    order = _received(order, purchase, kept, event.occurred_at)
+    order, rest = _added(order, missing, ItemStatus.FAILED)
+    detail = f"Kinguin has {event.never} {rest.quantity} of {purchase.quantity} keys of {_about(order, rest)}"
+    return _to_review(order, event.occurred_at, "partly_delivered", detail, rest)
+
+
 def _deliver_when_complete(order: Order, now: datetime) -> Order:
-    if any(item.status is not ItemStatus.RECEIVED for item in order.items) or order.closed or order.refunded:
+    if (
+        any(purchase.status is not ItemStatus.RECEIVED for purchase in order.purchases)
+        or order.closed
+        or order.refunded
+    ):
+        return order
+    if sum(purchase.quantity for purchase in order.purchases) != sum(item.quantity for item in order.items):
         return order
     if order.review is not None and not _cured_by_codes(order.review):
         return order
@@ -811,7 +945,7 @@ def _deliver_when_complete(order: Order, now: datetime) -> Order:
 def _cured_by_codes(review: Review) -> bool:
     """Tell whether a review ends by itself once every item has the right number of codes.
 
-    What went wrong with an item on the way to its codes is settled by them, whatever it was: a refusal, an answer
+    What went wrong with a purchase on the way to its codes is settled by them, whatever it was: a refusal, an answer
     that could not be read, tries used up, Kinguin silent. Not so when the purchase was taken back, and not when the
     whole order waits for another reason than time: money, or what came after the codes (R2, mail).
     """
@@ -824,11 +958,62 @@ def _codes_pending(state: Order, event: CodesPending, policy: Policy) -> Order:
     order, owed = _settle(state, event.effect_id)
     if owed is None:
         return state
-    item = _item(order, event.item_id)
-    if item.status is not ItemStatus.BOUGHT:
+    purchase = _purchase(order, event.purchase_id)
+    if purchase.status is not ItemStatus.BOUGHT:
         return order
+    now, expected_at = event.occurred_at, event.expected_at
+    if purchase.is_returning:
+        return _owe(order, Kind.RETURN, now, purchase.purchase_id)
+    if expected_at is not None and expected_at > now:
+        # A pre-order. Its date may move, and it may be canceled: so it is asked for once a day.
+        order = _with(order, replace(purchase, expected_at=expected_at))
+        wait = min(expected_at - now, _DAY) + _wait(POLLING, 1, _seed(order, owed))
+        return _owe(order, Kind.FETCH, now, purchase.purchase_id, wait=wait)
     polling = replace(POLLING, patience=policy.stuck_after)
-    return _again(order, owed, polling, event.occurred_at, ("supplier_slow", "Kinguin has not delivered in time"))
+    return _again(order, owed, polling, now, ("supplier_slow", "Kinguin has not delivered in time"))
+
+
+# Giving keys back
+
+
+def _return_requested(state: Order, event: KeysReturnRequested) -> Order:
+    """Ask Kinguin to take back what was bought and nobody has downloaded. From here on it is not handed on."""
+    if event.action_id in state.actions:
+        return state
+    order = replace(state, actions=(*state.actions, event.action_id)[-REMEMBERED_ACTIONS:])
+    now = event.occurred_at
+    asked = [p for p in order.purchases if p.status is ItemStatus.BOUGHT and not p.is_returning and not order.closed]
+    if not asked:
+        detail = "Nothing can be returned: no keys wait at Kinguin that are bought and not downloaded"
+        return _incident(order, now, "return_refused", detail)
+    for purchase in asked:
+        order = _drop_unsent(order, purchase.purchase_id, Kind.FETCH)
+        order = _with(order, replace(purchase, is_returning=True, tries=0))
+        if _find(order, Kind.FETCH, purchase.purchase_id) is None:
+            order = _owe(order, Kind.RETURN, now, purchase.purchase_id)
+    return order  # a fetch that is under way may be downloading them: its outcome decides
+
+
+def _keys_returned(state: Order, event: KeysReturned) -> Order:
+    order, owed = _settle(state, event.effect_id)
+    purchase, now = _known_purchase(order, event.purchase_id), event.occurred_at
+    if owed is None or purchase is None:
+        return state
+    order = _record(order, purchase, event.reservation_id, ReservationStatus.REVERSED, now)
+    order = _with(order, replace(purchase, status=ItemStatus.CANCELED, is_returning=False))
+    told = ", ".join(event.statuses) or "accepted"
+    detail = f"Kinguin takes {purchase.quantity} keys of {_about(order, purchase)} back: {told}"
+    return _to_review(order, now, "keys_returned", detail, purchase)
+
+
+def _not_returned(order: Order, purchase: Purchase, now: datetime, cause: str, detail: str) -> Order:
+    """Go on with keys that Kinguin does not take back. After a try that may have succeeded a human must look first."""
+    if purchase.tries:
+        detail = f"It is not known whether the keys of {_about(order, purchase)} went back: {detail}"
+        return _to_review(order, now, "return_unknown", detail, purchase)
+    order = _with(order, replace(purchase, is_returning=False))
+    order = _incident(order, now, "return_refused", f"Kinguin takes no keys back ({cause}): {detail}")
+    return order if order.refunded else _owe(order, Kind.FETCH, now, purchase.purchase_id)
 
 
 # Outcomes of what was asked of the delivery worker
@@ -839,13 +1024,24 @@ def _keys_stored(state: Order, event: KeysStored) -> Order:
     if owed is None:
         return state
     now = event.occurred_at
+    pictures = {(stored.item_id, stored.position): stored for stored in event.objects}
     keys = tuple(
-        KeyState(item_id=item.item_id, position=position, storage_ref=event.object_key, created_at=now)
+        KeyState(
+            item_id=item.item_id,
+            position=position,
+            storage_ref=picture.object_key if picture else event.object_key,
+            media_type=picture.media_type if picture else "text/plain",
+            created_at=now,
+        )
         for item in order.items
         for position in range(1, item.quantity + 1)
+        for picture in (pictures.get((item.item_id, position)),)
     )
-    items = tuple(replace(item, status=ItemStatus.STORED, codes=()) for item in order.items)
-    order = replace(order, items=items, keys=keys, object_key=event.object_key, stored_at=now)
+    purchases = tuple(
+        replace(purchase, status=ItemStatus.STORED, parts=tuple(replace(part, codes=()) for part in purchase.parts))
+        for purchase in order.purchases
+    )
+    order = replace(order, purchases=purchases, keys=keys, object_key=event.object_key, stored_at=now)
     return order if order.refunded else _owe_mail(order, now)
 
 
@@ -883,18 +1079,21 @@ def _effect_failed(state: Order, event: EffectFailed) -> Order:
     if owed is None:
         return state
     now, why = event.occurred_at, (event.cause, event.detail)
-    item = _item(order, owed.item_id) if owed.item_id else None
-    if item is not None and owed.kind is Kind.BUY and item.status is ItemStatus.RESERVED:
+    purchase = _purchase(order, owed.purchase_id) if owed.purchase_id else None
+    if purchase is not None and owed.kind is Kind.BUY and purchase.status is ItemStatus.RESERVED:
         # A notification was faster than the failure, but only by half: whether it is bought Kinguin must tell.
-        return _owe(order, Kind.LOOK_UP, now, item.item_id, wait=FIRST_LOOK_UP)
-    if item is not None and not _still_wanted(owed.kind, item):
-        return _buy_anew_if_asked(order, item.item_id, now)  # a notification was faster
+        return _owe(order, Kind.LOOK_UP, now, purchase.purchase_id, wait=FIRST_LOOK_UP)
+    if purchase is not None and not _still_wanted(owed.kind, purchase):
+        return _buy_anew_if_asked(order, purchase.purchase_id, now)  # a notification was faster
     match event.failure:
-        case Failure.UNKNOWN if item is not None and owed.kind in {Kind.BUY, Kind.GIVE}:
-            order = _with(order, replace(item, tries=owed.tries, look_ups=0))
-            return _owe(order, Kind.LOOK_UP, now, item.item_id, wait=FIRST_LOOK_UP)
+        case Failure.UNKNOWN if purchase is not None and owed.kind in {Kind.BUY, Kind.GIVE}:
+            order = _with(order, replace(purchase, tries=owed.tries, look_ups=0))
+            return _owe(order, Kind.LOOK_UP, now, purchase.purchase_id, wait=FIRST_LOOK_UP)
         case Failure.TRANSIENT | Failure.UNKNOWN:
-            # Reads, the write-once object and a mail under its Idempotency-Key may be repeated.
+            if purchase is not None and owed.kind is Kind.RETURN and event.failure is Failure.UNKNOWN:
+                order = _with(order, replace(purchase, tries=owed.tries))
+            # Reads, the write-once object and a mail under its Idempotency-Key may be repeated;
+            # so may a return, which Kinguin takes once.
             again = _wait_longer if owed.kind in CALLS and _is_no_try(event) else _again
             return again(order, owed, RETRIES[owed.kind], now, why, event.retry_after)
         case Failure.REFUSED:
@@ -903,14 +1102,15 @@ def _effect_failed(state: Order, event: EffectFailed) -> Order:
             assert_never(event.failure)
 
 
-def _still_wanted(kind: Kind, item: Item) -> bool:
+def _still_wanted(kind: Kind, purchase: Purchase) -> bool:
     wanted = {
         Kind.BUY: {ItemStatus.BUYING},
         Kind.GIVE: {ItemStatus.RESERVED},
         Kind.LOOK_UP: {ItemStatus.BUYING, ItemStatus.RESERVED},
         Kind.FETCH: {ItemStatus.BOUGHT},
+        Kind.RETURN: {ItemStatus.BOUGHT},
     }
-    return item.status in wanted.get(kind, set())
+    return purchase.status in wanted.get(kind, set())
 
 
 def _is_no_try(event: EffectFailed) -> bool:
@@ -952,11 +1152,13 @@ def _wait_longer(
 def _once_more(order: Order, owed: Owed, now: datetime, wait: timedelta) -> Order:
     if order.refunded and owed.kind in {Kind.BUY, Kind.GIVE, Kind.MAIL}:
         return _refused(order, owed, now, ("refunded_while_buying", "The payment was refunded"))
+    if owed.kind is Kind.FETCH and owed.purchase_id and _purchase(order, owed.purchase_id).is_returning:
+        return _owe(order, Kind.RETURN, now, owed.purchase_id)  # an admin has asked for it meanwhile
     return _owe(
         order,
         owed.kind,
         now,
-        owed.item_id,
+        owed.purchase_id,
         wait=wait,
         tries=owed.tries,
         waits=owed.waits,
@@ -973,21 +1175,39 @@ def _refused(order: Order, owed: Owed, now: datetime, why: tuple[str, str]) -> O
     cause, detail = why
     if owed.kind is Kind.NOTICE:
         return _notice_refused(order, owed, now, why)
-    if owed.item_id is None:
+    if owed.purchase_id is None:
         return _to_review(order, now, cause, detail)
-    item = _item(order, owed.item_id)
-    if owed.kind is Kind.BUY:
-        return _fail_item(order, item, now, cause, detail)
-    if owed.kind in {Kind.GIVE, Kind.FETCH} and item.reservation_id is not None and cause in ENDED_BY_SUPPLIER:
-        return _ended(order, item, item.reservation_id, ENDED_BY_SUPPLIER[cause], now, detail)
-    return _to_review(order, now, cause, detail, item.item_id)
+    return _purchase_refused(order, owed.kind, _purchase(order, owed.purchase_id), now, why)
 
 
-def _fail_item(order: Order, item: Item, now: datetime, cause: str, detail: str) -> Order:
-    order = _with(order, replace(item, status=ItemStatus.FAILED, look_ups=0))
-    if order.refunded and not _at_work(order) and all(i.reservation_id is None for i in order.items):
+def _purchase_refused(order: Order, kind: Kind, purchase: Purchase, now: datetime, why: tuple[str, str]) -> Order:
+    cause, detail = why
+    if kind is Kind.RETURN:
+        return _not_returned(order, purchase, now, cause, detail)
+    if kind is Kind.BUY and cause == SOLD_ALONE and len(purchase.parts) > 1:
+        return _buy_alone(order, purchase, now)
+    if kind is Kind.BUY:
+        return _fail_purchase(order, purchase, now, cause, detail)
+    if kind in {Kind.GIVE, Kind.FETCH} and purchase.reservation_id is not None and cause in ENDED_BY_SUPPLIER:
+        return _ended(order, purchase, purchase.reservation_id, ENDED_BY_SUPPLIER[cause], now, detail)
+    return _to_review(order, now, cause, detail, purchase)
+
+
+def _buy_alone(order: Order, purchase: Purchase, now: datetime) -> Order:
+    """Buy each part by itself: nothing was bought, and which product is the reason is not told."""
+    first, *others = purchase.parts
+    order = _with(order, replace(purchase, parts=(first,), tries=0, look_ups=0))
+    order = _owe(order, Kind.BUY, now, purchase.purchase_id)
+    for part in others:
+        order = _begin(order, (part,), now)
+    return order
+
+
+def _fail_purchase(order: Order, purchase: Purchase, now: datetime, cause: str, detail: str) -> Order:
+    order = _with(order, replace(purchase, status=ItemStatus.FAILED, look_ups=0))
+    if order.refunded and not _at_work(order) and all(p.reservation_id is None for p in order.purchases):
         return _close(order, OrderStatus.REFUNDED, now)
-    return _to_review(order, now, cause, detail, item.item_id)
+    return _to_review(order, now, cause, detail, purchase)
 
 
 # People and time
@@ -1015,10 +1235,10 @@ def _go_on(state: Order, now: datetime) -> Order:
         # Under its number it can never be sent again. Whoever asks takes it upon them that the buyer may get two.
         order = replace(order, mail_number=order.mail_number + 1)
     order = replace(order, review=None, status=OrderStatus.PURCHASING, working_since=now)
-    for item in order.items:
-        order = _resume(order, item, now)
+    for purchase in order.purchases:
+        order = _resume(order, purchase, now)
     order = _deliver_when_complete(order, now)
-    if any(item.status is not ItemStatus.STORED for item in order.items):
+    if any(purchase.status is not ItemStatus.STORED for purchase in order.purchases):
         return order
     order = replace(order, status=OrderStatus.DELIVERING)
     if order.mailed_at is not None:
@@ -1065,31 +1285,37 @@ def _resolve(state: Order, event: ReviewResolved) -> Order:
 
 def _under_way(state: Order) -> tuple[Owed, ...]:
     """Return what was asked for and could still give the buyer something, or spend money."""
-    asked = {Kind.BUY, Kind.GIVE, Kind.LOOK_UP, Kind.STORE, Kind.MAIL}
+    asked = {Kind.BUY, Kind.GIVE, Kind.LOOK_UP, Kind.RETURN, Kind.STORE, Kind.MAIL}
     return tuple(owed for owed in state.outbox if owed.emissions and owed.kind in asked)
 
 
-def _resume(order: Order, item: Item, now: datetime) -> Order:
-    """Owe the next step of an item for which nothing is under way."""
-    if any(owed.item_id == item.item_id for owed in order.outbox):
+def _resume(order: Order, purchase: Purchase, now: datetime) -> Order:
+    """Owe the next step of a purchase for which nothing is under way."""
+    if any(owed.purchase_id == purchase.purchase_id for owed in order.outbox):
         return order
-    item = replace(item, tries=0, look_ups=0)
-    order = _with(order, item)
-    match item.status:
+    purchase = replace(purchase, tries=0, look_ups=0, is_returning=False)
+    order = _with(order, purchase)
+    match purchase.status:
         case ItemStatus.WAITING | ItemStatus.FAILED:
-            return _owe(_with(order, replace(item, status=ItemStatus.BUYING)), Kind.BUY, now, item.item_id)
+            return _owe(_with(order, replace(purchase, status=ItemStatus.BUYING)), Kind.BUY, now, purchase.purchase_id)
         case ItemStatus.CANCELED:
             # Bought anew on purpose, so under a new number: the canceled one must not be taken for it.
-            fresh = replace(item, status=ItemStatus.BUYING, purchase=item.purchase + 1, reservation_id=None)
-            return _owe(_with(order, fresh), Kind.BUY, now, item.item_id)
+            fresh = replace(
+                purchase,
+                status=ItemStatus.BUYING,
+                time=purchase.time + 1,
+                reservation_id=None,
+                expected_at=None,
+            )
+            return _owe(_with(order, fresh), Kind.BUY, now, purchase.purchase_id)
         case ItemStatus.BUYING | ItemStatus.RESERVED:
-            return _owe(order, Kind.LOOK_UP, now, item.item_id)
+            return _owe(order, Kind.LOOK_UP, now, purchase.purchase_id)
         case ItemStatus.BOUGHT:
-            return _owe(order, Kind.FETCH, now, item.item_id)
+            return _owe(order, Kind.FETCH, now, purchase.purchase_id)
         case ItemStatus.RECEIVED | ItemStatus.STORED:
             return order
         case _:  # pragma: no cover - mypy proves that this cannot be reached
-            assert_never(item.status)
+            assert_never(purchase.status)
 
 
 # Mails, addresses and links
@@ -1319,8 +1545,10 @@ def _unpaid(order: Order, now: datetime) -> Order:
 
 def _stuck_at(state: Order, policy: Policy) -> datetime | None:
     """Return when an order in work counts as stuck."""
-    working = state.status in {OrderStatus.PURCHASING, OrderStatus.DELIVERING}
-    return state.working_since + policy.stuck_after if working and state.working_since is not None else None
+    if state.status not in {OrderStatus.PURCHASING, OrderStatus.DELIVERING} or state.working_since is None:
+        return None
+    releases = (p.expected_at for p in state.purchases if p.status is ItemStatus.BOUGHT)
+    return max([state.working_since, *(at for at in releases if at is not None)]) + policy.stuck_after
 
 
 # --- What is owed, and when to look again ---------------------------------------------------------
@@ -1365,64 +1593,106 @@ def _effect(order: Order, owed: Owed) -> Effect:
         "occurred_at": owed.since,
         "attempt": owed.attempt,
     }
-    if owed.item_id is not None:
-        item = _item(order, owed.item_id)
-        return _item_effect(order, item, owed.kind, about | {"item_id": item.item_id})
+    if owed.purchase_id is not None:
+        purchase = _purchase(order, owed.purchase_id)
+        return _purchase_effect(order, purchase, owed.kind, about | {"purchase_id": purchase.purchase_id})
     if owed.kind is Kind.STORE:
-        keys = tuple(ItemKeys(item_id=i.item_id, title=i.title, codes=i.codes) for i in order.items)
+        keys = tuple(ItemKeys(item_id=i.item_id, title=i.title, codes=_codes(order, i.item_id)) for i in order.items)
         return StoreKeys(**about, items=keys)
     about["items"] = tuple(MailItem(title=i.title, quantity=i.quantity) for i in order.items)
     about["link_generation"] = order.generation
+    pictures = tuple(key.storage_ref for key in order.keys if key.storage_ref != order.object_key)
     if owed.kind is Kind.NOTICE:
         mail = _notice(order, owed)
-        opens = order.object_key or "" if mail.kind is MailKind.KEYS else ""
         told = {"message_id": mail.message_id, "kind": mail.kind, "email": mail.recipient, "about": mail.about}
-        return SendMail(**about, **told, object_key=opens)
-    return SendMail(**about, message_id=order.message_id, email=order.email, object_key=order.object_key or "")
+        if mail.kind is not MailKind.KEYS:
+            return SendMail(**about, **told, object_key="")
+        return SendMail(**about, **told, object_key=order.object_key or "", pictures=pictures)
+    return SendMail(
+        **about,
+        message_id=order.message_id,
+        email=order.email,
+        object_key=order.object_key or "",
+        pictures=pictures,
+    )
 
 
-def _item_effect(order: Order, item: Item, kind: Kind, about: dict[str, Any]) -> Effect:
-    reservation = item.reservation_id or ReservationId("")  # never empty for the kinds that use it
+def _purchase_effect(order: Order, purchase: Purchase, kind: Kind, about: dict[str, Any]) -> Effect:
+    reservation = purchase.reservation_id or ReservationId("")  # never empty for the kinds that use it
     match kind:
         case Kind.BUY:
             return BuyKey(
                 **about,
-                external_id=item.external_id,
-                product_id=item.product_id,
-                quantity=item.quantity,
-                unit_price=item.unit_price,
+                external_id=purchase.external_id,
+                lines=_lines(order, purchase),
                 currency=order.currency,
             )
         case Kind.GIVE:
             return GiveReservation(**about, reservation_id=reservation)
         case Kind.LOOK_UP:
-            return LookUpPurchase(**about, external_id=item.external_id)
+            return LookUpPurchase(**about, external_id=purchase.external_id)
+        case Kind.RETURN:
+            return ReturnKeys(**about, reservation_id=reservation)
         case _:
-            return FetchCodes(**about, reservation_id=reservation, external_id=item.external_id, quantity=item.quantity)
+            return FetchCodes(
+                **about,
+                reservation_id=reservation,
+                external_id=purchase.external_id,
+                lines=_lines(order, purchase),
+                currency=order.currency,
+            )
+
+
+def _lines(order: Order, purchase: Purchase) -> tuple[PurchaseLine, ...]:
+    items = {item.item_id: item for item in order.items}
+    return tuple(
+        PurchaseLine(
+            item_id=part.item_id,
+            product_id=items[part.item_id].product_id,
+            quantity=part.quantity,
+            unit_price=items[part.item_id].unit_price,
+            offer_id=items[part.item_id].offer_id,
+        )
+        for part in purchase.parts
+    )
+
+
+def _codes(order: Order, item_id: ItemId) -> tuple[SealedCode, ...]:
+    """Return the codes of an item, in the order of the purchases."""
+    parts = (part for purchase in order.purchases for part in purchase.parts)
+    return tuple(code for part in parts if part.item_id == item_id for code in part.codes)
 
 
 # --- Shared small functions -----------------------------------------------------------------------
 
 
 def _effect_id(order: OrderId, owed: Owed) -> EffectId:
-    return effect_id(owed.item_id or order, owed.kind, owed.attempt)
+    return effect_id(owed.purchase_id or order, owed.kind, owed.attempt)
 
 
-def _item(order: Order, item_id: ItemId) -> Item:
-    return next(item for item in order.items if item.item_id == item_id)
+def _about(order: Order, purchase: Purchase) -> str:
+    """Name the items of a purchase for people."""
+    positions = {item.item_id: item.position for item in order.items}
+    numbers = ", ".join(str(positions[part.item_id]) for part in purchase.parts)
+    return f"item {numbers}" if len(purchase.parts) == 1 else f"items {numbers}"
 
 
-def _known_item(order: Order, item_id: ItemId) -> Item | None:
-    """Return an item that an event names, or None when there is none: events of others are not to be trusted."""
-    return next((item for item in order.items if item.item_id == item_id), None)
+def _purchase(order: Order, purchase_id: PurchaseId) -> Purchase:
+    return next(purchase for purchase in order.purchases if purchase.purchase_id == purchase_id)
 
 
-def _with(order: Order, item: Item) -> Order:
-    return replace(order, items=tuple(item if i.item_id == item.item_id else i for i in order.items))
+def _known_purchase(order: Order, purchase_id: PurchaseId) -> Purchase | None:
+    """Return a purchase that an event names, or None when there is none: events of others are not to be trusted."""
+    return next((purchase for purchase in order.purchases if purchase.purchase_id == purchase_id), None)
 
 
-def _find(order: Order, kind: Kind, item_id: ItemId | None, notice: int | None = None) -> Owed | None:
-    return next((o for o in order.outbox if (o.kind, o.item_id, o.notice) == (kind, item_id, notice)), None)
+def _with(order: Order, purchase: Purchase) -> Order:
+    others = (purchase if each.purchase_id == purchase.purchase_id else each for each in order.purchases)
+    return replace(order, purchases=tuple(others))
+
+
+def _find(order: Order, kind: Kind, purchase_id: PurchaseId | None, notice: int | None = None) -> Owed | None:
+    return next((o for o in order.outbox if (o.kind, o.purchase_id, o.notice) == (kind, purchase_id, notice)), None)
 
 
 def _at_work(order: Order) -> bool:
@@ -1433,17 +1703,18 @@ def _at_work(order: Order) -> bool:
 def _put(order: Order, owed: Owed) -> Order:
     return replace(
         order,
-        outbox=tuple(owed if (o.kind, o.item_id) == (owed.kind, owed.item_id) else o for o in order.outbox),
+        outbox=tuple(owed if (o.kind, o.purchase_id) == (owed.kind, owed.purchase_id) else o for o in order.outbox),
     )
 
 
-def _drop(order: Order, item_id: ItemId, *kinds: Kind) -> Order:
-    return replace(order, outbox=tuple(o for o in order.outbox if o.item_id != item_id or o.kind not in kinds))
+def _drop(order: Order, purchase_id: PurchaseId, *kinds: Kind) -> Order:
+    return replace(order, outbox=tuple(o for o in order.outbox if o.purchase_id != purchase_id or o.kind not in kinds))
 
 
-def _drop_unsent(order: Order, item_id: ItemId, kind: Kind) -> Order:
+def _drop_unsent(order: Order, purchase_id: PurchaseId, kind: Kind) -> Order:
     return replace(
-        order, outbox=tuple(o for o in order.outbox if o.item_id != item_id or o.kind is not kind or o.emissions)
+        order,
+        outbox=tuple(o for o in order.outbox if o.purchase_id != purchase_id or o.kind is not kind or o.emissions),
     )
 
 
@@ -1459,7 +1730,7 @@ def _owe(
     order: Order,
     kind: Kind,
     now: datetime,
-    item_id: ItemId | None = None,
+    purchase_id: PurchaseId | None = None,
     *,
     wait: timedelta = timedelta(0),
     tries: int = 1,
@@ -1468,11 +1739,11 @@ def _owe(
     notice: int | None = None,
 ) -> Order:
     """Put the next attempt of an effect into the outbox, unless one of its kind is owed already."""
-    if _find(order, kind, item_id, notice) is not None:
+    if _find(order, kind, purchase_id, notice) is not None:
         return order
-    counter = f"{item_id or order.order_id}/{kind}"
+    counter = f"{purchase_id or order.order_id}/{kind}"
     attempt = order.attempts.get(counter, 0) + 1
-    owed = Owed(kind, item_id, attempt, now, now + wait, series_since or now, tries, waits, notice=notice)
+    owed = Owed(kind, purchase_id, attempt, now, now + wait, series_since or now, tries, waits, notice=notice)
     return replace(order, outbox=(*order.outbox, owed), attempts=order.attempts | {counter: attempt})
 
 
@@ -1485,27 +1756,36 @@ _RESERVATION_TIME = {
 
 
 def _record(
-    order: Order, item_id: ItemId, reservation: ReservationId, status: ReservationStatus, now: datetime
+    order: Order, purchase: Purchase, reservation: ReservationId, status: ReservationStatus, now: datetime
 ) -> Order:
     """Note how far a reservation came. It never goes back."""
     known = next((r for r in order.reservations if r.reservation_id == reservation), None)
     ranks = list(ReservationStatus)
     if known is not None and ranks.index(known.status) >= ranks.index(status):
         return order
-    entry = known or ReservationState(reservation_id=reservation, item_id=item_id, status=status, reserved_at=now)
+    items = tuple(part.item_id for part in purchase.parts)
+    entry = known or ReservationState(
+        reservation_id=reservation,
+        purchase_id=purchase.purchase_id,
+        item_id=items[0],
+        item_ids=items,
+        status=status,
+        reserved_at=now,
+    )
     times = {_RESERVATION_TIME[status]: now} if status in _RESERVATION_TIME else {}
     entry = entry.model_copy(update={"status": status} | times)
     others = tuple(r for r in order.reservations if r.reservation_id != reservation)
     return replace(order, reservations=(*others, entry))
 
 
-def _to_review(order: Order, now: datetime, cause: str, detail: str, item_id: ItemId | None = None) -> Order:
+def _to_review(order: Order, now: datetime, cause: str, detail: str, purchase: Purchase | None = None) -> Order:
     """Let a human decide. A closed order stays closed, so there it is an incident."""
     if order.closed:
         return _incident(order, now, cause, detail)
     if order.review is not None and order.paid_at is not None:
         return _incident(order, now, cause, detail)  # the first reason stands; later ones are listed
-    review = Review(cause=cause, detail=detail, item_id=item_id, since=now)
+    first = None if purchase is None else purchase.parts[0].item_id
+    review = Review(cause=cause, detail=detail, item_id=first, since=now)
     return replace(order, status=OrderStatus.NEEDS_REVIEW, review=review)
 
 

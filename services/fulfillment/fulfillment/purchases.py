@@ -10,9 +10,6 @@ from typing import Final
 
 from bitloot.ids import ItemId, ProductId
 
-ANY_PRODUCT: Final = ""
-"""Stands for a product that is not known any more where a single line's codes are fetched."""
-
 WHOLESALE_FROM: Final = 10
 """The smallest quantity that Kinguin calls wholesale."""
 
@@ -21,15 +18,14 @@ WHOLESALE_FROM: Final = 10
 class Line:
     """`quantity` keys of a product, for one item of an order or for a part of it.
 
-    `unit_price` is what the buyer paid for one, in `currency`; None where nothing is to be bought any more.
-    `offer_id` buys from one offer only. `wholesale` says that this offer sells large quantities, `alone` that Kinguin
-    sells the product in an order of its own: a pre-order.
+    `unit_price` is what the buyer paid for one, in `currency`. `offer_id` buys from one offer only. `wholesale` says
+    that this offer sells large quantities, `alone` that Kinguin sells the product in an order of its own: a pre-order.
     """
 
     item_id: ItemId
     product_id: ProductId
     quantity: int
-    unit_price: Decimal | None
+    unit_price: Decimal
     currency: str
     offer_id: str | None = None
     wholesale: bool = False

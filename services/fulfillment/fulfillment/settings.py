@@ -63,8 +63,10 @@ class Settings(KafkaSettings, HttpSettings):
     @property
     def policy(self) -> Policy:
         """What of these decides about orders."""
+        dialect = rules(self.kinguin_dialect)
         return Policy(
             stuck_after=self.stuck_after,
             retention=self.closed_order_retention,
-            look_ups=rules(self.kinguin_dialect).look_ups,
+            look_ups=dialect.look_ups,
+            limits=dialect.limits,
         )

@@ -1,8 +1,8 @@
 """The public state of an order: what the read model and the order page are made from. Never a code."""
 
-from bitloot.contracts.state import ItemState, OrderSnapshot
+from bitloot.contracts.state import ItemState, ItemStatus, OrderSnapshot
 from bitloot.ids import EventId
-from fulfillment.order import Item, Order
+from fulfillment.order import Item, Order, Purchase
 
 
 def snapshot(order: Order) -> OrderSnapshot:
@@ -25,11 +25,12 @@ def snapshot(order: Order) -> OrderSnapshot:
         request_hash=order.request_hash if placed else None,
         pay_url=order.pay_url,
         invoice_id=order.invoice_id,
-        items=tuple(_item(item) for item in order.items),
+        items=items_of(order),
         payments=order.payments,
         reservations=order.reservations,
         keys=order.keys,
         object_key=order.object_key,
+        owed=order.owed,
         message_id=order.message_id if order.mailed_at else None,
         mails=order.mails,
         link_generation=order.generation,
@@ -48,7 +49,17 @@ def snapshot(order: Order) -> OrderSnapshot:
     )
 
 
-def _item(item: Item) -> ItemState:
+def items_of(order: Order) -> tuple[ItemState, ...]:
+    """Return the order's items, and how far each came."""
+    return tuple(_item(item, order.purchases) for item in order.items)
+
+
+_ATTENTION = (ItemStatus.FAILED, ItemStatus.CANCELED, *ItemStatus)
+"""What an item shows first of several purchases: what went wrong, then what came least far."""
+
+
+def _item(item: Item, purchases: tuple[Purchase, ...]) -> ItemState:
+    made = [each for each in purchases if any(part.item_id == item.item_id for part in each.parts)]
     return ItemState(
         item_id=item.item_id,
         position=item.position,
@@ -56,6 +67,7 @@ def _item(item: Item) -> ItemState:
         title=item.title,
         quantity=item.quantity,
         unit_price=item.unit_price,
-        status=item.status,
-        reservation_id=item.reservation_id,
+        status=min((each.status for each in made), key=_ATTENTION.index, default=ItemStatus.WAITING),
+        reservation_id=next((each.reservation_id for each in made if each.reservation_id), None),
+        expected_at=max((each.expected_at for each in made if each.expected_at), default=None),
     )

@@ -184,6 +184,7 @@ def _event(order: OrderId, request: OrderRequest, known: _Remembered) -> OrderPl
                 title=item.title,
                 quantity=item.quantity,
                 unit_price=item.unit_price,
+                offer_id=item.offer_id,
             )
             for position, item in enumerate(request.items, start=1)
         ),

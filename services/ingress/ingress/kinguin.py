@@ -219,7 +219,7 @@ def _hint(
         event_id=event_id,
         occurred_at=incoming.received_at,
         order_id=order,
-        notice=Notice.UNKNOWN,
+        notice=Notice.CHANGED,
         provider_status=status,
         external_id=external,
         provider_updated_at=fields.instant(document, "updatedAt"),

@@ -98,12 +98,16 @@ class _Strict(BaseModel):
 
 
 class ItemRequest(_Strict):
-    """One line. `unit_price` is in the order's currency."""
+    """One line. `unit_price` is in the order's currency; `offer_id` is an offer of Kinguin's to buy from, and no other.
+
+    Large quantities cost less from an offer that sells wholesale.
+    """
 
     product_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}\z")]
     title: Annotated[str, StringConstraints(max_length=200), AfterValidator(_title)]
     quantity: Annotated[int, Field(ge=1)]
     unit_price: Annotated[Decimal, Field(gt=0, le=_MAX_PRICE, decimal_places=8), BeforeValidator(_price)]
+    offer_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}\z")] | None = None
 
     @field_validator("quantity")
     @classmethod
@@ -142,7 +146,10 @@ class OrderRequest(_Strict):
     @property
     def hash(self) -> str:
         """SHA-256, in hex, of what is asked for."""
-        lines = [[each.product_id, each.title, each.quantity, digits(each.unit_price)] for each in self.items]
+        lines = [
+            [each.product_id, each.title, each.quantity, digits(each.unit_price), *filter(None, [each.offer_id])]
+            for each in self.items
+        ]
         normal = json.dumps([self.email, self.currency, lines], separators=(",", ":"))
         return hashlib.sha256(normal.encode()).hexdigest()
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from bitloot.contracts.base import Model
 from bitloot.contracts.events import MailKind, OrderRecord
 from bitloot.contracts.sealed import SealedCode
-from bitloot.ids import EffectId, ItemId, MessageId, ProductId, ReservationId
+from bitloot.ids import EffectId, ItemId, MessageId, ProductId, PurchaseId, ReservationId
 from bitloot.money import Amount, Currency
 
 
@@ -22,47 +22,71 @@ class EffectRecord(OrderRecord):
     attempt: Annotated[int, Field(ge=1)]
 
 
-class ItemEffect(EffectRecord):
-    """An effect for one item of an order."""
+class PurchaseEffect(EffectRecord):
+    """An effect for one of an order's purchases."""
+
+    purchase_id: PurchaseId
+
+
+class PurchaseLine(Model):
+    """`quantity` keys of a product, for one item of the order or for a part of it.
+
+    `unit_price` is what the buyer paid for one. `offer_id` buys from that offer of Kinguin's only.
+    """
 
     item_id: ItemId
-
-
-class BuyKey(ItemEffect):
-    """Reserve `quantity` keys of a product and give at once. `external_id` is the same in every try."""
-
-    type: Literal["buy_key"] = "buy_key"
-    external_id: str
     product_id: ProductId
     quantity: Annotated[int, Field(ge=1)]
     unit_price: Amount
+    offer_id: str | None = None
+
+
+PurchaseLines = Annotated[tuple[PurchaseLine, ...], Field(min_length=1)]
+
+
+class BuyKey(PurchaseEffect):
+    """Buy all lines at once. `external_id` is the same in every try."""
+
+    type: Literal["buy_key"] = "buy_key"
+    external_id: str
+    lines: PurchaseLines
     currency: Currency
 
 
-class GiveReservation(ItemEffect):
+class GiveReservation(PurchaseEffect):
     """Buy what a reservation holds."""
 
     type: Literal["give_reservation"] = "give_reservation"
     reservation_id: ReservationId
 
 
-class LookUpPurchase(ItemEffect):
+class LookUpPurchase(PurchaseEffect):
     """Ask Kinguin what it has under our external id, because the outcome of a purchase is unknown."""
 
     type: Literal["look_up_purchase"] = "look_up_purchase"
     external_id: str
 
 
-class FetchCodes(ItemEffect):
+class FetchCodes(PurchaseEffect):
     """Ask for the codes of a purchase."""
 
     type: Literal["fetch_codes"] = "fetch_codes"
     reservation_id: ReservationId
     external_id: str
-    quantity: Annotated[int, Field(ge=1)]
+    lines: PurchaseLines
+    currency: Currency
 
 
-KinguinCall = Annotated[BuyKey | GiveReservation | LookUpPurchase | FetchCodes, Field(discriminator="type")]
+class ReturnKeys(PurchaseEffect):
+    """Ask Kinguin to take the keys of a purchase back: once, within a day, before anybody has downloaded one."""
+
+    type: Literal["return_keys"] = "return_keys"
+    reservation_id: ReservationId
+
+
+KinguinCall = Annotated[
+    BuyKey | GiveReservation | LookUpPurchase | FetchCodes | ReturnKeys, Field(discriminator="type")
+]
 
 
 class ItemKeys(Model):
@@ -74,7 +98,7 @@ class ItemKeys(Model):
 
 
 class StoreKeys(EffectRecord):
-    """Open the codes and write them to R2 as one object, items in order."""
+    """Open the codes and write them to R2: texts as one object, items in order, each picture as one of its own."""
 
     type: Literal["store_keys"] = "store_keys"
     items: Annotated[tuple[ItemKeys, ...], Field(min_length=1)]
@@ -92,6 +116,9 @@ class SendMail(EffectRecord):
 
     `object_key` is set for mails that link to the stored keys as well. `about` says more of the kind: why an order is
     looked into, or what its end was.
+
+    `object_key` is the list of the keys that are texts; `pictures` are the objects of those that are pictures, in
+    order. Each has a link of its own.
     """
 
     type: Literal["send_mail"] = "send_mail"
@@ -99,11 +126,12 @@ class SendMail(EffectRecord):
     kind: MailKind = MailKind.KEYS
     email: str
     object_key: str
+    pictures: tuple[str, ...] = ()
     items: tuple[MailItem, ...]
     link_generation: Annotated[int, Field(ge=0)] = 1
     about: str = ""
 
 
 Delivery = Annotated[StoreKeys | SendMail, Field(discriminator="type")]
-Effect = BuyKey | GiveReservation | LookUpPurchase | FetchCodes | StoreKeys | SendMail
+Effect = BuyKey | GiveReservation | LookUpPurchase | FetchCodes | ReturnKeys | StoreKeys | SendMail
 """Any effect that `decide` can ask for."""

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from bitloot.contracts.base import Instant, Model, Record, Text
 from bitloot.contracts.sealed import SealedCode
-from bitloot.ids import EffectId, ItemId, MessageId, OrderId, PaymentId, ProductId, ReservationId
+from bitloot.ids import EffectId, ItemId, MessageId, OrderId, PaymentId, ProductId, PurchaseId, ReservationId
 from bitloot.money import Amount, Currency
 
 
@@ -23,13 +23,17 @@ class OrderRecord(Record):
 
 
 class OrderItem(Model):
-    """One line of an order: `quantity` keys of one product. `unit_price` is in the order's currency."""
+    """One line of an order: `quantity` keys of one product. `unit_price` is in the order's currency.
+
+    `offer_id` buys from one of Kinguin's offers only, which is what its wholesale prices ask for.
+    """
 
     item_id: ItemId
     product_id: ProductId
     title: str
     quantity: Annotated[int, Field(ge=1, le=1000)]
     unit_price: Amount
+    offer_id: str | None = None
 
 
 class OrderPlaced(OrderRecord):
@@ -93,6 +97,7 @@ class Notice(StrEnum):
     DELIVERED = "delivered"
     CANCEL = "cancel"
     REVERSED = "reversed"
+    CHANGED = "changed"  # something did, and only a read tells what: `order.status` of the buyer API
     UNKNOWN = "unknown"  # recorded, changes nothing
 
 
@@ -118,10 +123,10 @@ class Outcome(OrderRecord):
 
 
 class PurchasePlaced(Outcome):
-    """Kinguin has a reservation for the item; `given` tells whether it is bought as well."""
+    """Kinguin has a reservation for the purchase; `given` tells whether it is bought as well."""
 
     type: Literal["purchase.placed"] = "purchase.placed"
-    item_id: ItemId
+    purchase_id: PurchaseId
     reservation_id: ReservationId
     given: bool
     provider_status: str = ""
@@ -140,7 +145,7 @@ class PurchasesFound(Outcome):
     """Kinguin was asked what it has under our external id; an empty answer means nothing (yet)."""
 
     type: Literal["purchases.found"] = "purchases.found"
-    item_id: ItemId
+    purchase_id: PurchaseId
     reservations: tuple[FoundReservation, ...]
 
 
@@ -148,35 +153,71 @@ class ReservationGiven(Outcome):
     """A reservation that was made before is now bought."""
 
     type: Literal["reservation.given"] = "reservation.given"
-    item_id: ItemId
+    purchase_id: PurchaseId
     reservation_id: ReservationId
+
+
+class LineCodes(Model):
+    """The codes of one line of a purchase, sealed, in the provider's order."""
+
+    item_id: ItemId
+    codes: tuple[SealedCode, ...]
 
 
 class CodesReceived(Outcome):
-    """The item's codes, sealed, in the provider's order."""
+    """A purchase's codes, line by line.
+
+    Where `never` is set there are fewer than were bought, and the others will not come: it says why (`canceled` or
+    `refunded`).
+    """
 
     type: Literal["codes.received"] = "codes.received"
-    item_id: ItemId
+    purchase_id: PurchaseId
     reservation_id: ReservationId
-    codes: Annotated[tuple[SealedCode, ...], Field(min_length=1)]
+    lines: Annotated[tuple[LineCodes, ...], Field(min_length=1)]
+    never: Literal["", "canceled", "refunded"] = ""
 
 
 class CodesPending(Outcome):
-    """Kinguin has the purchase but not all of its codes yet."""
+    """Kinguin has the purchase but not all of its codes yet; `expected_at` is the release of a pre-order."""
 
     type: Literal["codes.pending"] = "codes.pending"
-    item_id: ItemId
+    purchase_id: PurchaseId
     reservation_id: ReservationId
     provider_status: str = ""
+    expected_at: Instant | None = None
+
+
+class KeysReturned(Outcome):
+    """Kinguin takes the keys of a purchase back. `statuses` are its words for each key; they may change later."""
+
+    type: Literal["keys.returned"] = "keys.returned"
+    purchase_id: PurchaseId
+    reservation_id: ReservationId
+    statuses: tuple[str, ...] = ()
+
+
+class StoredObject(Model):
+    """A key that is a picture, as an object of its own. `position` counts within the item from 1."""
+
+    item_id: ItemId
+    position: Annotated[int, Field(ge=1)]
+    object_key: str
+    media_type: str
 
 
 class KeysStored(Outcome):
-    """The order's codes are in R2. `sha256` is of the object's bytes, in hex."""
+    """The order's codes are in R2. `sha256` is of the object's bytes, in hex; `codes` counts all keys.
+
+    The object is `{"codes": [...]}`: the keys that are texts, items in order. A key that is a picture is an object of
+    its own, listed in `objects` in the same order, and is not in that list.
+    """
 
     type: Literal["keys.stored"] = "keys.stored"
     object_key: str
     sha256: str
     codes: int
+    objects: tuple[StoredObject, ...] = ()
 
 
 class MailSent(Outcome):
@@ -199,7 +240,7 @@ class EffectFailed(Outcome):
     """An effect failed. `cause` is a stable word (`bitloot.errors.Cause`), `retry_after` is in seconds."""
 
     type: Literal["effect.failed"] = "effect.failed"
-    item_id: ItemId | None = None
+    purchase_id: PurchaseId | None = None
     failure: Failure
     cause: str
     detail: Text = ""
@@ -319,6 +360,19 @@ class ReviewResolved(OrderRecord):
     reason: Annotated[Text, Field(min_length=1)]
 
 
+class KeysReturnRequested(OrderRecord):
+    """An admin wants Kinguin to take back what an order has bought and nobody has downloaded.
+
+    One `action_id` is one click. What becomes of it: `keys.returned` and a review `keys_returned`, or an incident
+    `return_refused`.
+    """
+
+    type: Literal["keys.return_requested"] = "keys.return_requested"
+    action_id: str
+    actor: str
+    reason: Text = ""
+
+
 class TimerFired(OrderRecord):
     """A time that the order had set itself (`Order.wake_at`) has come."""
 
@@ -345,6 +399,7 @@ OrderEvent = Annotated[
     | ReservationGiven
     | CodesReceived
     | CodesPending
+    | KeysReturned
     | KeysStored
     | MailSent
     | EffectFailed
@@ -355,6 +410,7 @@ OrderEvent = Annotated[
     | MailDeliveryUpdated
     | ReprocessRequested
     | ReviewResolved
+    | KeysReturnRequested
     | TimerFired
     | OrderRetired,
     Field(discriminator="type"),

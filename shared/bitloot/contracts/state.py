@@ -3,6 +3,7 @@
 A snapshot, without codes in any form: Postgres and the order page are filled from it.
 """
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from bitloot.contracts.base import Instant, Model, Text
 from bitloot.contracts.events import MailDelivery, MailKind, OrderRecord, PaymentStatus
-from bitloot.ids import ItemId, MessageId, PaymentId, ProductId, ReservationId
+from bitloot.ids import ItemId, MessageId, PaymentId, ProductId, PurchaseId, ReservationId
 from bitloot.money import Amount, Currency
 
 
@@ -33,7 +34,7 @@ CLOSED = frozenset({OrderStatus.FULFILLED, OrderStatus.CANCELED, OrderStatus.REF
 
 
 class ItemStatus(StrEnum):
-    """Where an item is."""
+    """Where an item is: as far as the least of the purchases that were made for it."""
 
     WAITING = "waiting"  # not paid, or not asked for yet
     BUYING = "buying"  # asked for, no answer yet
@@ -68,7 +69,10 @@ class PaymentVerdict(StrEnum):
 
 
 class ItemState(Model):
-    """An item as the public sees it."""
+    """An item as the public sees it.
+
+    `reservation_id` is the first purchase that holds keys of it, `expected_at` the release of a pre-order.
+    """
 
     item_id: ItemId
     position: int
@@ -78,13 +82,19 @@ class ItemState(Model):
     unit_price: Amount
     status: ItemStatus
     reservation_id: ReservationId | None = None
+    expected_at: Instant | None = None
 
 
 class ReservationState(Model):
-    """A reservation and how far it came, with times."""
+    """A reservation (or order) at Kinguin and how far it came, with times.
+
+    `item_id` is the first of the items that it has keys for, `item_ids` are all of them.
+    """
 
     reservation_id: ReservationId
+    purchase_id: PurchaseId
     item_id: ItemId
+    item_ids: tuple[ItemId, ...] = ()
     status: ReservationStatus
     reserved_at: Instant
     given_at: Instant | None = None
@@ -113,11 +123,17 @@ class PaymentState(Model):
 
 
 class KeyState(Model):
-    """One delivered code: where it is, never what it is. `position` counts within the item from 1."""
+    """One delivered code: where it is, never what it is. `position` counts within the item from 1.
+
+    A text (`text/plain`) is in the list that `storage_ref`, the order's `object_key`, names: the n-th text of the
+    order, by items and positions, is the n-th code there. A picture (any other `media_type`) is an object of its own,
+    which `storage_ref` names; whoever shows it signs a link to that.
+    """
 
     item_id: ItemId
     position: int
     storage_ref: str
+    media_type: str = "text/plain"
     created_at: Instant
     viewed_at: Instant | None = None
 
@@ -170,7 +186,10 @@ class ActionState(Model):
 
 
 class OrderSnapshot(OrderRecord):
-    """An order's whole public state. `version` grows by one with every change: the newest wins."""
+    """An order's whole public state. `version` grows by one with every change: the newest wins.
+
+    `owed` is what the buyer has paid for keys that will not come, in the order's currency; 0 once it was sent back.
+    """
 
     type: Literal["order.state"] = "order.state"
     version: Annotated[int, Field(ge=1)]
@@ -186,6 +205,7 @@ class OrderSnapshot(OrderRecord):
     reservations: tuple[ReservationState, ...] = ()
     keys: tuple[KeyState, ...] = ()
     object_key: str | None = None
+    owed: Amount = Decimal(0)
     message_id: MessageId | None = None
     mails: tuple[MailState, ...] = ()
     link_generation: Annotated[int, Field(ge=0)] = 1

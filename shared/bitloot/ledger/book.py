@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from bitloot.contracts.base import Record
-from bitloot.contracts.effects import EffectRecord, ItemEffect
+from bitloot.contracts.effects import EffectRecord, PurchaseEffect
 from bitloot.contracts.events import EffectFailed, Failure
 from bitloot.contracts.topics import ORDER_EVENTS, Topic
 from bitloot.errors import Cause
@@ -76,7 +76,7 @@ class Orders:
             occurred_at=failed.at,
             order_id=_of_order(effect).order_id,
             effect_id=effect.effect_id,
-            item_id=effect.item_id if isinstance(effect, ItemEffect) else None,
+            purchase_id=effect.purchase_id if isinstance(effect, PurchaseEffect) else None,
             failure=failed.failure,
             cause=failed.cause,
             detail=failed.detail,

@@ -37,7 +37,7 @@ def bought(buy) -> PurchasePlaced:
         occurred_at=now(),
         order_id=buy.order_id,
         effect_id=buy.effect_id,
-        item_id=buy.item_id,
+        purchase_id=buy.purchase_id,
         reservation_id=R,
         given=True,
     )

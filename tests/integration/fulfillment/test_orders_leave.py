@@ -61,7 +61,7 @@ async def fulfill(broker) -> MailSent:
     """Take an order from its placing to its end."""
     await broker.send(ORDER_EVENTS, ORDER, placed(at=now()), payment(PaymentStatus.FINISHED, at=now()))
     ((_, buy),) = await broker.wait_for(KINGUIN_CALLS, 1)
-    about = {"occurred_at": now(), "order_id": ORDER, "effect_id": buy.effect_id, "item_id": buy.item_id}
+    about = {"occurred_at": now(), "order_id": ORDER, "effect_id": buy.effect_id, "purchase_id": buy.purchase_id}
     event_id = outcome_id(buy.effect_id, "placed")
     await broker.send(ORDER_EVENTS, ORDER, PurchasePlaced(event_id=event_id, reservation_id=R, given=True, **about))
     await broker.send(KINGUIN_NOTICES, R, notified(Notice.DELIVERED, "a"))

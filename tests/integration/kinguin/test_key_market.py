@@ -9,7 +9,7 @@ import pytest
 from bitloot.errors import BitLootError, Cause, Refused, Transient, Unknown
 from bitloot.ids import ReservationId
 from bitloot.sealing import KeyPair, Opener, Sealer
-from fulfillment.kinguin.ports import KeyMarket, Undelivered
+from fulfillment.kinguin.ports import Delivered, KeyMarket, Undelivered
 from tests.fakes.key_market import FakeKeyMarket
 from tests.fakes.sandbox import RunningSandbox
 from tests.unit.kinguin.samples import EXTERNAL, PRODUCT, buy, fetch, give, look_up
@@ -202,8 +202,8 @@ async def test_codes_are_fetched_sealed_and_as_often_as_one_likes(stage: Stage, 
     codes = await stage.deliver(placed.reservation_id)
     for _ in range(2):
         fetched = await stage.market.fetch(fetch(2, reservation=placed.reservation_id))
-        assert isinstance(fetched, tuple)
-        assert [opener.open(code).decode() for code in fetched] == codes
+        assert isinstance(fetched, Delivered)
+        assert [opener.open(code).decode() for code in fetched.lines[0].codes] == codes
 
 
 async def test_codes_that_are_not_there_yet_are_waited_for(stage: Stage):

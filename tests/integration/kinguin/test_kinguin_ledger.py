@@ -90,7 +90,7 @@ async def test_an_item_is_bought_and_its_codes_come_sealed(
             break
     assert isinstance(received, CodesReceived)
     (sold,) = (await sandbox.ledger(EXTERNAL))["purchases"]
-    assert [opener.open(code).decode() for code in received.codes] == sold["keys"]
+    assert [opener.open(code).decode() for code in received.lines[0].codes] == sold["keys"]
 
 
 async def test_the_same_effect_again_and_again_is_one_purchase(
@@ -223,7 +223,7 @@ async def test_one_line_tells_all_about_a_call(
     written = [json.loads(line) for line in lines.getvalue().splitlines()]
     bought, failed, lost = (line for line in written if line["event"] == "kinguin.called")
     assert bought["effect_id"] == call.effect_id
-    assert (bought["order_id"], bought["item_id"], bought["attempt"]) == (call.order_id, call.item_id, 1)
+    assert (bought["order_id"], bought["purchase_id"], bought["attempt"]) == (call.order_id, call.purchase_id, 1)
     assert (bought["call"], bought["outcome"], bought["status"]) == ("buy_key", "purchase.placed", 200)
     assert bought["duration_ms"] >= 0
     assert (failed["call"], failed["outcome"], failed["cause"], failed["status"]) == (

@@ -13,7 +13,7 @@ from bitloot.errors import BitLootError, Cause, Refused, Transient, Unknown
 from bitloot.ledger import open_pool
 from bitloot.rate_limit import Rate, RateLimit, SharedRow
 from bitloot.sealing import Opener
-from fulfillment.kinguin.item_market import ItemMarket
+from fulfillment.kinguin.call_market import CallMarket
 from fulfillment.kinguin.ports import Delivered, PurchaseMarket, Undelivered
 from fulfillment.purchases import LIMITS, Purchase, split
 from tests.fakes.sandbox import RunningSandbox
@@ -192,16 +192,16 @@ async def test_keys_that_repeat_are_never_handed_on(market, sandbox):
     await fails(market.fetch(wanted, placed.reservation_id), Transient, Cause.BAD_ANSWER)
 
 
-async def test_single_items_are_bought_by_the_calls_of_today(market, sandbox, opener):
-    items = ItemMarket(market)
+async def test_calls_are_carried_out(market, sandbox, opener):
+    items = CallMarket(market)
     placed = await items.buy(samples.buy(2))
     (found,) = await items.look_up(samples.look_up())
     assert found.reservation_id == placed.reservation_id
     async with asyncio.timeout(20):
-        while isinstance(codes := await items.fetch(samples.fetch(2, reservation=placed.reservation_id)), Undelivered):
+        while isinstance(told := await items.fetch(samples.fetch(2, reservation=placed.reservation_id)), Undelivered):
             pass
     (theirs,) = (await sandbox.ledger(samples.EXTERNAL))["purchases"]
-    assert [opener.open(code).decode() for code in codes] == theirs["keys"]
+    assert [opener.open(code).decode() for code in told.lines[0].codes] == theirs["keys"]
     await fails(items.buy(samples.buy(10)), Refused, Cause.REJECTED)
 
 

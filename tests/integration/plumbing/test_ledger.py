@@ -12,7 +12,7 @@ from bitloot.contracts.effects import BuyKey, LookUpPurchase
 from bitloot.contracts.events import EffectFailed, Failure, PurchasePlaced
 from bitloot.contracts.topics import ORDER_EVENTS
 from bitloot.errors import Cause, Malformed, Refused, Transient, Unknown
-from bitloot.ids import ReservationId, effect_id, item_id, order_id, outcome_id
+from bitloot.ids import ReservationId, effect_id, item_id, order_id, outcome_id, purchase_id
 from bitloot.incarnation import incarnation
 from bitloot.ledger import Claimed, EffectLedger, Expired, Finished, Running, late_id, open_pool, perform, perform_read
 from bitloot.ledger.store import MARGIN
@@ -24,12 +24,13 @@ SOON = timedelta(seconds=30)
 
 def wish(kind=BuyKey, attempt=1, **fields):
     order = order_id(uuid.uuid4().hex)
-    item = item_id(order, 1)
-    effect = effect_id(item, kind.__name__, attempt)
+    purchase = purchase_id(order, 1)
+    effect = effect_id(purchase, kind.__name__, attempt)
     if kind is BuyKey:
-        fields = {"product_id": "p", "quantity": 1, "unit_price": "9.99", "currency": "eur"} | fields
-    common = {"event_id": effect, "effect_id": effect, "attempt": attempt, "order_id": order, "item_id": item}
-    return kind(occurred_at=datetime.now(UTC), external_id=item, **common, **fields)
+        line = {"item_id": item_id(order, 1), "product_id": "p", "quantity": 1, "unit_price": "9.99"}
+        fields = {"lines": [line], "currency": "eur"} | fields
+    common = {"event_id": effect, "effect_id": effect, "attempt": attempt, "order_id": order, "purchase_id": purchase}
+    return kind(occurred_at=datetime.now(UTC), external_id=purchase, **common, **fields)
 
 
 def placed(effect, reservation="r-1"):
@@ -38,7 +39,7 @@ def placed(effect, reservation="r-1"):
         occurred_at=datetime.now(UTC),
         order_id=effect.order_id,
         effect_id=effect.effect_id,
-        item_id=effect.item_id,
+        purchase_id=effect.purchase_id,
         reservation_id=ReservationId(reservation),
         given=True,
     )
@@ -160,7 +161,7 @@ async def test_a_failed_act_is_an_outcome_too(pool, error, failure, cause):
     failed, again = producer.on(ORDER_EVENTS)
     assert isinstance(failed, EffectFailed)
     assert again == failed
-    assert (failed.failure, failed.cause, failed.item_id) == (failure, cause, effect.item_id)
+    assert (failed.failure, failed.cause, failed.purchase_id) == (failure, cause, effect.purchase_id)
     assert failed.retry_after == getattr(error, "retry_after", None)
     assert "a bug" not in failed.detail  # a foreign text may hold anything
 

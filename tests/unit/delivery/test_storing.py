@@ -98,12 +98,13 @@ STRANGER = Sealer(generate_key_pair("another-key").public)
 @pytest.mark.parametrize(
     ("code", "cause"),
     [
-        (SEALER.seal(b"\x89PNG", media_type="image/png"), Cause.UNSUPPORTED_MEDIA),
+        (SEALER.seal(b"<svg/>", media_type="image/svg+xml"), Cause.UNSUPPORTED_MEDIA),
+        (SEALER.seal(b"<html>", media_type="image/png"), Cause.UNSUPPORTED_MEDIA),
         (SEALER.seal(b"\xff\xfe"), Cause.UNSUPPORTED_MEDIA),
         (STRANGER.seal("AAA-2"), Cause.UNKNOWN_KEY_ID),
         (SealedCode(key_id="test-key", box="AAAA"), Cause.BROKEN_BOX),
     ],
-    ids=["image", "not UTF-8", "another key", "broken box"],
+    ids=["svg", "no picture", "not UTF-8", "another key", "broken box"],
 )
 async def test_codes_that_cannot_be_read_store_nothing_and_name_the_item(run, store, code, cause):
     with pytest.raises(Refused) as refused:
@@ -112,3 +113,40 @@ async def test_codes_that_cannot_be_read_store_nothing_and_name_the_item(run, st
     assert refused.value.cause is cause
     assert f"code 2 of {ORDER}-1" in refused.value.detail
     assert store.objects == {}
+
+
+PNG, JPEG = b"\x89PNG\r\n\x1a\n" + bytes(9), b"\xff\xd8\xff\xe0" + bytes(9)
+
+
+async def test_a_picture_is_an_object_of_its_own_beside_the_list(run, store):
+    items = [SEALER.seal("AAA-1"), SEALER.seal(PNG, "image/png")], [SEALER.seal(JPEG, "image/jpeg"), SEALER.seal("B")]
+    outcome = await run(sealed_effect(*items))
+
+    assert json.loads(store.objects[KEY]) == {"codes": ["AAA-1", "B"]}
+    first, second = f"keys/{ORDER}/2.png", f"keys/{ORDER}/3.jpg"
+    assert (store.objects[first], store.types[first]) == (PNG, "image/png")
+    assert (store.objects[second], store.types[second]) == (JPEG, "image/jpeg")
+    assert [(each.item_id, each.position, each.object_key, each.media_type) for each in outcome.objects] == [
+        (f"{ORDER}-1", 2, first, "image/png"),
+        (f"{ORDER}-2", 1, second, "image/jpeg"),
+    ]
+    assert outcome.codes == 4
+    again = await run(sealed_effect(*items, attempt=2))
+    assert (again.objects, again.sha256) == (outcome.objects, outcome.sha256)
+
+
+async def test_the_list_is_written_last_so_that_where_it_is_all_is(run, store):
+    store.lost_answers = [Transient(Cause.STORAGE_UNAVAILABLE, "storage: ReadTimeoutError")]
+    effect = sealed_effect([SEALER.seal("AAA-1"), SEALER.seal(PNG, "image/png")])
+    with pytest.raises(Transient):
+        await run(effect)
+    assert list(store.objects) == [f"keys/{ORDER}/2.png"]
+    assert (await run(effect)).codes == 2
+
+
+async def test_another_picture_under_the_same_name_is_a_conflict(run, store):
+    store.objects[f"keys/{ORDER}/1.png"] = PNG + b"other"
+    with pytest.raises(Refused) as refused:
+        await run(sealed_effect([SEALER.seal(PNG, "image/png")]))
+    assert refused.value.cause is Cause.CONFLICT
+    assert KEY not in store.objects

@@ -4,7 +4,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from bitloot.contracts.effects import BuyKey, Effect, FetchCodes, GiveReservation, LookUpPurchase, SendMail, StoreKeys
+from bitloot.contracts.effects import (
+    BuyKey,
+    Effect,
+    FetchCodes,
+    GiveReservation,
+    LookUpPurchase,
+    PurchaseLine,
+    SendMail,
+    StoreKeys,
+)
 from bitloot.contracts.events import (
     CodesPending,
     CodesReceived,
@@ -14,6 +23,7 @@ from bitloot.contracts.events import (
     FoundReservation,
     KeysStored,
     KinguinNotified,
+    LineCodes,
     LinkRevoked,
     MailDelivery,
     MailDeliveryUpdated,
@@ -101,7 +111,7 @@ def failed(effect: Effect, failure: Failure, *, at: datetime, cause: str = "time
         occurred_at=at,
         order_id=effect.order_id,
         effect_id=effect.effect_id,
-        item_id=getattr(effect, "item_id", None),
+        purchase_id=getattr(effect, "purchase_id", None),
         failure=failure,
         cause=cause,
     )
@@ -177,12 +187,21 @@ class Reservation:
 
     reservation_id: ReservationId
     external_id: str
-    quantity: int
+    lines: tuple[PurchaseLine, ...]
     given: bool = False
     codes_ready: bool = False
 
     def codes(self) -> tuple[SealedCode, ...]:
-        return sealed(*(f"{self.reservation_id}/{n}" for n in range(self.quantity)))
+        return tuple(code for line in self.delivered() for code in line.codes)
+
+    def delivered(self) -> tuple[LineCodes, ...]:
+        return tuple(
+            LineCodes(
+                item_id=line.item_id,
+                codes=sealed(*(f"{self.reservation_id}/{line.product_id}/{n}" for n in range(line.quantity))),
+            )
+            for line in self.lines
+        )
 
 
 @dataclass
@@ -246,24 +265,24 @@ class World:
         match effect:
             case BuyKey():
                 identity = ReservationId(f"r{len(self.reservations) + 1}")
-                self.reservations.append(Reservation(identity, effect.external_id, effect.quantity, given=True))
-                return PurchasePlaced(**about, item_id=effect.item_id, reservation_id=identity, given=True)
+                self.reservations.append(Reservation(identity, effect.external_id, effect.lines, given=True))
+                return PurchasePlaced(**about, purchase_id=effect.purchase_id, reservation_id=identity, given=True)
             case GiveReservation():
                 self._known(effect.reservation_id).given = True
-                return ReservationGiven(**about, item_id=effect.item_id, reservation_id=effect.reservation_id)
+                return ReservationGiven(**about, purchase_id=effect.purchase_id, reservation_id=effect.reservation_id)
             case LookUpPurchase():
                 found = [r for r in self.reservations if r.external_id == effect.external_id]
                 return PurchasesFound(
                     **about,
-                    item_id=effect.item_id,
+                    purchase_id=effect.purchase_id,
                     reservations=tuple(FoundReservation(reservation_id=r.reservation_id, given=r.given) for r in found),
                 )
             case FetchCodes():
                 reservation = self._known(effect.reservation_id)
-                facts = about | {"item_id": effect.item_id, "reservation_id": effect.reservation_id}
+                facts = about | {"purchase_id": effect.purchase_id, "reservation_id": effect.reservation_id}
                 if not reservation.codes_ready:
                     return CodesPending(**facts)
-                return CodesReceived(**facts, codes=reservation.codes())
+                return CodesReceived(**facts, lines=reservation.delivered())
             case StoreKeys():
                 count = sum(len(i.codes) for i in effect.items)
                 return KeysStored(**about, object_key=f"keys/{ORDER}.json", sha256="0" * 64, codes=count)
@@ -317,7 +336,7 @@ def given_up(buy, *, at, reservation="r1", given=True):
         occurred_at=at,
         order_id=ORDER,
         effect_id=buy.effect_id,
-        item_id=buy.item_id,
+        purchase_id=buy.purchase_id,
         reservation_id=ReservationId(reservation),
         given=given,
     )

@@ -11,6 +11,7 @@ from bitloot.contracts.events import (
     Failure,
     FoundReservation,
     KeysRevealed,
+    LineCodes,
     Notice,
     PaymentStatus,
     PurchasePlaced,
@@ -60,7 +61,7 @@ def test_a_placed_order_waits_for_its_payment():
 def test_a_finished_payment_asks_for_one_purchase_per_item_at_once():
     world, effects = paid_world(1, 2)
     assert [type(e) for e in effects] == [BuyKey, BuyKey]
-    assert [(e.product_id, e.quantity, e.external_id) for e in effects] == [
+    assert [(e.lines[0].product_id, e.lines[0].quantity, e.external_id) for e in effects] == [
         ("product-1", 1, f"{ORDER}-1"),
         ("product-2", 2, f"{ORDER}-2"),
     ]
@@ -83,7 +84,7 @@ def test_from_payment_to_fulfilled():
 
 
 def test_codes_leave_the_state_once_they_are_stored():
-    assert all(item.codes == () for item in fulfilled_world().order.items)
+    assert all(part.codes == () for purchase in fulfilled_world().order.purchases for part in purchase.parts)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_a_failed_call_is_tried_again_after_a_growing_wait_and_then_a_human_deci
         effects = world.fire_timer()
     assert [base <= wait <= base * 1.25 for base, wait in zip([1, 2, 4, 8], waits, strict=True)] == [True] * 4
     assert world.order.review.cause == "timeout"
-    assert world.order.items[0].status is ItemStatus.FAILED
+    assert world.order.purchases[0].status is ItemStatus.FAILED
 
 
 def test_retry_after_is_obeyed():
@@ -252,7 +253,7 @@ def test_what_keeps_kinguin_from_being_asked_uses_up_no_tries(cause, retry_after
         (buy,) = world.fire_timer()
     assert buy.attempt < 400, "asked more often than about every five minutes"
     world.settle(world.tell(world.outcome(buy)))
-    assert world.order.items[0].status is ItemStatus.BOUGHT
+    assert world.order.purchases[0].status is ItemStatus.BOUGHT
 
 
 def test_waits_between_two_tries_do_not_give_more_tries():
@@ -306,8 +307,8 @@ def test_an_unknown_outcome_that_did_happen_is_adopted():
     world.tell(world.outcome(buy, "lost"))
     (look_up,) = world.fire_timer()
     world.tell(world.outcome(look_up))
-    assert world.order.items[0].reservation_id == "r1"
-    assert world.order.items[0].status is ItemStatus.BOUGHT
+    assert world.order.purchases[0].reservation_id == "r1"
+    assert world.order.purchases[0].status is ItemStatus.BOUGHT
     assert len(world.reservations) == 1
 
 
@@ -322,7 +323,7 @@ def test_a_reservation_that_is_told_before_its_purchase_fails_is_looked_up_and_b
     (give,) = world.tell(world.outcome(look_up))
     assert isinstance(give, GiveReservation)
     world.tell(world.outcome(give))
-    assert world.order.items[0].status is ItemStatus.BOUGHT
+    assert world.order.purchases[0].status is ItemStatus.BOUGHT
     assert len(world.reservations) == 1
 
 
@@ -346,11 +347,11 @@ def test_two_purchases_found_raise_an_incident_and_one_is_delivered():
             occurred_at=world.now,
             order_id=ORDER,
             effect_id=look_up.effect_id,
-            item_id=look_up.item_id,
+            purchase_id=look_up.purchase_id,
             reservations=found,
         )
     )
-    assert world.order.items[0].reservation_id == "r8"
+    assert world.order.purchases[0].reservation_id == "r8"
     assert [i.cause for i in world.order.incidents] == ["second_purchase"]
 
 
@@ -362,7 +363,7 @@ def test_a_reservation_that_was_not_bought_is_given():
             occurred_at=world.now,
             order_id=ORDER,
             effect_id=buy.effect_id,
-            item_id=buy.item_id,
+            purchase_id=buy.purchase_id,
             reservation_id=ReservationId("r7"),
             given=False,
         )
@@ -406,9 +407,9 @@ def test_fewer_codes_than_bought_are_never_delivered():
         occurred_at=world.now,
         order_id=ORDER,
         effect_id=fetch.effect_id,
-        item_id=fetch.item_id,
+        purchase_id=fetch.purchase_id,
         reservation_id=fetch.reservation_id,
-        codes=sealed("a", "b"),
+        lines=(LineCodes(item_id=f"{ORDER}-1", codes=sealed("a", "b")),),
     )
     assert world.tell(event) == ()
     assert world.order.review.cause == "bad_codes"
@@ -529,7 +530,7 @@ def test_the_snapshot_holds_no_codes():
     world, (buy,) = paid_world()
     world.tell(world.outcome(buy))
     world.tell(world.notice(world.reservations[0], Notice.DELIVERED, codes=True))
-    assert world.order.items[0].codes
+    assert world.order.purchases[0].parts[0].codes
     text = snapshot(world.order).model_dump_json()
     assert '"box"' not in text
     assert "r1/0" not in text
@@ -541,7 +542,7 @@ def test_a_notice_with_fewer_codes_than_bought_fetches_instead():
     notice = world.notice(world.reservations[0], Notice.DELIVERED, codes=True)
     (fetch,) = world.tell(notice.model_copy(update={"codes": notice.codes[:1]}))
     assert isinstance(fetch, FetchCodes)
-    assert world.order.items[0].codes == ()
+    assert world.order.purchases[0].parts[0].codes == ()
 
 
 def test_a_purchase_whose_answer_was_lost_needs_no_look_up_when_the_webhook_was_faster():
@@ -560,7 +561,7 @@ def test_an_answer_with_another_reservation_than_the_webhook_is_an_incident():
     other = world.notice(world.reservations[0], Notice.GIVE).model_copy(update={"reservation_id": ReservationId("r9")})
     world.tell(other)
     world.tell(answer)
-    assert world.order.items[0].reservation_id == "r9"
+    assert world.order.purchases[0].reservation_id == "r9"
     assert [i.cause for i in world.order.incidents] == ["second_purchase"]
 
 
@@ -572,14 +573,14 @@ def test_reprocessing_an_unknown_purchase_asks_before_it_buys():
     (again,) = world.tell(reprocess("one", at=world.now))
     assert isinstance(again, LookUpPurchase)
     world.tell(world.outcome(again))
-    assert world.order.items[0].status is ItemStatus.BOUGHT
+    assert world.order.purchases[0].status is ItemStatus.BOUGHT
 
 
 def test_reprocessing_does_not_touch_a_purchase_that_is_under_way():
     world, (buy,) = paid_world()
     world.outcome(buy)
     world.tell(world.notice(world.reservations[0], Notice.CANCEL))
-    assert world.order.items[0].status is ItemStatus.CANCELED
+    assert world.order.purchases[0].status is ItemStatus.CANCELED
     assert world.tell(reprocess("one", at=world.now)) == ()
     assert pending(world.order) == (buy,)
 
@@ -596,7 +597,7 @@ def test_reprocessing_an_order_that_needs_no_review_does_nothing():
 def test_an_admin_can_let_a_refused_purchase_be_tried_again():
     world, (buy,) = paid_world()
     world.tell(world.outcome(buy, "refused"))
-    assert (world.order.review.cause, world.order.items[0].status) == ("timeout", ItemStatus.FAILED)
+    assert (world.order.review.cause, world.order.purchases[0].status) == ("timeout", ItemStatus.FAILED)
     (again,) = world.tell(reprocess("one", at=world.now))
     assert (again.attempt, again.external_id) == (2, buy.external_id)
     world.tell(world.outcome(again))

@@ -45,5 +45,5 @@ def test_what_was_canceled_is_not_taken_for_what_is_bought_anew(*, given: bool):
     world, buy = canceled_and_asked_for()
     world.tell(given_up(buy, at=world.now, given=False))
     assert world.tell(given_up(buy, at=world.now, given=given)) == ()
-    (item,) = world.order.items
+    (item,) = world.order.purchases
     assert (item.status, item.reservation_id) == (ItemStatus.BUYING, None)

@@ -10,6 +10,7 @@ from bitloot.contracts.events import (
     CodesReceived,
     Failure,
     FoundReservation,
+    LineCodes,
     Notice,
     PaymentStatus,
 )
@@ -66,7 +67,7 @@ def review_after_silence(cause: str) -> World:
                     occurred_at=world.now,
                     order_id=ORDER,
                     effect_id=fetch.effect_id,
-                    item_id=fetch.item_id,
+                    purchase_id=fetch.purchase_id,
                     reservation_id=fetch.reservation_id,
                 )
             )
@@ -78,8 +79,12 @@ def review_after_silence(cause: str) -> World:
 def review_for_bad_codes(cause: str) -> World:
     world, (fetch,) = bought_world()
     answer = world.outcome(fetch)
-    about = answer.model_dump(include={"occurred_at", "order_id", "effect_id", "item_id", "reservation_id"})
-    world.tell(CodesReceived(event_id=EventId("two"), codes=sealed("a", "b"), **about))
+    about = answer.model_dump(include={"occurred_at", "order_id", "effect_id", "purchase_id", "reservation_id"})
+    world.tell(
+        CodesReceived(
+            event_id=EventId("two"), lines=(LineCodes(item_id=f"{ORDER}-1", codes=sealed("a", "b")),), **about
+        )
+    )
     assert world.order.review.cause == cause
     return world
 
@@ -95,7 +100,7 @@ def review_of_a_lost_reservation(cause: str) -> World:
         answer = world.outcome(look_up)
         world.tell(answer.model_copy(update={"reservations": ()}))
     assert world.order.review.cause == cause
-    assert hidden.reservation_id == world.order.items[0].reservation_id
+    assert hidden.reservation_id == world.order.purchases[0].reservation_id
     return world
 
 
@@ -108,7 +113,7 @@ def review_of_an_unknown_purchase(cause: str) -> World:
         effects = world.tell(world.outcome(effect, how))
         if world.order.review is None and not effects:
             effects = world.fire_timer()
-    world.reservations.append(Reservation(ReservationId("r1"), buy.external_id, buy.quantity, given=True))
+    world.reservations.append(Reservation(ReservationId("r1"), buy.external_id, buy.lines, given=True))
     assert world.order.review.cause == cause
     return world
 

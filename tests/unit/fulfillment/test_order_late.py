@@ -42,7 +42,7 @@ def test_a_late_second_purchase_is_an_incident_that_names_both_and_one_is_delive
     assert incident.cause == "second_purchase"
     assert "r9" in incident.detail
     assert "r1" in incident.detail
-    assert world.order.items[0].reservation_id == "r1"
+    assert world.order.purchases[0].reservation_id == "r1"
     (store,) = world.tell(world.notice(world.reservations[0], Notice.DELIVERED, codes=True))
     assert [len(keys.codes) for keys in store.items] == [1]
     world.settle((store,))
@@ -63,7 +63,7 @@ def test_a_late_purchase_that_is_the_only_one_is_taken():
     answer = world.outcome(buy)
     world.tell(failed(buy, Failure.UNKNOWN, at=world.now, cause="abandoned"))
     world.tell(given_up(buy, at=world.now))
-    assert world.order.items[0].status is ItemStatus.BOUGHT
+    assert world.order.purchases[0].status is ItemStatus.BOUGHT
     assert world.order.incidents == ()
     world.tell(answer)
     world.settle(world.tell(world.notice(world.reservations[0], Notice.DELIVERED, codes=True)))
@@ -88,7 +88,7 @@ def test_of_a_reservation_and_a_purchase_the_purchase_is_delivered():
     other = world.notice(world.reservations[0], Notice.RESERVE).model_copy(update={"reservation_id": "r9"})
     world.tell(other)
     world.tell(answer)
-    assert (world.order.items[0].reservation_id, world.order.items[0].status) == ("r1", ItemStatus.BOUGHT)
+    assert (world.order.purchases[0].reservation_id, world.order.purchases[0].status) == ("r1", ItemStatus.BOUGHT)
     assert [i.cause for i in world.order.incidents] == ["second_purchase"]
 
 
@@ -112,7 +112,7 @@ def test_a_look_up_that_was_sent_twice_hides_nothing_of_its_second_answer():
     world.tell(nothing)
     found = FoundReservation(reservation_id=ReservationId("r9"), given=True)
     world.tell(nothing.model_copy(update={"reservations": (found,), "occurred_at": world.now}))
-    assert (world.order.items[0].reservation_id, world.order.items[0].status) == ("r9", ItemStatus.BOUGHT)
+    assert (world.order.purchases[0].reservation_id, world.order.purchases[0].status) == ("r9", ItemStatus.BOUGHT)
 
 
 def delivering_world():
@@ -146,7 +146,9 @@ def test_a_mail_beside_the_one_that_counts_is_an_incident():
 
 def test_an_outcome_for_an_item_that_the_order_does_not_have_changes_nothing():
     world, (buy,) = paid_world()
-    stranger = given_up(buy, at=world.now).model_copy(update={"item_id": f"{ORDER}-7", "effect_id": f"{ORDER}-7/buy/1"})
+    stranger = given_up(buy, at=world.now).model_copy(
+        update={"purchase_id": f"{ORDER}-7", "effect_id": f"{ORDER}-7/buy/1"}
+    )
     before = world.order
     world.tell(stranger)
     assert world.order is before

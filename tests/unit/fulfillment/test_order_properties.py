@@ -71,10 +71,10 @@ def check(before: Order, after: Order, effects: tuple, event) -> None:
     owed = {e.effect_id: e for e in pending(after)}
     assert all(owed.get(e.effect_id) == e for e in effects), "an effect outside the outbox"
     buys = [e for e in pending(after) if isinstance(e, BuyKey)]
-    assert len({b.item_id for b in buys}) == len(buys), "two purchases of one item under way"
+    assert len({b.purchase_id for b in buys}) == len(buys), "two purchases of one item under way"
     if after.status in {OrderStatus.PURCHASING, OrderStatus.DELIVERING} and not after.refunded:
-        under_way = {o.item_id for o in after.outbox}
-        idle = [i.item_id for i in after.items if i.status in UNDER_WAY and i.item_id not in under_way]
+        under_way = {o.purchase_id for o in after.outbox}
+        idle = [i.purchase_id for i in after.purchases if i.status in UNDER_WAY and i.purchase_id not in under_way]
         assert not idle, "an item is under way, and nothing is owed that would move it on"
     if after.status in {OrderStatus.AWAITING_PAYMENT, OrderStatus.PURCHASING, OrderStatus.DELIVERING}:
         assert wake_at(after) is not None, "an order that is not at its end waits for nothing"
@@ -206,7 +206,10 @@ def test_any_order_of_events_buys_each_item_at_most_once_and_comes_to_rest(quant
     assert len(world.mails) <= order.mail_number
     assert order.status in {OrderStatus.FULFILLED, OrderStatus.NEEDS_REVIEW, OrderStatus.CANCELED, OrderStatus.FAILED}
     if order.status is OrderStatus.FULFILLED:
-        assert all(item.status is ItemStatus.STORED and not item.codes for item in order.items)
+        assert all(
+            purchase.status is ItemStatus.STORED and not any(part.codes for part in purchase.parts)
+            for purchase in order.purchases
+        )
         assert len(order.keys) == sum(quantities)
         assert f"{order.order_id}/mail/{order.mail_number}" in world.mails
         assert order.mail_number == 1 or any(a.startswith(("email", "link", "click")) for a in order.actions)

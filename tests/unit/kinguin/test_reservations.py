@@ -7,7 +7,7 @@ import pytest
 from bitloot.errors import BitLootError, Cause, Refused, Transient, Unknown
 from bitloot.sealing import Opener
 from fulfillment.kinguin.market import open_market
-from fulfillment.kinguin.ports import KeyMarket, Placed, Undelivered
+from fulfillment.kinguin.ports import Delivered, KeyMarket, Placed, Undelivered
 from tests.unit.kinguin.conftest import MakeSettings
 from tests.unit.kinguin.samples import EXTERNAL, PRODUCT, RESERVATION, buy, fetch, give, look_up
 from tests.unit.kinguin.scripted import Hangs, HangsUp, Kinguin, Says
@@ -415,8 +415,9 @@ async def test_a_failed_look_up_is_asked_again(kinguin: Kinguin, market: KeyMark
 )
 async def test_codes_come_sealed_and_in_order(kinguin: Kinguin, market: KeyMarket, opener: Opener, body):
     kinguin.script("delivered", Says(200, body))
-    codes = await market.fetch(fetch(2))
-    assert isinstance(codes, tuple)
+    fetched = await market.fetch(fetch(2))
+    assert isinstance(fetched, Delivered)
+    (codes,) = (line.codes for line in fetched.lines)
     assert [opener.open(code) for code in codes] == [b"AAA-1", b"BBB-2"]
     assert {code.media_type for code in codes} == {"text/plain"}
     assert kinguin.calls("delivered")[0].path == f"/kinguin/reservations/{RESERVATION}/delivered"
@@ -424,9 +425,9 @@ async def test_codes_come_sealed_and_in_order(kinguin: Kinguin, market: KeyMarke
 
 async def test_a_single_code(kinguin: Kinguin, market: KeyMarket, opener: Opener):
     kinguin.script("delivered", Says(200, {"code": "AAA-1"}))
-    codes = await market.fetch(fetch(1))
-    assert isinstance(codes, tuple)
-    assert [opener.open(code) for code in codes] == [b"AAA-1"]
+    fetched = await market.fetch(fetch(1))
+    assert isinstance(fetched, Delivered)
+    assert [opener.open(code) for code in fetched.lines[0].codes] == [b"AAA-1"]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from typing import Final
 
 import asyncpg
 
@@ -15,21 +14,18 @@ from bitloot.health import Health
 from bitloot.health import serve as serve_health
 from bitloot.incarnation import incarnation
 from bitloot.kafka import Producer
-from bitloot.keyring import Keyring
-from bitloot.layout import Layout
-from bitloot.ledger import EffectLedger, open_pool
+from bitloot.ledger import EffectLedger, answers, open_pool
 from bitloot.rate_limit import Rate, RateLimit, SharedRow
-from bitloot.schema import migrated
 from bitloot.witness import PostgresWitness
+from fulfillment.kinguin.call_market import CallMarket
 from fulfillment.kinguin.esa.api import BuyerApi
 from fulfillment.kinguin.esa.balance import BalancePolicy, BalanceWatch
 from fulfillment.kinguin.gateway import Gateway
-from fulfillment.kinguin.item_market import ItemMarket
 from fulfillment.kinguin.market import market_over, open_gateway
 from fulfillment.kinguin.settings import KinguinSettings
 from fulfillment.kinguin.worker import KinguinWorker
 
-SERVICE: Final = "kinguin"
+SERVICE = "kinguin"
 GROUP = "kinguin"
 
 
@@ -40,15 +36,12 @@ async def serve(settings: KinguinSettings, stop: asyncio.Event) -> None:
         producer = await stack.enter_async_context(Producer(settings, client_id=SERVICE))
         producer.register(health)
         pool = await stack.enter_async_context(open_pool(settings.database_url.get_secret_value()))
-        health.register("postgres", migrated(pool))
-        Layout(settings, SERVICE).register(health)
-        keyring = Keyring.of_sealer(pool, "orders", settings.sealing_public_key)
-        keyring.register(health)
+        health.register("postgres", answers(pool))
         breaker = CircuitBreaker("kinguin")
         breaker.register(health)
         limit = RateLimit(SharedRow(pool, settings.account, Rate(settings.kinguin_calls_per_minute, per=60.0)))
         gateway = await stack.enter_async_context(open_gateway(settings, pace=limit, breaker=breaker))
-        market = ItemMarket(market_over(gateway, settings))
+        market = CallMarket(market_over(gateway, settings))
         ledger = EffectLedger(pool, incarnation(settings.service_instance))
         worker = KinguinWorker(market, ledger, producer, claim_time=settings.claim_time)
         consumer = OrderedConsumer(
@@ -62,14 +55,8 @@ async def serve(settings: KinguinSettings, stop: asyncio.Event) -> None:
             concurrency=settings.kinguin_concurrency,
             witness=PostgresWitness(pool),
         )
-        await stack.enter_async_context(serve_health(health, settings.http_host, settings.health_port))
-        await process.until(stop, _buy(keyring, consumer), producer.watch(), *_watches(settings, gateway, pool))
-
-
-async def _buy(keyring: Keyring, consumer: OrderedConsumer) -> None:
-    """Spend no money before what is bought can be opened."""
-    await keyring.agreed()
-    await consumer.run()
+        await stack.enter_async_context(serve_health(health, settings.http_host, settings.http_port))
+        await process.until(stop, consumer.run(), producer.watch(), *_watches(settings, gateway, pool))
 
 
 def _watches(

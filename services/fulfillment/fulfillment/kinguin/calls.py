@@ -2,13 +2,21 @@
 
 from typing import assert_never
 
-from bitloot.contracts.effects import BuyKey, FetchCodes, GiveReservation, KinguinCall, LookUpPurchase
-from bitloot.contracts.events import CodesPending, CodesReceived, PurchasePlaced, PurchasesFound, ReservationGiven
+from bitloot.contracts.effects import BuyKey, FetchCodes, GiveReservation, KinguinCall, LookUpPurchase, ReturnKeys
+from bitloot.contracts.events import (
+    CodesPending,
+    CodesReceived,
+    KeysReturned,
+    LineCodes,
+    PurchasePlaced,
+    PurchasesFound,
+    ReservationGiven,
+)
 from bitloot.ids import EventId, outcome_id
 from fulfillment.kinguin.clock import Clock
 from fulfillment.kinguin.ports import KeyMarket, Undelivered
 
-CallOutcome = PurchasePlaced | ReservationGiven | PurchasesFound | CodesReceived | CodesPending
+CallOutcome = PurchasePlaced | ReservationGiven | PurchasesFound | CodesReceived | CodesPending | KeysReturned
 
 
 async def carry_out(call: KinguinCall, market: KeyMarket, clock: Clock) -> CallOutcome:
@@ -22,6 +30,8 @@ async def carry_out(call: KinguinCall, market: KeyMarket, clock: Clock) -> CallO
             return await _look_up(call, market, clock)
         case FetchCodes():
             return await _fetch(call, market, clock)
+        case ReturnKeys():
+            return await _return(call, market, clock)
         case _:  # pragma: no cover - mypy proves that this cannot be reached
             assert_never(call)
 
@@ -33,7 +43,7 @@ async def _buy(call: BuyKey, market: KeyMarket, clock: Clock) -> PurchasePlaced:
         occurred_at=clock(),
         order_id=call.order_id,
         effect_id=call.effect_id,
-        item_id=call.item_id,
+        purchase_id=call.purchase_id,
         reservation_id=placed.reservation_id,
         given=placed.given,
         provider_status=placed.provider_status,
@@ -47,7 +57,7 @@ async def _give(call: GiveReservation, market: KeyMarket, clock: Clock) -> Reser
         occurred_at=clock(),
         order_id=call.order_id,
         effect_id=call.effect_id,
-        item_id=call.item_id,
+        purchase_id=call.purchase_id,
         reservation_id=call.reservation_id,
     )
 
@@ -59,7 +69,7 @@ async def _look_up(call: LookUpPurchase, market: KeyMarket, clock: Clock) -> Pur
         occurred_at=clock(),
         order_id=call.order_id,
         effect_id=call.effect_id,
-        item_id=call.item_id,
+        purchase_id=call.purchase_id,
         reservations=reservations,
     )
 
@@ -72,18 +82,33 @@ async def _fetch(call: FetchCodes, market: KeyMarket, clock: Clock) -> CodesRece
             occurred_at=clock(),
             order_id=call.order_id,
             effect_id=call.effect_id,
-            item_id=call.item_id,
+            purchase_id=call.purchase_id,
             reservation_id=call.reservation_id,
             provider_status=fetched.provider_status,
+            expected_at=fetched.ask_again_at,
         )
     return CodesReceived(
         event_id=_event_id(call, "codes.received"),
         occurred_at=clock(),
         order_id=call.order_id,
         effect_id=call.effect_id,
-        item_id=call.item_id,
+        purchase_id=call.purchase_id,
         reservation_id=call.reservation_id,
-        codes=fetched,
+        lines=tuple(LineCodes(item_id=line.item_id, codes=line.codes) for line in fetched.lines),
+        never=fetched.never,
+    )
+
+
+async def _return(call: ReturnKeys, market: KeyMarket, clock: Clock) -> KeysReturned:
+    statuses = await market.return_keys(call)
+    return KeysReturned(
+        event_id=_event_id(call, "keys.returned"),
+        occurred_at=clock(),
+        order_id=call.order_id,
+        effect_id=call.effect_id,
+        purchase_id=call.purchase_id,
+        reservation_id=call.reservation_id,
+        statuses=statuses,
     )
 
 

@@ -10,12 +10,12 @@ from bitloot.breaker import CircuitBreaker
 from bitloot.rate_limit import Pace, Unpaced
 from bitloot.sealing import Sealer
 from fulfillment.kinguin import clock
+from fulfillment.kinguin.call_market import CallMarket
 from fulfillment.kinguin.credentials import ApiKey
 from fulfillment.kinguin.esa.api import BuyerApi
 from fulfillment.kinguin.esa.market import BuyerMarket
 from fulfillment.kinguin.esa.prices import PricePolicy
 from fulfillment.kinguin.gateway import Bounds, Gateway
-from fulfillment.kinguin.item_market import ItemMarket
 from fulfillment.kinguin.ports import KeyMarket, PurchaseMarket
 from fulfillment.kinguin.reservations import Reservations
 from fulfillment.kinguin.settings import KinguinSettings
@@ -28,9 +28,9 @@ T = TypeVar("T")
 async def open_market(
     settings: KinguinSettings, *, pace: Pace | None = None, breaker: CircuitBreaker | None = None
 ) -> AsyncIterator[KeyMarket]:
-    """Open the market in the dialect of the settings, for calls of single items."""
+    """Open the market in the dialect of the settings."""
     async with open_gateway(settings, pace=pace, breaker=breaker) as gateway:
-        yield ItemMarket(market_over(gateway, settings))
+        yield CallMarket(market_over(gateway, settings))
 
 
 @asynccontextmanager

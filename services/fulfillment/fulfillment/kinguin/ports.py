@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import Literal, Protocol
 
-from bitloot.contracts.effects import BuyKey, FetchCodes, GiveReservation, LookUpPurchase
+from bitloot.contracts.effects import BuyKey, FetchCodes, GiveReservation, LookUpPurchase, ReturnKeys
 from bitloot.contracts.events import FoundReservation
 from bitloot.contracts.sealed import SealedCode
 from bitloot.ids import ItemId, ReservationId
@@ -65,9 +65,13 @@ class DeliveredLine:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """All codes of a purchase, line by line in the purchase's order."""
+    """All codes of a purchase, line by line in the purchase's order.
+
+    With `never` some lines are short, and what they lack will not come: Kinguin has canceled or refunded it.
+    """
 
     lines: tuple[DeliveredLine, ...]
+    never: Literal["", "canceled", "refunded"] = ""
 
 
 class PurchaseMarket(Protocol):
@@ -97,37 +101,40 @@ class PurchaseMarket(Protocol):
         ...
 
     async def fetch(self, purchase: Purchase, reservation_id: ReservationId) -> Delivered | Undelivered:
-        """Return exactly the codes of each line, or that they are not all there yet.
+        """Return the codes of each line, or that they are not all there yet.
 
-        Raises `Refused` when the purchase was canceled or refunded, or its codes cannot be handed on.
+        They are exactly as many as were bought, or all that will ever come. Raises `Refused` when the purchase was
+        canceled or refunded as a whole, or its codes cannot be handed on.
+        """
+        ...
+
+    async def return_keys(self, reservation_id: ReservationId) -> tuple[str, ...]:
+        """Ask the market to take all keys of a purchase back; return its word for each of them.
+
+        Raises `Refused` where it does not, which is the market's right, or cannot.
         """
         ...
 
 
 class KeyMarket(Protocol):
-    """A market of product keys as the calls of an item ask it. Its methods raise as those of `PurchaseMarket`."""
+    """A market of product keys as our calls ask it. Its methods raise as those of `PurchaseMarket`."""
 
     async def buy(self, call: BuyKey) -> Placed:
-        """Reserve and give at once.
-
-        A reservation that could not be given is returned, not raised: its id must not get lost.
-        """
+        """See `PurchaseMarket.buy`."""
         ...
 
     async def give(self, call: GiveReservation) -> None:
-        """Buy what a reservation holds; one that is bought already is fine."""
+        """See `PurchaseMarket.give`."""
         ...
 
     async def look_up(self, call: LookUpPurchase) -> tuple[FoundReservation, ...]:
-        """Return what the market has under exactly our external id.
-
-        Raises `Refused` with cause `CANNOT_ASK` when the market offers no such question.
-        """
+        """See `PurchaseMarket.look_up`."""
         ...
 
-    async def fetch(self, call: FetchCodes) -> tuple[SealedCode, ...] | Undelivered:
-        """Return exactly `quantity` distinct codes, sealed, in the market's order, or that they are not there yet.
+    async def fetch(self, call: FetchCodes) -> Delivered | Undelivered:
+        """See `PurchaseMarket.fetch`."""
+        ...
 
-        Raises `Refused` when the purchase was canceled or refunded, or its codes cannot be handed on.
-        """
+    async def return_keys(self, call: ReturnKeys) -> tuple[str, ...]:
+        """See `PurchaseMarket.return_keys`."""
         ...

@@ -93,6 +93,10 @@ class Reservations:
             sealed = tuple(self._sealer.seal(code.content, code.media_type) for code in codes)
             return Delivered((DeliveredLine(line.item_id, sealed),))
 
+    async def return_keys(self, reservation_id: ReservationId) -> tuple[str, ...]:
+        """See `PurchaseMarket.return_keys`: this API has no such request."""
+        raise Refused(Cause.REJECTED, f"reservation {reservation_id}: this API takes no keys back")
+
     async def _reserve(self, external_id: str, line: Line) -> _Reserved:
         with measured("reserve"):
             wanted: dict[str, Json] = {

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from bitloot import log
 from bitloot.consumer import Consumed
-from bitloot.contracts.effects import BuyKey, FetchCodes, GiveReservation, KinguinCall, LookUpPurchase
+from bitloot.contracts.effects import BuyKey, FetchCodes, GiveReservation, KinguinCall, LookUpPurchase, ReturnKeys
 from bitloot.errors import BitLootError
 from bitloot.kafka import Producer
 from bitloot.ledger import EffectLedger, perform, perform_read
@@ -41,7 +41,7 @@ class KinguinWorker:
         call: KinguinCall = consumed.record
         act = partial(self._call, call)
         match call:
-            case BuyKey() | GiveReservation():
+            case BuyKey() | GiveReservation() | ReturnKeys():
                 await perform(self._ledger, self._producer, call, act, within=self._claim_time, clock=self._clock)
             case LookUpPurchase() | FetchCodes():
                 await perform_read(self._producer, call, act, within=self._claim_time, clock=self._clock)
@@ -55,7 +55,7 @@ class KinguinWorker:
             call=call.type,
             effect_id=call.effect_id,
             order_id=call.order_id,
-            item_id=call.item_id,
+            purchase_id=call.purchase_id,
             attempt=call.attempt,
             status=None,  # the gateway sets it
         ):

@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import Final
 
 import asyncpg
 
@@ -15,11 +14,8 @@ from bitloot.health import Health
 from bitloot.health import serve as serve_health
 from bitloot.incarnation import incarnation
 from bitloot.kafka import Producer
-from bitloot.keyring import Keyring
-from bitloot.layout import Layout
-from bitloot.ledger import EffectLedger, open_pool
+from bitloot.ledger import EffectLedger, answers, open_pool
 from bitloot.rate_limit import Rate, RateLimit, SharedRow
-from bitloot.schema import migrated
 from bitloot.sealing import Opener
 from bitloot.witness import PostgresWitness
 from fulfillment.selling.book import Sales
@@ -31,7 +27,7 @@ from fulfillment.selling.stock import Stock
 from fulfillment.selling.subscription import subscribe
 from fulfillment.selling.worker import SellerWorker
 
-SERVICE: Final = "seller"
+SERVICE = "seller"
 GROUP = "seller"
 _AGAIN_SECONDS = 10.0
 
@@ -44,16 +40,13 @@ async def serve(settings: SellerSettings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         if not settings.selling:
             _log.warning("selling.off", reason="KINGUIN_SELLER_BASE_URL is not set: nothing is sold on Kinguin")
-            await stack.enter_async_context(serve_health(health, settings.http_host, settings.health_port))
+            await stack.enter_async_context(serve_health(health, settings.http_host, settings.http_port))
             await stop.wait()
             return
         producer = await stack.enter_async_context(Producer(settings, client_id=SERVICE))
         producer.register(health)
         pool = await stack.enter_async_context(open_pool(settings.database_url.get_secret_value()))
-        health.register("postgres", migrated(pool))
-        Layout(settings, SERVICE).register(health)
-        opener = Opener(settings.stock_sealing_private_keys or ())
-        Keyring.of_opener(pool, "stock", opener).register(health)
+        health.register("postgres", answers(pool))
         breaker = CircuitBreaker("kinguin-seller")
         breaker.register(health)
         limits = Limits(
@@ -65,7 +58,7 @@ async def serve(settings: SellerSettings, stop: asyncio.Event) -> None:
         worker = SellerWorker(
             manager,
             Stock(pool),
-            opener,
+            Opener(settings.stock_sealing_private_keys or ()),
             EffectLedger(pool, incarnation(settings.service_instance), Sales()),
             producer,
             claim_time=settings.claim_time,
@@ -89,7 +82,7 @@ async def serve(settings: SellerSettings, stop: asyncio.Event) -> None:
             limit=settings.declared_stock_limit,
             changes=settings.offer_changes,
         )
-        await stack.enter_async_context(serve_health(health, settings.http_host, settings.health_port))
+        await stack.enter_async_context(serve_health(health, settings.http_host, settings.http_port))
         await process.until(stop, consumer.run(), producer.watch(), _watch(settings, manager, watch))
 
 

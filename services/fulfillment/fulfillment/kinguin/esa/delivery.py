@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, Literal
 
 from bitloot.errors import Cause, Refused, Transient
 from fulfillment.kinguin.answers import Standing
 from fulfillment.kinguin.codes import PlainCode, check_together
 from fulfillment.kinguin.esa.orders import KinguinOrder
 from fulfillment.kinguin.ports import LineProgress, Undelivered
-from fulfillment.purchases import ANY_PRODUCT, Line, Purchase
+from fulfillment.purchases import Line, Purchase
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +23,28 @@ class Key:
     code: PlainCode
 
 
-def refuse_ended(order: KinguinOrder, purchase: Purchase) -> None:
-    """Raise `Refused` when keys that were bought will never come: the order's status decides, then each key's."""
-    ended = {Standing.CANCELED: Cause.CANCELED, Standing.REFUNDED: Cause.REFUNDED}
-    if order.standing in ended:
-        there = sum(line.delivered for line in progress(order, purchase))
-        detail = f"order {order.order_id} is {order.status}; {there} of its keys had been delivered"
-        raise Refused(ended[order.standing], detail)
-    for standing, cause in ended.items():
-        lost = [
-            f"{line.keys.count(standing)} of {line.quantity} keys of product {line.product_id}"
-            for line in order.lines
-            if standing in line.keys
-        ]
-        if lost:
-            raise Refused(cause, f"order {order.order_id}: {standing} are {', '.join(lost)}")
+Never = Literal["", "canceled", "refunded"]
+"""Why keys that were bought will not come; empty where all may."""
+
+_ENDED: Final = {Standing.CANCELED: Cause.CANCELED, Standing.REFUNDED: Cause.REFUNDED}
+
+
+def judge(order: KinguinOrder, purchase: Purchase) -> Never | None:
+    """Return why some keys will never come while all others are there; empty when all are there, None to wait.
+
+    The order's status decides, and within an order that has ended in part, each key's. Raises `Refused` when nothing
+    of what was bought will come.
+    """
+    keys = [key for line in order.lines for key in line.keys]
+    lost = [key for key in keys if key in _ENDED]
+    delivered = keys.count(Standing.DELIVERED)
+    all_ended = len(keys) == sum(line.quantity for line in purchase.lines) == len(lost) + delivered
+    if lost and delivered and all_ended:
+        return "canceled" if Standing.CANCELED in lost else "refunded"
+    if order.standing in _ENDED or (lost and all_ended):
+        cause = _ENDED[order.standing if order.standing in _ENDED else lost[0]]
+        raise Refused(cause, f"order {order.order_id} is {order.status}; {delivered} of its keys had been delivered")
+    return "" if order.standing is Standing.DELIVERED and not lost else None
 
 
 def undelivered(order: KinguinOrder, purchase: Purchase, now: datetime) -> Undelivered:
@@ -50,36 +58,34 @@ def progress(order: KinguinOrder, purchase: Purchase) -> tuple[LineProgress, ...
     return tuple(
         LineProgress(
             line.item_id,
-            sum(told.keys.count(Standing.DELIVERED) for told in order.lines if _is_of(line, told.product_id)),
+            sum(told.keys.count(Standing.DELIVERED) for told in order.lines if told.product_id == line.product_id),
             line.quantity,
         )
         for line in purchase.lines
     )
 
 
-def assign(keys: Sequence[Key], purchase: Purchase) -> tuple[tuple[Line, tuple[PlainCode, ...]], ...]:
-    """Return the codes of each line: exactly as many as were bought, all different.
+def assign(
+    keys: Sequence[Key], order: KinguinOrder, purchase: Purchase, never: Never
+) -> tuple[tuple[Line, tuple[PlainCode, ...]], ...]:
+    """Return the codes of each line, all different: as many as were bought, or as have come of them.
 
     Raises `Transient` for too few, which may be on their way, and `Refused` for others than were bought.
     """
-    bought = sum(line.quantity for line in purchase.lines)
-    if len(keys) < bought:
-        raise Transient(Cause.QUANTITY_MISMATCH, f"the order is complete, but has {len(keys)} keys instead of {bought}")
+    bought = [line.quantity for line in purchase.lines]
+    wanted = [line.delivered for line in progress(order, purchase)] if never else bought
+    if len(keys) < sum(wanted):
+        detail = f"the order is {order.status}, but has {len(keys)} keys instead of {sum(wanted)}"
+        raise Transient(Cause.QUANTITY_MISMATCH, detail)
     assigned = tuple((line, tuple(key.code for key in keys if _belongs(key, line))) for line in purchase.lines)
-    for number, (line, codes) in enumerate(assigned, start=1):
-        if len(codes) != line.quantity:
-            raise Refused(Cause.QUANTITY_MISMATCH, f"{len(codes)} keys came for {line.quantity} of line {number}")
-    if len(keys) > bought:
-        raise Refused(Cause.QUANTITY_MISMATCH, f"{len(keys)} keys came for {bought}")
+    for number, ((_, codes), count) in enumerate(zip(assigned, wanted, strict=True), start=1):
+        if len(codes) != count:
+            raise Refused(Cause.QUANTITY_MISMATCH, f"{len(codes)} keys came for {count} of line {number}")
+    if len(keys) > sum(wanted):
+        raise Refused(Cause.QUANTITY_MISMATCH, f"{len(keys)} keys came for {sum(wanted)}")
     check_together([key.code for key in keys])
     return assigned
 
 
 def _belongs(key: Key, line: Line) -> bool:
-    if not _is_of(line, key.product_id):
-        return False
-    return line.offer_id is None or key.offer_id in {"", line.offer_id}
-
-
-def _is_of(line: Line, product_id: str) -> bool:
-    return line.product_id in {ANY_PRODUCT, product_id}
+    return key.product_id == line.product_id and (line.offer_id is None or key.offer_id in {"", line.offer_id})

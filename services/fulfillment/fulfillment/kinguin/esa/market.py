@@ -11,10 +11,10 @@ from bitloot.contracts.events import FoundReservation
 from bitloot.errors import Cause, Refused
 from bitloot.ids import ProductId, ReservationId
 from bitloot.sealing import Sealer
-from fulfillment.kinguin.answers import Standing
+from fulfillment.kinguin.answers import Standing, shown_status
 from fulfillment.kinguin.clock import Clock
 from fulfillment.kinguin.esa.api import BuyerApi
-from fulfillment.kinguin.esa.delivery import assign, refuse_ended, undelivered
+from fulfillment.kinguin.esa.delivery import assign, judge, undelivered
 from fulfillment.kinguin.esa.prices import PricePolicy
 from fulfillment.kinguin.ports import Delivered, DeliveredLine, Placed, Undelivered
 from fulfillment.purchases import LIMITS, Purchase, split
@@ -87,18 +87,23 @@ class BuyerMarket:
         )
 
     async def fetch(self, purchase: Purchase, reservation_id: ReservationId) -> Delivered | Undelivered:
-        """See `PurchaseMarket.fetch`. The order's status decides; keys are not downloaded before it is complete."""
+        """See `PurchaseMarket.fetch`. Statuses decide; no key is downloaded before all that will come are there."""
         order = await self._api.order(reservation_id, purchase)
-        refuse_ended(order, purchase)
-        if order.standing is not Standing.DELIVERED:
+        never = judge(order, purchase)
+        if never is None:
             return undelivered(order, purchase, self._clock())
         keys = await self._api.keys(reservation_id, sum(line.quantity for line in purchase.lines))
         return Delivered(
             tuple(
                 DeliveredLine(line.item_id, tuple(self._sealer.seal(code.content, code.media_type) for code in codes))
-                for line, codes in assign(keys, purchase)
-            )
+                for line, codes in assign(keys, order, purchase, never)
+            ),
+            never,
         )
+
+    async def return_keys(self, reservation_id: ReservationId) -> tuple[str, ...]:
+        """See `PurchaseMarket.return_keys`."""
+        return tuple(shown_status(each.status) for each in await self._api.return_keys(reservation_id))
 
     async def _quote(self, purchase: Purchase) -> _Quote:
         """Read all products side by side. Raises what the first line that cannot be bought raises."""
@@ -114,7 +119,7 @@ class BuyerMarket:
                 raise product
             if product.is_preorder and len(purchase.lines) > 1:
                 detail = f"product {line.product_id} is a pre-order, which Kinguin sells in an order of its own"
-                raise Refused(Cause.REJECTED, detail)
+                raise Refused(Cause.SOLD_ALONE, detail)
             if self._policy.key_type == "text" and not product.is_preorder:
                 text_only.add(line.product_id)
             prices[line.product_id] = self._policy.offer_for(line, product)

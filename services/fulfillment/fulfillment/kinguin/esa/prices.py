@@ -43,7 +43,7 @@ class PricePolicy:
         """Return the most that one key may cost, in EUR. Raises `Refused`."""
         currency = line.currency.lower()
         rate = Decimal(1) if currency == "eur" else self.rates.get(currency)
-        if rate is None or line.unit_price is None:
+        if rate is None:
             detail = f"no rate from {currency or 'no currency'} to EUR is set (KINGUIN_EUR_RATES)"
             raise Refused(Cause.REJECTED, detail)
         return line.unit_price * rate * (1 + self.allowance / 100)
