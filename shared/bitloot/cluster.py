@@ -58,6 +58,22 @@ class WaitingRoom(Protocol):
         """Wait for this reason."""
 
 
+def layout_complaint(cluster: Cluster, wanted: Iterable[str]) -> str | None:
+    """Return why these topics are not laid out as declared, as far as every process may see it, or None.
+
+    A key must be in the same partition of every topic, so all have the same number. What only an admin of Kafka may
+    see, such as clean-up and retention, is compared by `python -m bitloot.topics`.
+    """
+    names = frozenset(wanted)
+    if missing := cluster.missing(names):
+        return f"Kafka does not have the topics {', '.join(missing)}: run `python -m bitloot.topics`"
+    counts = {name: cluster.partitions[name] for name in sorted(names)}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{name} has {count}" for name, count in counts.items())
+        return f"topics differ in their partitions ({told}): run `python -m bitloot.topics` and see what it says"
+    return None
+
+
 def complaints(before: Cluster, now: Cluster) -> list[str]:
     """Return a sentence for everything that shows that `now` does not hold what `before` held.
 
@@ -108,17 +124,19 @@ async def look_at(bootstrap_servers: str, names: Iterable[str]) -> Cluster:
 
 
 async def await_cluster(bootstrap_servers: str, names: Iterable[str], waiting: WaitingRoom | None = None) -> Cluster:
-    """Wait, for as long as it takes, for a broker that knows all these topics; return what it told.
+    """Wait, for as long as it takes, for a broker that has all these topics, with as many partitions each.
 
-    `waiting` hears the reason each time. Meanwhile a process is not ready, but alive: a restart cures nothing.
+    Returns what it told. `waiting` hears the reason each time. Meanwhile a process is not ready, but alive: a
+    restart cures nothing.
     """
     wanted, failures = frozenset(names), 0
     while True:
         try:
             cluster = await look_at(bootstrap_servers, wanted)
-            if not (missing := cluster.missing(wanted)):
+            wrong = layout_complaint(cluster, wanted)
+            if wrong is None:
                 return cluster
-            reason = f"Kafka does not have the topics {', '.join(missing)}: run `python -m bitloot.topics`"
+            reason = wrong
         except KafkaError as error:
             reason = f"Kafka does not answer ({type(error).__name__})"
         failures += 1

@@ -3,10 +3,14 @@
 Components register checks: async callables that return None when all is well, or else the reason, or raise.
 `/readyz` runs all of them and answers 503 naming those that fail, so that no traffic comes here. `/healthz`
 runs only the vital ones, those that a restart would cure (a dead consumer, not a database that is gone): an
-orchestrator kills the process when it stays red.
+orchestrator kills the process when it stays red. What an advisory check says is told by `/readyz` as a note and
+turns nothing red: a database that is newer than the program, as it is while a release rolls out.
+
+Whatever fails when a process starts is logged once, without a probe that asks, and so is that all is well.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +26,8 @@ from bitloot.errors import BitLootError
 Check = Callable[[], Awaitable[str | None]]
 
 DEFAULT_TIMEOUT = timedelta(seconds=2)  # probes commonly give up after a few seconds
+_FIRST_LOOK = 2.0  # seconds: until then hardly anything has connected
+_LOOK_AGAIN = 5.0
 
 _log = log.get(__name__)
 
@@ -31,6 +37,7 @@ class _Registered:
     check: Check
     vital: bool
     timeout: timedelta
+    advisory: bool
 
 
 class Gate:
@@ -60,11 +67,22 @@ class Health:
         self._failing: dict[str, str] = {}
         self._stopping = False
 
-    def register(self, name: str, check: Check, *, vital: bool = False, timeout: timedelta = DEFAULT_TIMEOUT) -> None:
-        """Add a check; `vital` when a restart would cure its failure. Raises ValueError if the name is taken."""
+    def register(
+        self,
+        name: str,
+        check: Check,
+        *,
+        vital: bool = False,
+        advisory: bool = False,
+        timeout: timedelta = DEFAULT_TIMEOUT,
+    ) -> None:
+        """Add a check; `vital` when a restart would cure its failure, `advisory` when its failure is only told.
+
+        Raises ValueError if the name is taken.
+        """
         if name in self._checks:
             raise ValueError(f"a check named {name!r} exists")
-        self._checks[name] = _Registered(check, vital, timeout)
+        self._checks[name] = _Registered(check, vital, timeout, advisory)
 
     def gate(self, name: str, reason: str) -> Gate:
         """Register and return a gate that is closed for `reason`."""
@@ -78,14 +96,30 @@ class Health:
 
     async def failures(self, *, vital_only: bool = False) -> dict[str, str]:
         """Run the checks side by side; return the name and reason of each that failed."""
-        chosen = {name: each for name, each in self._checks.items() if each.vital or not vital_only}
-        reasons = await asyncio.gather(*(_run(each) for each in chosen.values()))
-        for name, reason in zip(chosen, reasons, strict=True):
-            self._note(name, reason)
-        failed = {name: reason for name, reason in zip(chosen, reasons, strict=True) if reason is not None}
+        failed = await self._ask(
+            {name: each for name, each in self._checks.items() if each.vital or not (vital_only or each.advisory)}
+        )
         if self._stopping and not vital_only:
             failed["process"] = "shutting down"
         return failed
+
+    async def notes(self) -> dict[str, str]:
+        """Run the advisory checks; return the name and reason of each that has something to tell."""
+        return await self._ask({name: each for name, each in self._checks.items() if each.advisory})
+
+    async def announce(self) -> None:
+        """Log what fails at first, and once when nothing does."""
+        started = time.monotonic()
+        await asyncio.sleep(_FIRST_LOOK)
+        while await self.failures():  # noqa: ASYNC110 - only the checks know
+            await asyncio.sleep(_LOOK_AGAIN)
+        _log.info("process.ready", seconds=round(time.monotonic() - started, 1), notes=await self.notes())
+
+    async def _ask(self, chosen: dict[str, _Registered]) -> dict[str, str]:
+        reasons = await asyncio.gather(*(_run(each) for each in chosen.values()))
+        for name, reason in zip(chosen, reasons, strict=True):
+            self._note(name, reason)
+        return {name: reason for name, reason in zip(chosen, reasons, strict=True) if reason is not None}
 
     def _note(self, name: str, reason: str | None) -> None:
         """Log changes only: probes come every few seconds."""
@@ -117,20 +151,22 @@ def add_routes(app: web.Application, health: Health) -> None:
     """Serve `/healthz`, `/readyz` and `/metrics` from an HTTP service's own application."""
 
     async def healthz(_request: web.Request) -> web.Response:
-        return _answer(await health.failures(vital_only=True))
+        return _answer(await health.failures(vital_only=True), {})
 
     async def readyz(_request: web.Request) -> web.Response:
-        return _answer(await health.failures())
+        failures, notes = await asyncio.gather(health.failures(), health.notes())
+        return _answer(failures, notes)
 
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", _metrics)
 
 
-def _answer(failures: dict[str, str]) -> web.Response:
+def _answer(failures: dict[str, str], notes: dict[str, str]) -> web.Response:
     status = 503 if failures else 200
+    body: dict[str, object] = {"status": "failing" if failures else "ok", "failing": failures}
     return web.json_response(
-        {"status": "failing" if failures else "ok", "failing": failures},
+        body | {"notes": notes} if notes else body,
         status=status,
         headers={"Cache-Control": "no-store"},
     )
@@ -139,6 +175,17 @@ def _answer(failures: dict[str, str]) -> web.Response:
 async def _metrics(request: web.Request) -> web.Response:
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return web.Response(body=encode(REGISTRY), headers={"Content-Type": content_type})
+
+
+@asynccontextmanager
+async def announced(health: Health) -> AsyncIterator[None]:
+    """Have the log tell, beside what is done, what fails at the start."""
+    telling = asyncio.create_task(health.announce())
+    try:
+        yield
+    finally:
+        telling.cancel()
+        await asyncio.wait({telling})
 
 
 @asynccontextmanager
@@ -152,7 +199,8 @@ async def serve(health: Health, host: str, port: int) -> AsyncIterator[int]:
         await web.TCPSite(runner, host, port).start()
         bound = int(runner.addresses[0][1])
         _log.info("health.listening", host=host, port=bound)
-        yield bound
+        async with announced(health):
+            yield bound
     finally:
         health.begin_shutdown()
         await runner.cleanup()

@@ -13,13 +13,15 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from bitloot import log, trace
 from bitloot.canonical_json import MAX_SIZE
-from bitloot.health import Health, add_routes
+from bitloot.health import Health, add_routes, announced
+from bitloot.health import serve as serve_probes
 from bitloot.metrics import HTTP_REQUESTS, HTTP_SECONDS
 from bitloot.problem import problem_middleware
 
@@ -50,12 +52,16 @@ _PROBES = frozenset(("/healthz", "/readyz", "/metrics"))
 _log = log.get(__name__)
 
 
-def create_app(health: Health, *, client_max_size: int = MAX_SIZE) -> web.Application:
-    """Return an application with everything but its own routes; bodies larger than the limit get 413 (bytes)."""
+def create_app(health: Health, *, client_max_size: int = MAX_SIZE, probes: bool = True) -> web.Application:
+    """Return an application with everything but its own routes; bodies larger than the limit get 413 (bytes).
+
+    Without `probes` health and metrics are not among its routes: they have a port of their own, see `serve_until`.
+    """
     app = web.Application(middlewares=[_observe, problem_middleware], client_max_size=client_max_size)
     app[HEALTH] = health
     app.on_response_prepare.append(_add_headers)
-    add_routes(app, health)
+    if probes:
+        add_routes(app, health)
     return app
 
 
@@ -127,13 +133,32 @@ async def serve_until(
     host: str,
     port: int,
     *,
+    probe_port: int | None = None,
     reuse_port: bool = False,
     on_listening: Callable[[int], None] = lambda _port: None,
 ) -> None:
     """Serve until `stop` is set, then let requests at hand finish; `port` 0 takes a free one.
 
-    `on_listening` gets the port. With `reuse_port` several processes share one.
+    `on_listening` gets the port. With `reuse_port` several processes share one. Health and metrics are served at
+    `probe_port` where it is given; else by the application itself.
     """
+    async with AsyncExitStack() as stack:
+        if HEALTH in app and probe_port is not None:
+            await stack.enter_async_context(serve_probes(app[HEALTH], host, probe_port))
+        elif HEALTH in app:
+            await stack.enter_async_context(announced(app[HEALTH]))
+        await _serve(stop, app, host, port, reuse_port=reuse_port, on_listening=on_listening)
+
+
+async def _serve(
+    stop: asyncio.Event,
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    reuse_port: bool,
+    on_listening: Callable[[int], None],
+) -> None:
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     try:

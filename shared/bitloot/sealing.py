@@ -57,13 +57,21 @@ class Opener:
     def __init__(self, private_keys: Iterable[SecretStr]) -> None:
         """Take keys as `<key id>:<base64>`. Raises ValueError, without quoting, for none, bad or equal ids."""
         self._boxes: dict[str, SealedBox[PrivateKey]] = {}
+        self._public: dict[str, bytes] = {}
         for each in private_keys:
             key_id, raw = _read_key(each.get_secret_value())
             if key_id in self._boxes:
                 raise ValueError("two keys have the same id")
-            self._boxes[key_id] = SealedBox(PrivateKey(raw))
+            private = PrivateKey(raw)
+            self._boxes[key_id] = SealedBox(private)
+            self._public[key_id] = bytes(private.public_key)
         if not self._boxes:
             raise ValueError("there is no key")
+
+    @property
+    def public_keys(self) -> tuple[str, ...]:
+        """The other halves, as settings: what they seal opens here. They are no secrets."""
+        return tuple(_write_key(key_id, raw) for key_id, raw in self._public.items())
 
     def open(self, sealed: SealedCode) -> bytes:
         """Return the plain content. Raises `Malformed` for an unknown key id or a box that does not open."""

@@ -201,6 +201,17 @@ class HttpSettings(Settings):
 
     http_host: Annotated[str, AfterValidator(_host)] = Field("127.0.0.1", description="the address to listen on")
     http_port: int = Field(8080, ge=0, le=65535, description="the port to listen on, or 0 for any free one")
+    probe_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="a port for /healthz, /readyz and /metrics alone, or nothing to have them at HTTP_PORT",
+    )
+
+    @property
+    def health_port(self) -> int:
+        """Where a process without HTTP of its own serves health and metrics."""
+        return self.http_port if self.probe_port is None else self.probe_port
 
 
 def _complaint(cls: type[Settings], details: ErrorDetails) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from typing import Final
 
 import asyncpg
 
@@ -15,7 +16,10 @@ from bitloot.health import serve as serve_health
 from bitloot.ids import OrderId
 from bitloot.incarnation import incarnation
 from bitloot.kafka import Producer
-from bitloot.ledger import EffectLedger, answers, open_pool
+from bitloot.keyring import Keyring
+from bitloot.layout import Layout
+from bitloot.ledger import EffectLedger, open_pool
+from bitloot.schema import migrated
 from bitloot.sealing import Opener
 from bitloot.witness import PostgresWitness
 from delivery import r2, resend
@@ -26,7 +30,7 @@ from delivery.sending import MailPorts, PageLinks
 from delivery.settings import WorkerSettings
 from delivery.worker import DeliveryWorker, WorkerPorts
 
-SERVICE = "delivery"
+SERVICE: Final = "delivery"
 GROUP = "delivery"
 FIRST_GENERATION = 1
 """The generation of an order's page links, the same as the ingress gives out; raising it revokes the earlier ones."""
@@ -80,8 +84,10 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
         producer = await stack.enter_async_context(Producer(settings, client_id=SERVICE))
         producer.register(health)
         pool = await stack.enter_async_context(open_pool(settings.database_url.get_secret_value()))
-        health.register("postgres", answers(pool))
+        health.register("postgres", migrated(pool))
+        Layout(settings, SERVICE).register(health)
         ports = await stack.enter_async_context(open_ports(settings, producer, pool))
+        Keyring.of_opener(pool, "orders", Opener(settings.sealing_private_keys)).register(health)
         consumer = OrderedConsumer(
             settings,
             group=GROUP,
@@ -93,5 +99,5 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
             concurrency=settings.delivery_concurrency,
             witness=PostgresWitness(pool),
         )
-        await stack.enter_async_context(serve_health(health, settings.http_host, settings.http_port))
+        await stack.enter_async_context(serve_health(health, settings.http_host, settings.health_port))
         await process.until(stop, consumer.run(), producer.watch())

@@ -73,7 +73,7 @@ def build(settings: Settings, ports: Ports, checks: health.Health) -> tuple[faus
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run until `stop` is set; end the process when anything in it has failed for good."""
     checks = health.Health()
-    async with health.serve(checks, settings.http_host, settings.http_port):
+    async with health.serve(checks, settings.http_host, settings.health_port):
         partitions = await _partitions(settings, checks.gate("topics", "Kafka was not asked yet"), stop)
         if partitions is None:
             return
@@ -86,7 +86,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 async def _partitions(settings: Settings, waiting: health.Gate, stop: asyncio.Event) -> int | None:
     """Wait for Kafka; return how many partitions the orders' topics have, or None when told to stop meanwhile.
 
-    Tables must have as many. Raises ValueError when the topics differ.
+    Tables must have as many.
     """
     names = (ORDER_EVENTS.name, KINGUIN_NOTICES.name, KINGUIN_SALES.name)
     asking = asyncio.ensure_future(await_cluster(settings.kafka_bootstrap_servers, names, waiting))
@@ -95,11 +95,9 @@ async def _partitions(settings: Settings, waiting: health.Gate, stop: asyncio.Ev
         await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not asking.done():
             return None
-        counts = set(asking.result().partitions.values())
+        partitions = asking.result().partitions[ORDER_EVENTS.name]
     finally:
         asking.cancel()
         stopping.cancel()
-    if len(counts) != 1:
-        raise ValueError(f"{' and '.join(names)} have not the same number of partitions")
     waiting.open()
-    return counts.pop()
+    return partitions

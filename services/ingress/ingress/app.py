@@ -13,7 +13,10 @@ from aiohttp import web
 from bitloot.health import Health
 from bitloot.http import create_app, serve_until
 from bitloot.kafka import Producer
+from bitloot.keyring import Keyring
+from bitloot.layout import Layout
 from bitloot.ledger import open_pool
+from bitloot.schema import migrated
 from bitloot.sealing import Sealer
 from ingress import kinguin, kinguin_seller, nowpayments, resend
 from ingress.broker import complaint
@@ -41,7 +44,7 @@ class Ports:
 
 def build(settings: Settings, ports: Ports, health: Health) -> web.Application:
     """Return the application on these ports."""
-    app = create_app(health)
+    app = create_app(health, probes=settings.probe_port is None)
     add = app.router.add_post
     checkout = Checkout(ports.publisher, ports.index, ports.invoicing, _addresses(settings))
     limits = Limits(settings.order_max_items, settings.order_max_quantity)
@@ -80,6 +83,9 @@ async def open_ports(settings: Settings, health: Health) -> AsyncIterator[Ports]
         producer = await stack.enter_async_context(_producer(settings))
         producer.register(health)
         health.register("kafka", lambda: complaint(settings.kafka_bootstrap_servers))
+        Layout(settings, "ingress").register(health)
+        Keyring.of_sealer(pool, "orders", settings.sealing_public_key).register(health)
+        health.register("postgres", migrated(pool), advisory=True)  # webhooks are accepted without it
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         watching = tasks.create_task(producer.watch())
         stack.callback(watching.cancel)
@@ -94,7 +100,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; raises when the process must end at once."""
     health = Health()
     async with open_ports(settings, health) as ports:
-        await serve_until(stop, build(settings, ports, health), settings.http_host, settings.http_port)
+        app = build(settings, ports, health)
+        await serve_until(stop, app, settings.http_host, settings.http_port, probe_port=settings.probe_port)
 
 
 def _producer(settings: Settings) -> Producer:

@@ -12,7 +12,7 @@ with an outcome after it was given up publishes a second one, under an id that s
 """
 
 from bitloot.ledger.book import Book, Failed, Wish
-from bitloot.ledger.pool import answers, open_pool, translated
+from bitloot.ledger.pool import open_pool, translated
 from bitloot.ledger.run import Act, Clock, late_id, perform, perform_read
 from bitloot.ledger.store import Claimed, EffectLedger, Expired, Finished, Running
 
@@ -27,7 +27,6 @@ __all__ = [
     "Finished",
     "Running",
     "Wish",
-    "answers",
     "late_id",
     "open_pool",
     "perform",

@@ -8,7 +8,6 @@ from typing import Any
 import asyncpg
 
 from bitloot.errors import Cause, Transient
-from bitloot.health import Check
 
 _CONNECT_SECONDS = 5.0
 _COMMAND_SECONDS = 10.0
@@ -55,13 +54,3 @@ def translated() -> Iterator[None]:
     except _AWAY as error:
         # The texts may hold addresses.
         raise Transient(Cause.DATABASE_UNAVAILABLE, f"PostgreSQL: {type(error).__name__}") from error
-
-
-def answers(pool: asyncpg.Pool) -> Check:
-    """Return a check that is red while Postgres is away."""
-
-    async def check() -> None:
-        with translated():
-            await pool.fetchval("select 1")
-
-    return check

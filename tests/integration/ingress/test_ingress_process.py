@@ -68,7 +68,8 @@ async def test_it_listens_without_its_neighbors_and_ends_in_order():
 
     assert (line["service"], line["instance"]) == ("ingress", "ingress-1")
     assert (health.status_code, ready.status_code) == (200, 503)
-    assert "kafka" in ready.json()["failing"]
+    assert ready.json()["failing"].keys() == {"kafka", "producer connection", "topics"}
+    assert ready.json()["notes"].keys() == {"postgres"}
     assert 'bitloot_build_info{service="ingress"' in metrics.text
     assert process.returncode == 0
     assert err == b""

@@ -146,3 +146,24 @@ async def test_metrics_are_served(health: Health):
         assert answer.status == 200
         assert answer.content_type in {"text/plain", "application/openmetrics-text"}
         assert 'bitloot_build_info{service="health-test",version="1"} 1.0' in await answer.text()
+
+
+async def test_what_is_advisory_is_told_and_turns_nothing_red(health: Health, ask: Any):
+    health.register("database version", broken, advisory=True)
+
+    status, body = await ask("/readyz")
+    assert (status, body) == (200, {"status": "ok", "failing": {}, "notes": {"database version": "no broker"}})
+    assert await ask("/healthz") == (200, {"status": "ok", "failing": {}})
+
+
+async def test_the_start_is_told_without_a_probe_that_asks(health: Health):
+    gate = health.gate("kafka", "no broker")
+    with capture_logs() as logs:
+        telling = asyncio.create_task(health.announce())
+        async with asyncio.timeout(20):
+            while not any(line["event"] == "health.failed" for line in logs):
+                await asyncio.sleep(0.01)
+            gate.open()
+            await telling
+    assert [line["event"] for line in logs] == ["health.failed", "health.recovered", "process.ready"]
+    assert logs[0]["reason"] == "no broker"

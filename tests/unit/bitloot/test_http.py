@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from bitloot import http, trace
 from bitloot.health import Health
+from embedded.ports import free_port
 
 Client = TestClient[web.Request, web.Application]
 
@@ -158,4 +159,24 @@ async def test_stopping_lets_the_request_at_hand_finish():
         assert not server.done()
         release.set()
         assert await (await request).text() == "done"
+    await server
+
+
+async def test_probes_can_have_a_port_of_their_own():
+    health = Health()
+    app = http.create_app(health, probes=False)
+    stop = asyncio.Event()
+    listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    probe_port = free_port()
+    server = asyncio.create_task(
+        http.serve_until(stop, app, "127.0.0.1", 0, probe_port=probe_port, on_listening=listening.set_result)
+    )
+    public = f"http://127.0.0.1:{await listening}"
+    async with aiohttp.ClientSession() as session:
+        for path in ("/healthz", "/readyz", "/metrics"):
+            async with session.get(f"{public}{path}") as outside:
+                assert outside.status == 404
+            async with session.get(f"http://127.0.0.1:{probe_port}{path}") as inside:
+                assert inside.status == 200
+    stop.set()
     await server

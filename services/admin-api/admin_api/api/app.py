@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
+from admin_api import condition
 from admin_api.api.intake import Intake
 from admin_api.api.originals import KafkaOriginals
 from admin_api.api.pages import add_pages
@@ -14,7 +15,6 @@ from admin_api.api.replayer import Replayer
 from admin_api.api.routes import ROUTES
 from admin_api.api.routing import add_routes
 from admin_api.database import Pool
-from admin_api.migrations import is_current
 from admin_api.settings import ApiSettings
 from admin_api.sink.source import Topics
 from bitloot.contracts.topics import DEAD_LETTERS, TOPICS
@@ -22,7 +22,9 @@ from bitloot.health import Health
 from bitloot.http import create_app, serve_until
 from bitloot.incarnation import incarnation
 from bitloot.kafka import Producer
-from bitloot.ledger import open_pool, translated
+from bitloot.keyring import Keyring
+from bitloot.layout import Layout
+from bitloot.ledger import open_pool
 from bitloot.sealing import Sealer
 
 # A letter is not sent to the letters again: it would only be put aside once more.
@@ -31,7 +33,7 @@ _REPLAYABLE = {topic.name: topic for topic in TOPICS if topic is not DEAD_LETTER
 
 def build(settings: ApiSettings, ports: Ports, health: Health) -> web.Application:
     """Return the application on these ports."""
-    app = create_app(health)
+    app = create_app(health, probes=settings.probe_port is None)
     add_routes(app, ROUTES, ports, settings.admin_token)
     add_pages(app)
     return app
@@ -46,7 +48,10 @@ async def open_ports(settings: ApiSettings, health: Health) -> AsyncIterator[Por
     """
     async with AsyncExitStack() as stack:
         pool: Pool = await stack.enter_async_context(open_pool(settings.database_url.get_secret_value()))
-        health.register("database", lambda: _check_database(pool))
+        condition.register(health, pool)
+        Layout(settings, "admin-api").register(health, advisory=True)
+        if settings.stock_sealing_public_key is not None:
+            Keyring.of_sealer(pool, "stock", settings.stock_sealing_public_key).register(health, advisory=True)
         producer = await stack.enter_async_context(Producer(settings, client_id=settings.service_instance))
         # Not registered as a check: without Kafka the desk can still be read.
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -74,11 +79,6 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
     async with open_ports(settings, health) as ports, asyncio.TaskGroup() as tasks:
         replayer = Replayer(ports, incarnation(settings.service_instance), settings.dead_letter_replays_per_second)
         replaying = tasks.create_task(replayer.run())
-        await serve_until(stop, build(settings, ports, health), settings.http_host, settings.http_port)
+        app = build(settings, ports, health)
+        await serve_until(stop, app, settings.http_host, settings.http_port, probe_port=settings.probe_port)
         replaying.cancel()
-
-
-async def _check_database(pool: Pool) -> str | None:
-    with translated():
-        async with pool.acquire() as connection:
-            return None if await is_current(connection) else "the database has not been migrated to this release"

@@ -115,10 +115,19 @@ async def is_current(connection: Connection) -> bool:
 
     Migrations only add, so that a running older process keeps working while a release rolls out.
     """
-    if await connection.fetchval("select to_regclass('schema_migrations')") is None:
-        return False
-    applied = {version for version, _, _ in await _applied(connection)}
+    applied = await _numbers(connection)
     return all(each.version in applied for each in available())
+
+
+async def unknown(connection: Connection) -> list[int]:
+    """Return the numbers of migrations that the database has had and this code does not have, in order."""
+    return sorted(await _numbers(connection) - {each.version for each in available()})
+
+
+async def _numbers(connection: Connection) -> set[int]:
+    if await connection.fetchval("select to_regclass('schema_migrations')") is None:
+        return set()
+    return {version for version, _, _ in await _applied(connection)}
 
 
 async def _applied(connection: Connection) -> list[tuple[int, str, str]]:

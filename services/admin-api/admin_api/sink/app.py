@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 
+from admin_api import condition
 from admin_api.settings import SinkSettings
 from admin_api.sink.loop import GROUP, Sink
 from admin_api.sink.source import Topics
@@ -11,6 +12,7 @@ from admin_api.sink.writer import Writer
 from bitloot import health, process
 from bitloot.health import Health
 from bitloot.kafka import Producer
+from bitloot.layout import Layout
 from bitloot.ledger import open_pool
 from bitloot.witness import PostgresWitness
 
@@ -19,7 +21,9 @@ _CONNECTIONS = 2  # it writes one batch after the other
 
 async def serve(settings: SinkSettings, stop: asyncio.Event) -> None:
     """Be the process."""
-    await run(settings, stop, Health())
+    checks = Health()
+    Layout(settings, "sink").register(checks)
+    await run(settings, stop, checks)
 
 
 async def run(
@@ -33,7 +37,8 @@ async def run(
         )
         producer = await stack.enter_async_context(Producer(settings, client_id=settings.service_instance))
         producer.register(checks)
+        condition.register(checks, pool)
         writer = Writer(Store(pool), topics, producer, checks)
         sink = Sink(settings, writer, checks, topics=topics, witness=PostgresWitness(pool), group=group)
-        await stack.enter_async_context(health.serve(checks, settings.http_host, settings.http_port))
+        await stack.enter_async_context(health.serve(checks, settings.http_host, settings.health_port))
         await process.until(stop, sink.run(), producer.watch())

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from aiohttp import web
 
@@ -13,7 +14,9 @@ from bitloot.health import Health
 from bitloot.http import create_app, serve_until
 from bitloot.ids import OrderId
 from bitloot.kafka import Producer
+from bitloot.layout import Layout
 from bitloot.ledger import open_pool
+from bitloot.schema import migrated
 from bitloot.settings import Secrets
 from delivery import r2
 from delivery.clock import Clock, now
@@ -24,7 +27,7 @@ from delivery.order_page.rate import RevealRate
 from delivery.order_page.views import OrderPage, PagePorts, wants_html
 from delivery.settings import OrderPageSettings
 
-SERVICE = "order-page"
+SERVICE: Final = "order-page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ async def open_ports(settings: OrderPageSettings) -> AsyncIterator[Opened]:
         producer = await stack.enter_async_context(Producer(settings, client_id=SERVICE))
         orders = PostgresOrders(pool)
         producer.register(health)
-        health.register("postgres", orders.check)
+        health.register("postgres", migrated(pool))
+        Layout(settings, SERVICE).register(health, advisory=True)
         ports = PagePorts(
             orders=orders,
             links=r2.R2(client, settings.r2_bucket, link_age=settings.link_age, clock=now),
@@ -67,7 +71,7 @@ def order_of(token: str, *, secrets: Secrets, clock: Clock) -> OrderId:
 def build(settings: OrderPageSettings, ports: PagePorts, health: Health) -> web.Application:
     """Return the application on whatever ports it is given."""
     pages = Pages(settings.support_email)
-    app = create_app(health)
+    app = create_app(health, probes=settings.probe_port is None)
     app.middlewares.append(error_pages(pages, wants_html))
     app.on_response_prepare.append(security_headers(settings.r2_endpoint_url))
     OrderPage(ports, pages, RevealRate(settings.reveals_per_minute)).add_routes(app)
@@ -79,5 +83,5 @@ async def serve(settings: OrderPageSettings, stop: asyncio.Event) -> None:
     async with open_ports(settings) as opened, asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(opened.producer.watch())
         app = build(settings, opened.ports, opened.health)
-        await serve_until(stop, app, settings.http_host, settings.http_port)
+        await serve_until(stop, app, settings.http_host, settings.http_port, probe_port=settings.probe_port)
         watching.cancel()

@@ -21,11 +21,6 @@ class PostgresOrders:
             row = await self._pool.fetchrow(QUERIES["order_of_page"], order_id)
         return _view(order_id, row) if row else None
 
-    async def check(self) -> None:
-        """Raise `Transient` when the database cannot be reached."""
-        with translated():
-            await self._pool.execute("select 1")
-
 
 def _view(order_id: OrderId, row: asyncpg.Record) -> OrderView:
     return OrderView(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from typing import Final
 
 import asyncpg
 
@@ -14,8 +15,11 @@ from bitloot.health import Health
 from bitloot.health import serve as serve_health
 from bitloot.incarnation import incarnation
 from bitloot.kafka import Producer
-from bitloot.ledger import EffectLedger, answers, open_pool
+from bitloot.keyring import Keyring
+from bitloot.layout import Layout
+from bitloot.ledger import EffectLedger, open_pool
 from bitloot.rate_limit import Rate, RateLimit, SharedRow
+from bitloot.schema import migrated
 from bitloot.witness import PostgresWitness
 from fulfillment.kinguin.call_market import CallMarket
 from fulfillment.kinguin.esa.api import BuyerApi
@@ -25,7 +29,7 @@ from fulfillment.kinguin.market import market_over, open_gateway
 from fulfillment.kinguin.settings import KinguinSettings
 from fulfillment.kinguin.worker import KinguinWorker
 
-SERVICE = "kinguin"
+SERVICE: Final = "kinguin"
 GROUP = "kinguin"
 
 
@@ -36,7 +40,10 @@ async def serve(settings: KinguinSettings, stop: asyncio.Event) -> None:
         producer = await stack.enter_async_context(Producer(settings, client_id=SERVICE))
         producer.register(health)
         pool = await stack.enter_async_context(open_pool(settings.database_url.get_secret_value()))
-        health.register("postgres", answers(pool))
+        health.register("postgres", migrated(pool))
+        Layout(settings, SERVICE).register(health)
+        keyring = Keyring.of_sealer(pool, "orders", settings.sealing_public_key)
+        keyring.register(health)
         breaker = CircuitBreaker("kinguin")
         breaker.register(health)
         limit = RateLimit(SharedRow(pool, settings.account, Rate(settings.kinguin_calls_per_minute, per=60.0)))
@@ -55,8 +62,14 @@ async def serve(settings: KinguinSettings, stop: asyncio.Event) -> None:
             concurrency=settings.kinguin_concurrency,
             witness=PostgresWitness(pool),
         )
-        await stack.enter_async_context(serve_health(health, settings.http_host, settings.http_port))
-        await process.until(stop, consumer.run(), producer.watch(), *_watches(settings, gateway, pool))
+        await stack.enter_async_context(serve_health(health, settings.http_host, settings.health_port))
+        await process.until(stop, _buy(keyring, consumer), producer.watch(), *_watches(settings, gateway, pool))
+
+
+async def _buy(keyring: Keyring, consumer: OrderedConsumer) -> None:
+    """Spend no money before what is bought can be opened."""
+    await keyring.agreed()
+    await consumer.run()
 
 
 def _watches(

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from typing import Final
 
 import asyncpg
 
@@ -14,8 +15,11 @@ from bitloot.health import Health
 from bitloot.health import serve as serve_health
 from bitloot.incarnation import incarnation
 from bitloot.kafka import Producer
-from bitloot.ledger import EffectLedger, answers, open_pool
+from bitloot.keyring import Keyring
+from bitloot.layout import Layout
+from bitloot.ledger import EffectLedger, open_pool
 from bitloot.rate_limit import Rate, RateLimit, SharedRow
+from bitloot.schema import migrated
 from bitloot.sealing import Opener
 from bitloot.witness import PostgresWitness
 from fulfillment.selling.book import Sales
@@ -27,7 +31,7 @@ from fulfillment.selling.stock import Stock
 from fulfillment.selling.subscription import subscribe
 from fulfillment.selling.worker import SellerWorker
 
-SERVICE = "seller"
+SERVICE: Final = "seller"
 GROUP = "seller"
 _AGAIN_SECONDS = 10.0
 
@@ -40,13 +44,16 @@ async def serve(settings: SellerSettings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         if not settings.selling:
             _log.warning("selling.off", reason="KINGUIN_SELLER_BASE_URL is not set: nothing is sold on Kinguin")
-            await stack.enter_async_context(serve_health(health, settings.http_host, settings.http_port))
+            await stack.enter_async_context(serve_health(health, settings.http_host, settings.health_port))
             await stop.wait()
             return
         producer = await stack.enter_async_context(Producer(settings, client_id=SERVICE))
         producer.register(health)
         pool = await stack.enter_async_context(open_pool(settings.database_url.get_secret_value()))
-        health.register("postgres", answers(pool))
+        health.register("postgres", migrated(pool))
+        Layout(settings, SERVICE).register(health)
+        opener = Opener(settings.stock_sealing_private_keys or ())
+        Keyring.of_opener(pool, "stock", opener).register(health)
         breaker = CircuitBreaker("kinguin-seller")
         breaker.register(health)
         limits = Limits(
@@ -58,7 +65,7 @@ async def serve(settings: SellerSettings, stop: asyncio.Event) -> None:
         worker = SellerWorker(
             manager,
             Stock(pool),
-            Opener(settings.stock_sealing_private_keys or ()),
+            opener,
             EffectLedger(pool, incarnation(settings.service_instance), Sales()),
             producer,
             claim_time=settings.claim_time,
@@ -82,7 +89,7 @@ async def serve(settings: SellerSettings, stop: asyncio.Event) -> None:
             limit=settings.declared_stock_limit,
             changes=settings.offer_changes,
         )
-        await stack.enter_async_context(serve_health(health, settings.http_host, settings.http_port))
+        await stack.enter_async_context(serve_health(health, settings.http_host, settings.health_port))
         await process.until(stop, consumer.run(), producer.watch(), _watch(settings, manager, watch))
 
 
