@@ -8,6 +8,9 @@ BIN := .venv/bin
 PYTHON := $(BIN)/python
 # More words for the command behind a target: make test ARGS="-k ingress"
 ARGS ?=
+# What demo, up and down run on: embedded (processes), compose (containers), kubernetes (demo only)
+STACK ?= embedded
+STACK_OPTION = --stack $(STACK)
 
 .PHONY: help
 help: ## Show this list
@@ -19,15 +22,15 @@ setup: ## Install the Python packages into .venv; quick when nothing has changed
 
 .PHONY: demo
 demo: setup ## Start everything, run one order through it, show the codes behind the link, stop everything
-	@$(PYTHON) -m embedded demo
+	@$(PYTHON) -m embedded demo $(STACK_OPTION)
 
 .PHONY: up
 up: setup ## Start everything and leave it running; WORKERS=fulfillment=2,kinguin=2,delivery=2 runs more of a kind
-	@$(PYTHON) -m embedded up
+	@$(PYTHON) -m embedded up $(STACK_OPTION)
 
 .PHONY: down
 down: setup ## Stop what `make up` started
-	@$(PYTHON) -m embedded down
+	@$(PYTHON) -m embedded down $(STACK_OPTION)
 
 .PHONY: status
 status: setup ## Tell what runs
@@ -68,9 +71,20 @@ format: setup ## Put the code into its standard form
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
+.PHONY: images
+images: ## Build the image of each service as bitloot/SERVICE:TAG (dev)
+	@tools/images.sh
+
 .PHONY: lock
 lock: setup ## Pin the newest versions that the pyproject.toml files allow; ARGS="--upgrade-package X" for one
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-package bitloot \
 	  --group pyproject.toml:dev shared/pyproject.toml services/*/pyproject.toml deploy/*/pyproject.toml \
 	  $(or $(ARGS),--upgrade) --output-file requirements/all.lock
+	@# What an image holds: only what its service needs, in the versions of all.lock.
+	@for image in services/ingress services/fulfillment services/delivery services/admin-api deploy/sandbox; do \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-annotate --no-header --no-emit-index-url --no-emit-package bitloot \
+	    --constraint requirements/all.lock $$image/pyproject.toml \
+	    --output-file requirements/$$(basename $$image).lock; \
+	done

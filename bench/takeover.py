@@ -25,6 +25,7 @@ from aiokafka import AIOKafkaProducer
 from bench.takeover_worker import CHANGELOG, PARTITIONS
 from bitloot import topics
 from bitloot.contracts.topics import ORDER_EVENTS, ORDERS_CHANGELOG, Topic
+from bitloot.settings import KafkaSettings
 from embedded.child import Child
 from embedded.kafka import Kafka
 from embedded.paths import CHECKOUT
@@ -139,7 +140,12 @@ async def measure(rows: int, rounds: int) -> tuple[list[Takeover], dict[str, Any
         await kafka.start()
         try:
             changelog = Topic(**{**_fields(ORDERS_CHANGELOG), "name": CHANGELOG})
-            await topics.ensure(kafka.bootstrap, [ORDER_EVENTS, changelog], partitions=PARTITIONS, replication=1)
+            await topics.ensure(
+                KafkaSettings(kafka_bootstrap_servers=kafka.bootstrap),
+                [ORDER_EVENTS, changelog],
+                partitions=PARTITIONS,
+                replication=1,
+            )
             async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, linger_ms=20) as producer:
                 await _fill(producer, rows)
                 trickling = asyncio.create_task(_trickle(producer))

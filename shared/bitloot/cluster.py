@@ -17,7 +17,9 @@ from aiokafka.errors import KafkaError, NodeNotReadyError
 
 from bitloot import log
 from bitloot.backoff import delay
+from bitloot.broker import options
 from bitloot.metadata_request import MetadataRequest, MetadataResponse
+from bitloot.settings import KafkaSettings
 
 _REQUEST_TIMEOUT_MS = 5_000
 _CLOSE_SECONDS = 5.0
@@ -111,11 +113,9 @@ def read(answer: MetadataResponse) -> Cluster:
     )
 
 
-async def look_at(bootstrap_servers: str, names: Iterable[str]) -> Cluster:
+async def look_at(settings: KafkaSettings, names: Iterable[str]) -> Cluster:
     """Connect and ask once. Raises KafkaError."""
-    client = AIOKafkaClient(
-        bootstrap_servers=bootstrap_servers, client_id="look", request_timeout_ms=_REQUEST_TIMEOUT_MS
-    )
+    client = AIOKafkaClient(**options(settings), client_id="look", request_timeout_ms=_REQUEST_TIMEOUT_MS)
     try:
         await client.bootstrap()
         return await look(client, names)
@@ -123,7 +123,7 @@ async def look_at(bootstrap_servers: str, names: Iterable[str]) -> Cluster:
         await finish(client.close())
 
 
-async def await_cluster(bootstrap_servers: str, names: Iterable[str], waiting: WaitingRoom | None = None) -> Cluster:
+async def await_cluster(settings: KafkaSettings, names: Iterable[str], waiting: WaitingRoom | None = None) -> Cluster:
     """Wait, for as long as it takes, for a broker that has all these topics, with as many partitions each.
 
     Returns what it told. `waiting` hears the reason each time. Meanwhile a process is not ready, but alive: a
@@ -132,7 +132,7 @@ async def await_cluster(bootstrap_servers: str, names: Iterable[str], waiting: W
     wanted, failures = frozenset(names), 0
     while True:
         try:
-            cluster = await look_at(bootstrap_servers, wanted)
+            cluster = await look_at(settings, wanted)
             wrong = layout_complaint(cluster, wanted)
             if wrong is None:
                 return cluster
@@ -140,7 +140,7 @@ async def await_cluster(bootstrap_servers: str, names: Iterable[str], waiting: W
         except KafkaError as error:
             reason = f"Kafka does not answer ({type(error).__name__})"
         failures += 1
-        wait = delay(failures, _FIRST_WAIT, seed=bootstrap_servers, cap=_LONGEST_WAIT).total_seconds()
+        wait = delay(failures, _FIRST_WAIT, seed=settings.service_instance, cap=_LONGEST_WAIT).total_seconds()
         if waiting is not None:
             waiting.close(f"waiting: {reason}")
         _log.warning("kafka.awaited", reason=reason, seconds=round(wait, 2))

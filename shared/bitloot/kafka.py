@@ -27,6 +27,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 
 from bitloot import log, metrics, trace
+from bitloot.broker import options
 from bitloot.cluster import finish
 from bitloot.contracts.base import Record
 from bitloot.contracts.codec import MAX_RECORD_BYTES, encode
@@ -61,7 +62,7 @@ class Producer:
         self, settings: KafkaSettings, *, client_id: str, linger_ms: int = 0, timeout_seconds: float = 5.0
     ) -> None:
         self._options: dict[str, Any] = {
-            "bootstrap_servers": settings.kafka_bootstrap_servers,
+            **options(settings),
             "client_id": client_id,
             "linger_ms": linger_ms,
         }

@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -104,6 +112,12 @@ def _instance(value: str) -> str:
     return value
 
 
+def _readable(value: Path) -> Path:
+    if not value.is_file() or not os.access(value, os.R_OK):
+        raise ValueError("it is not a file that this process may read")
+    return value
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -186,6 +200,32 @@ class KafkaSettings(Settings):
     kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] = Field(
         description="host:port of one or more brokers, separated by commas"
     )
+    kafka_security_protocol: Annotated[
+        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)
+    ] = Field("PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, as the brokers' listener has it")
+    kafka_sasl_mechanism: Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], BeforeValidator(_upper)] = (
+        Field("SCRAM-SHA-512", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, with SASL only")
+    )
+    kafka_username: str | None = Field(None, description="this service's user at the brokers, with SASL only")
+    kafka_password: Secret | None = Field(None, description="the password of KAFKA_USERNAME, with SASL only")
+    kafka_ca_file: Annotated[Path, AfterValidator(_readable)] | None = Field(
+        None, description="a PEM file with the authority of the brokers' certificates; without it the system's are used"
+    )
+
+    @model_validator(mode="after")
+    def _whole_credentials(self) -> Self:
+        """With SASL there are a user and a password, and without it a password would go nowhere in silence."""
+        sasl = self.kafka_security_protocol.startswith("SASL")
+        given = [value for value in (self.kafka_username, self.kafka_password) if value]
+        if sasl and len(given) < 2:
+            raise ValueError(
+                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs KAFKA_USERNAME and KAFKA_PASSWORD"
+            )
+        if given and not sasl:
+            raise ValueError("KAFKA_USERNAME and KAFKA_PASSWORD need KAFKA_SECURITY_PROTOCOL=SASL_SSL")
+        if self.kafka_ca_file and not self.kafka_security_protocol.endswith("SSL"):
+            raise ValueError("KAFKA_CA_FILE needs KAFKA_SECURITY_PROTOCOL=SASL_SSL or SSL")
+        return self
 
 
 class PostgresSettings(Settings):

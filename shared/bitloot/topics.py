@@ -21,6 +21,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from pydantic import Field
 
+from bitloot.broker import options
 from bitloot.cluster import RUNBOOK, look_at
 from bitloot.contracts.topics import CHANGELOGS, DEFAULT_PARTITIONS, TOPICS, Topic
 from bitloot.errors import Transient
@@ -45,7 +46,7 @@ class Settings(KafkaSettings):
 
 
 async def ensure(
-    bootstrap_servers: str, topics: Iterable[Topic] = (*TOPICS, *CHANGELOGS), *, partitions: int, replication: int
+    settings: KafkaSettings, topics: Iterable[Topic] = (*TOPICS, *CHANGELOGS), *, partitions: int, replication: int
 ) -> list[str]:
     """Create the topics that are missing and compare the others with their declaration.
 
@@ -53,7 +54,7 @@ async def ensure(
     when the broker cannot be reached or refuses, TimeoutError when it takes too long.
     """
     declared = {topic.name: topic for topic in topics}
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    admin = AIOKafkaAdminClient(**options(settings))
     try:
         await admin.start()
         await _create(admin, declared.values(), partitions, replication)
@@ -121,14 +122,14 @@ def _config_differences(found: Mapping[str, Mapping[str, str]], declared: Mappin
     ]
 
 
-async def losses(bootstrap_servers: str, names: Sequence[str], witness: PostgresWitness) -> list[str]:
+async def losses(settings: KafkaSettings, names: Sequence[str], witness: PostgresWitness) -> list[str]:
     """Return a sentence for each topic that this installation has worked with and that is gone or another one.
 
     Raises KafkaError, and `Transient` when the database is away.
     """
     if not await witness.migrated():
         return []
-    cluster = await look_at(bootstrap_servers, names)
+    cluster = await look_at(settings, names)
     gone = (await witness.known(names)).intersection(cluster.missing(names))
     return [
         *await witness.differences(cluster, names),
@@ -145,18 +146,18 @@ async def run(settings: Settings, *, begin_anew: bool = False) -> int:
         return await _ensure(settings)
     async with open_pool(settings.database_url.get_secret_value(), max_size=1) as pool:
         witness = PostgresWitness(pool)
-        if not begin_anew and (lost := await losses(settings.kafka_bootstrap_servers, names, witness)):
+        if not begin_anew and (lost := await losses(settings, names, witness)):
             return _complain([*lost, f"Nothing was created. Look first, then see {RUNBOOK}."], EXIT_LOST)
         status = await _ensure(settings)
         if begin_anew and not status:
-            for name in await witness.begin_anew(await look_at(settings.kafka_bootstrap_servers, names)):
+            for name in await witness.begin_anew(await look_at(settings, names)):
                 sys.stdout.write(f"{name} is begun anew.\n")
         return status
 
 
 async def _ensure(settings: Settings) -> int:
     complaints = await ensure(
-        settings.kafka_bootstrap_servers,
+        settings,
         partitions=settings.topic_partitions,
         replication=settings.topic_replication,
     )

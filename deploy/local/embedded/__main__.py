@@ -5,20 +5,26 @@ import sys
 
 from rich.console import Console
 
-from embedded import commands
+from embedded import commands, compose
 from embedded.errors import EmbeddedError
 from embedded.rundir import RunDir
 from embedded.services import SERVICES
+
+STACKS = ("embedded", "compose")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="embedded", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("fetch", help="fetch what the stack needs and the cache lacks")
-    actions.add_parser("up", help="start everything and leave it running")
-    actions.add_parser("down", help="stop everything")
+    for name, what in (
+        ("up", "start everything and leave it running"),
+        ("down", "stop everything"),
+        ("demo", "run one order through, starting and stopping the stack unless it is up"),
+    ):
+        actions.add_parser(name, help=what).add_argument("--stack", choices=STACKS, default=STACKS[0])
+    actions.add_parser("settings", help="make the settings and secrets that docker-compose.yml reads")
     actions.add_parser("status", help="tell what runs")
-    actions.add_parser("demo", help="run one order through, starting and stopping the stack unless it is up")
     execute = actions.add_parser("exec", help="run a command with the settings of the running stack")
     execute.add_argument("--service", choices=[service.name for service in SERVICES], help="only what it may know")
     execute.add_argument("command", nargs=argparse.REMAINDER)
@@ -43,9 +49,9 @@ def _act(arguments: argparse.Namespace, run: RunDir, console: Console) -> int:
         case "exec":
             commands.execute(run, arguments.service, arguments.command)
         case "demo":
-            from embedded.demo import demo  # noqa: PLC0415 - its imports take longer than `status` does
+            from embedded.demo import demo, embedded_stack  # noqa: PLC0415 - its imports take longer than `status` does
 
-            demo(run, console)
+            demo(embedded_stack(run, console), console)
         case "supervise":
             from embedded.supervise import supervise  # noqa: PLC0415
 
@@ -53,11 +59,30 @@ def _act(arguments: argparse.Namespace, run: RunDir, console: Console) -> int:
     return 0
 
 
+def _act_in_containers(arguments: argparse.Namespace, console: Console) -> int:
+    match arguments.action:
+        case "up":
+            compose.up(console)
+            console.print(f"Addresses and tokens are in {compose.SETTINGS_DIR / 'stack.json'}.", soft_wrap=True)
+        case "down":
+            compose.down(forget=True)
+        case "settings":
+            compose.write_settings()
+        case "demo":
+            from embedded.demo import demo  # noqa: PLC0415
+
+            demo(compose.running(console), console)
+    return 0
+
+
 def main() -> int:
     """Do what the command line says; return the exit code."""
     arguments = _parser().parse_args()
     try:
-        return _act(arguments, commands.run_dir(), Console(highlight=False, markup=False))
+        console = Console(highlight=False, markup=False)
+        if arguments.action == "settings" or getattr(arguments, "stack", "embedded") == "compose":
+            return _act_in_containers(arguments, console)
+        return _act(arguments, commands.run_dir(), console)
     except EmbeddedError as error:
         print(error, file=sys.stderr)
         return 1

@@ -4,7 +4,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,18 +35,24 @@ class Placed:
     email: str
 
 
-def demo(run: RunDir, console: Console) -> None:
-    """Run one order through the stack; start the stack for it and stop it afterwards, unless it is up already.
+def demo(running: AbstractContextManager[dict[str, Any]], console: Console) -> None:
+    """Run one order through the stack that `running` yields the facts of.
 
     Raises DemoFailed when any of it does not really happen.
     """
+    with running as facts, _client(facts) as client:
+        _show(facts, client, console)
+
+
+@contextmanager
+def embedded_stack(run: RunDir, console: Console) -> Iterator[dict[str, Any]]:
+    """Yield the facts of the embedded stack; start it for that and stop it afterwards, unless it is up already."""
     started = up(run, console)
     try:
         facts = run.stack()
         if facts is None:
             raise DemoFailed("the stack went down")
-        with _client(facts) as client:
-            _show(facts, client, console)
+        yield facts
     finally:
         if started:
             down(run, console)
@@ -149,8 +155,17 @@ def _compare(codes: Sequence[str], facts: dict[str, Any], client: httpx.Client, 
 @contextmanager
 def _client(facts: dict[str, Any]) -> Iterator[httpx.Client]:
     """Open a client; whatever cannot be reached ends the demo with a sentence."""
+    reach: dict[str, str] = facts.get("reach", {})
+
+    def go_there(request: httpx.Request) -> None:
+        """Keep the name that was asked for, in its header too, and connect to where it is from here."""
+        place = reach.get(request.url.netloc.decode())
+        if place is not None:
+            host, _, port = place.partition(":")
+            request.url = request.url.copy_with(host=host, port=int(port))
+
     try:
-        with httpx.Client(timeout=10, trust_env=False) as client:
+        with httpx.Client(timeout=10, trust_env=False, event_hooks={"request": [go_there]}) as client:
             yield client
     except httpx.TransportError as error:
         raise DemoFailed(f"no answer ({error}); the logs are in {facts['log_dir']}") from error

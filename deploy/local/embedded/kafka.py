@@ -51,7 +51,9 @@ class Kafka(Server):
         cluster_id = "K" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         formatter = Child(
             "kafka storage format",
-            self._java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._config)),
+            self._java(
+                "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._config), *self._format_options()
+            ),
             log_file=self.log_file,
         )
         if await formatter.wait() != 0:
@@ -67,7 +69,9 @@ class Kafka(Server):
 
     async def _handshake(self) -> bool:
         """Ask for the metadata: a broker names itself there once it is registered and unfenced."""
-        client = AIOKafkaClient(bootstrap_servers=self.bootstrap, request_timeout_ms=2_000)
+        return await self._knows_itself(AIOKafkaClient(bootstrap_servers=self.bootstrap, request_timeout_ms=2_000))
+
+    async def _knows_itself(self, client: AIOKafkaClient) -> bool:
         try:
             await client.bootstrap()
             return bool(client.cluster.brokers())
@@ -76,9 +80,17 @@ class Kafka(Server):
         finally:
             await client.close()
 
+    def _format_options(self) -> list[str]:
+        """Return more words for the formatter."""
+        return []
+
     def _write_config(self) -> None:
+        self._config.write_text("".join(f"{key}={value}\n" for key, value in self._settings().items()))
+
+    def _settings(self) -> dict[str, str]:
+        """Return server.properties, for the current ports."""
         broker, controller = self.ports
-        settings = {
+        return {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
@@ -111,4 +123,3 @@ class Kafka(Server):
             "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
             "log.index.size.max.bytes": str(1024 * 1024),
         }
-        self._config.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))

@@ -89,7 +89,7 @@ async def _partitions(settings: Settings, waiting: health.Gate, stop: asyncio.Ev
     Tables must have as many.
     """
     names = (ORDER_EVENTS.name, KINGUIN_NOTICES.name, KINGUIN_SALES.name)
-    asking = asyncio.ensure_future(await_cluster(settings.kafka_bootstrap_servers, names, waiting))
+    asking = asyncio.ensure_future(await_cluster(settings, names, waiting))
     stopping = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)

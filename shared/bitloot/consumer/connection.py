@@ -7,18 +7,20 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from bitloot.broker import options
 from bitloot.consumer.limits import Limits
 from bitloot.kafka import RETRY_BACKOFF_MS
+from bitloot.settings import KafkaSettings
 
 
-def connect(bootstrap_servers: str, group: str, client_id: str, limits: Limits) -> AIOKafkaConsumer:
+def connect(settings: KafkaSettings, group: str, client_id: str, limits: Limits) -> AIOKafkaConsumer:
     """Return a consumer that has not been started and subscribes to nothing yet.
 
     A record larger than a fetch is still returned whole by every broker since 0.10.1, so the sizes of fetches
     need no change when somebody raises the limit of a topic.
     """
     return AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
+        **options(settings),
         client_id=client_id,
         group_id=group,
         # Whoever asks for an offset that does not exist shall hear of it: never start anywhere silently.

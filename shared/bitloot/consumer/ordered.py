@@ -58,7 +58,7 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         dead_letters_topic: Topic = DEAD_LETTERS,
         witness: Witness | None = None,
     ) -> None:
-        self._bootstrap_servers = settings.kafka_bootstrap_servers
+        self._settings = settings
         self._group = group
         self._name = name
         self._limits = limits or Limits()
@@ -100,7 +100,7 @@ class OrderedConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
     async def _session(self) -> None:
         """Join the group and consume until the connection breaks, the consumer stops or the process must end."""
         self._condition.outside()
-        self._consumer = consumer = connect(self._bootstrap_servers, self._group, self._name, self._limits)
+        self._consumer = consumer = connect(self._settings, self._group, self._name, self._limits)
         try:
             await first_of(self._consume(consumer), self._stop.wait(), self._failure)
         except LogLost as error:

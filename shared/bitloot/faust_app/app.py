@@ -9,6 +9,7 @@ import faust
 import faust.streams
 
 from bitloot import log
+from bitloot.broker import options
 from bitloot.cluster import Cluster, LogLost, await_cluster
 from bitloot.contracts.topics import Topic
 from bitloot.faust_app.guard import Guard, Sends
@@ -53,7 +54,8 @@ class App(faust.App):  # type: ignore[misc]  # Faust has no usable types
     standbys: Standbys
     watch: Watch
     witness: DiskWitness
-    bootstrap_servers: str
+    kafka: KafkaSettings
+    """Where the brokers are, and who we are there."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -68,7 +70,7 @@ class App(faust.App):  # type: ignore[misc]  # Faust has no usable types
 
     async def meet(self) -> None:
         """Wait for a broker that has all topics, however long that takes. Raises `LogLost` if it is not ours."""
-        cluster = await await_cluster(self.bootstrap_servers, self.topic_names, self.broker)
+        cluster = await await_cluster(self.kafka, self.topic_names, self.broker)
         await self.witness.confirm(cluster)
         self.cluster = cluster
         self.broker.open()
@@ -176,6 +178,7 @@ def create_app(
     app = App(
         app_id,
         broker=[f"kafka://{address}" for address in settings.kafka_bootstrap_servers.split(",")],
+        broker_credentials=_credentials(settings),
         broker_client_id=app_id,
         store="rocksdb://",
         datadir=str(datadir),
@@ -212,8 +215,21 @@ def create_app(
     app.guard = Guard(session_seconds - heartbeat_seconds)
     app.sends = Sends(outputs, app.guard)
     app.standbys, app.watch = Standbys(app), Watch(app, limits)
-    app.witness, app.bootstrap_servers = DiskWitness(datadir), settings.kafka_bootstrap_servers
+    app.witness, app.kafka = DiskWitness(datadir), settings
     return app
+
+
+def _credentials(settings: KafkaSettings) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    """Return who we are at the brokers, as Faust has it: its word for the protocol follows from the rest."""
+    given = options(settings)
+    if settings.kafka_security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=given["sasl_plain_username"],
+            password=given["sasl_plain_password"],
+            mechanism=given["sasl_mechanism"],
+            ssl_context=given["ssl_context"],
+        )
+    return faust.SSLCredentials(given["ssl_context"]) if given["ssl_context"] else None
 
 
 def bytes_topic(app: App, topic: Topic) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.types import TP
 
+from bitloot.broker import options
 from bitloot.cluster import LogLost, finish
 from bitloot.faust_app.store import Change, Store
 
@@ -18,7 +19,7 @@ _FETCH_WAIT_MS = 250
 async def reading(app: Any, purpose: str) -> AsyncIterator[AIOKafkaConsumer]:
     """Open a consumer without a group that is nowhere yet. Raises KafkaError when there is no broker."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=[f"{url.host}:{url.port}" for url in app.conf.broker_consumer],
+        **options(app.kafka),
         client_id=f"{app.conf.id}-{purpose}",
         enable_auto_commit=False,
         auto_offset_reset="none",

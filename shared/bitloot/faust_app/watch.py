@@ -89,7 +89,7 @@ class Watch:
     async def _same_cluster(self) -> None:
         if (known := self._app.cluster) is None:
             return
-        now = await look_at(self._app.bootstrap_servers, known.topic_ids)
+        now = await look_at(self._app.kafka, known.topic_ids)
         if found := complaints(known, now):
             raise LogLost(*found)
         if missing := now.missing(known.topic_ids):

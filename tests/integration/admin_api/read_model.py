@@ -133,7 +133,7 @@ async def read_model(bootstrap: str, database: str, prefix: str) -> AsyncIterato
     )
     own = own_topics(prefix)
     created = (own.events, own.state, own.webhooks, own.dead_letters)
-    assert await topics.ensure(bootstrap, created, partitions=PARTITIONS, replication=1) == []
+    assert await topics.ensure(settings, created, partitions=PARTITIONS, replication=1) == []
     connection = await asyncpg.connect(database)
     try:
         async with Producer(settings, client_id="test", linger_ms=5, timeout_seconds=60) as producer:

@@ -21,8 +21,8 @@ async def until_red(health: Health, words: str) -> None:
 
 
 async def make_anew(model: ReadModel) -> None:
-    bootstrap, topic = model.settings.kafka_bootstrap_servers, model.topics.events
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    topic = model.topics.events
+    admin = AIOKafkaAdminClient(bootstrap_servers=model.settings.kafka_bootstrap_servers)
     await admin.start()
     try:
         await admin.delete_topics([topic.name])
@@ -30,7 +30,7 @@ async def make_anew(model: ReadModel) -> None:
             await asyncio.sleep(0.02)
     finally:
         await admin.close()
-    assert await topics.ensure(bootstrap, [topic], partitions=PARTITIONS, replication=1) == []
+    assert await topics.ensure(model.settings, [topic], partitions=PARTITIONS, replication=1) == []
 
 
 async def test_a_topic_that_was_made_anew_is_refused_until_a_person_decides(model: ReadModel, database: str):
@@ -49,7 +49,7 @@ async def test_a_topic_that_was_made_anew_is_refused_until_a_person_decides(mode
         assert [row["event_id"] for row in await model.rows("order_events")] == ["event-1"]
 
         async with open_pool(database, max_size=1) as pool:
-            cluster = await look_at(model.settings.kafka_bootstrap_servers, model.topics.names)
+            cluster = await look_at(model.settings, model.topics.names)
             assert await PostgresWitness(pool).begin_anew(cluster) == [model.topics.events.name]
         await model.catch_up()
         async with asyncio.timeout(30):

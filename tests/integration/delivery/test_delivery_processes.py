@@ -97,7 +97,7 @@ class Stack:
 
 @pytest.fixture
 async def stack(kafka_bootstrap, database, bucket, tmp_path):
-    await topics.ensure(kafka_bootstrap, partitions=1, replication=1)
+    await topics.ensure(KafkaSettings(kafka_bootstrap_servers=kafka_bootstrap), partitions=1, replication=1)
     return Stack(kafka_bootstrap, database, bucket, tmp_path)
 
 

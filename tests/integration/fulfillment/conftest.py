@@ -138,8 +138,8 @@ async def broker(tmp_path) -> AsyncIterator[Broker]:
     kafka = Kafka(tmp_path / "kafka", log_dir=tmp_path)
     await kafka.start()
     try:
-        assert await topics.ensure(kafka.bootstrap, partitions=PARTITIONS, replication=1) == []
         settings = KafkaSettings(kafka_bootstrap_servers=kafka.bootstrap)
+        assert await topics.ensure(settings, partitions=PARTITIONS, replication=1) == []
         async with Producer(settings, client_id="test") as producer:
             yield Broker(kafka.bootstrap, producer)
     finally:

@@ -39,7 +39,7 @@ async def until_ready(rig: Rig) -> None:
 async def test_both_records_are_on_their_topics_under_the_order_id(
     serve: Serve, kafka_bootstrap: str, topic_prefix: str
 ):
-    await topics.ensure(kafka_bootstrap, partitions=12, replication=1)
+    await topics.ensure(KafkaSettings(kafka_bootstrap_servers=kafka_bootstrap), partitions=12, replication=1)
     mine = ids.order_id(topic_prefix)
     async with serve(rigs.settings(kafka_bootstrap_servers=kafka_bootstrap)) as rig:
         await until_ready(rig)
@@ -66,7 +66,7 @@ async def test_without_a_broker_503_and_when_it_is_back_all_is_well(serve: Serve
 
         await kafka.start()
         try:
-            await topics.ensure(kafka.bootstrap, partitions=1, replication=1)
+            await topics.ensure(KafkaSettings(kafka_bootstrap_servers=kafka.bootstrap), partitions=1, replication=1)
             await until_ready(rig)
             assert (await rig.ipn(ipn())).status == 200
             placed = await rig.order(order(), key="before")
@@ -93,7 +93,7 @@ async def test_without_a_broker_503_and_when_it_is_back_all_is_well(serve: Serve
 
 
 async def test_a_producer_that_failed_for_good_ends_the_process(kafka_bootstrap: str, topic_prefix: str):
-    await topics.ensure(kafka_bootstrap, partitions=12, replication=1)
+    await topics.ensure(KafkaSettings(kafka_bootstrap_servers=kafka_bootstrap), partitions=12, replication=1)
     mine = ids.order_id(topic_prefix)
 
     async def run_and_fail() -> None:

@@ -79,10 +79,9 @@ async def workers(
 async def test_a_worker_that_is_killed_buys_nothing_twice(
     kafka_bootstrap: str, database: str, sandbox: RunningSandbox, workers: Workers
 ):
-    await topics.ensure(
-        kafka_bootstrap, [KINGUIN_CALLS, ORDER_EVENTS, DEAD_LETTERS], partitions=DEFAULT_PARTITIONS, replication=1
-    )
     settings = KafkaSettings(kafka_bootstrap_servers=kafka_bootstrap)
+    declared = [KINGUIN_CALLS, ORDER_EVENTS, DEAD_LETTERS]
+    await topics.ensure(settings, declared, partitions=DEFAULT_PARTITIONS, replication=1)
     first_order, second_order = (ids.order_id(uuid.uuid4().hex) for _ in range(2))
 
     async def outcomes(order: OrderId) -> list[Any]:

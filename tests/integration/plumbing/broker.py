@@ -22,7 +22,7 @@ class Broker:
     async def topic(self, like: Topic = ORDER_EVENTS, *, partitions: int = 1, name: str | None = None) -> Topic:
         """Create and return a topic of this test's own that carries what `like` carries."""
         topic = replace(like, name=self.prefix + (name or like.name))
-        complaints = await topics.ensure(self.bootstrap, [topic], partitions=partitions, replication=1)
+        complaints = await topics.ensure(self.settings, [topic], partitions=partitions, replication=1)
         assert complaints == []
         return topic
 

@@ -79,7 +79,7 @@ async def test_everything_comes_back_by_itself(tmp_path: Path):
         consuming = asyncio.create_task(consumer.run())  # before there is anything to connect to
         await until_waiting(health)
         await kafka.start()
-        await topics.ensure(kafka.bootstrap, [ORDER_EVENTS, DELIVERIES], partitions=tally.PARTITIONS, replication=1)
+        await topics.ensure(broker.settings, [ORDER_EVENTS, DELIVERIES], partitions=tally.PARTITIONS, replication=1)
         out = await broker.topic(partitions=tally.PARTITIONS, name=tally.OUT)
         await broker.topic(ORDERS_CHANGELOG, partitions=tally.PARTITIONS, name=tally.CHANGELOG)
         faust = faust_process(broker, tmp_path)

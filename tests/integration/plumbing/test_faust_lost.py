@@ -102,14 +102,14 @@ async def remade(broker: Broker, topic) -> None:
             await asyncio.sleep(0.05)
     finally:
         await admin.close()
-    await topics.ensure(broker.bootstrap, [topic], partitions=tally.PARTITIONS, replication=1)
+    await topics.ensure(broker.settings, [topic], partitions=tally.PARTITIONS, replication=1)
 
 
 async def test_a_group_that_lost_its_offsets_does_not_begin_at_zero(tallied: Workers):
     """The disk knows that the group has begun, the broker does not."""
     await tallied.send(*range(10))
     directory = tallied.directory / "one"
-    cluster = await look_at(tallied.broker.bootstrap, [tallied.events.name, tallied.changelog.name])
+    cluster = await look_at(tallied.broker.settings, [tallied.events.name, tallied.changelog.name])
     await DiskWitness(directory).confirm(cluster)
     await DiskWitness(directory).begin(group(tallied), cluster, [TopicPartition(tallied.events.name, 0)])
     worker = tallied.worker("one")

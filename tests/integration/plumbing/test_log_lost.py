@@ -93,7 +93,7 @@ async def make_anew(broker: Broker, topic: Topic) -> None:
             await asyncio.sleep(0.02)
     finally:
         await admin.close()
-    assert await topics.ensure(broker.bootstrap, [topic], partitions=1, replication=1) == []
+    assert await topics.ensure(broker.settings, [topic], partitions=1, replication=1) == []
 
 
 async def test_a_topic_that_was_made_anew_is_refused_until_a_person_decides(broker: Broker, witness: PostgresWitness):
@@ -114,7 +114,7 @@ async def test_a_topic_that_was_made_anew_is_refused_until_a_person_decides(brok
                 await other.until_red("made anew")
             assert (worker.handled, other.handled) == (["event-1"], [])
 
-        assert await witness.begin_anew(await look_at(broker.bootstrap, [topic.name])) == [topic.name]
+        assert await witness.begin_anew(await look_at(broker.settings, [topic.name])) == [topic.name]
         await eventually_async(lambda: len(worker.handled) == 5)
         assert sorted(worker.handled) == [f"event-{number}" for number in range(1, 6)]
         await worker.until_green()
@@ -133,7 +133,7 @@ async def test_without_a_witness_the_running_process_notices(broker: Broker):
 
 async def test_an_offset_that_is_gone_is_no_reason_to_begin_at_zero(broker: Broker, witness: PostgresWitness):
     topic = await broker.topic()
-    cluster = await look_at(broker.bootstrap, [topic.name])
+    cluster = await look_at(broker.settings, [topic.name])
     await witness.begin(topic.name + GROUP, cluster, [TopicPartition(topic.name, 0)])
     async with Producer(broker.settings, client_id="test") as producer:
         await producer.send(topic, revealed(1).order_id, revealed(1))
@@ -189,12 +189,12 @@ async def test_a_broker_that_comes_back_empty(tmp_path: Path, witness: PostgresW
     settings = KafkaSettings(kafka_bootstrap_servers=kafka.bootstrap)
 
     async def create() -> None:
-        assert await topics.ensure(kafka.bootstrap, [ORDER_EVENTS, DELIVERIES], partitions=1, replication=1) == []
+        assert await topics.ensure(settings, [ORDER_EVENTS, DELIVERIES], partitions=1, replication=1) == []
 
     await kafka.start()
     try:
         await create()
-        before = await look_at(kafka.bootstrap, [ORDER_EVENTS.name])
+        before = await look_at(settings, [ORDER_EVENTS.name])
         async with (
             Producer(settings, client_id="test", timeout_seconds=1) as producer,
             process(settings, ORDER_EVENTS, producer, witness) as worker,
@@ -211,8 +211,8 @@ async def test_a_broker_that_comes_back_empty(tmp_path: Path, witness: PostgresW
             async with process(settings, ORDER_EVENTS, producer, witness) as other:
                 await other.until_red("this is Kafka cluster")
                 names = [ORDER_EVENTS.name, DELIVERIES.name]
-                assert await topics.losses(kafka.bootstrap, names, witness) == [
-                    *complaints(before, await look_at(kafka.bootstrap, [ORDER_EVENTS.name])),
+                assert await topics.losses(settings, names, witness) == [
+                    *complaints(before, await look_at(settings, [ORDER_EVENTS.name])),
                     f"topic {ORDER_EVENTS.name} is gone, though it was worked with",
                 ]
                 await create()  # by whoever does not ask the witness

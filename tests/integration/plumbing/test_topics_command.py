@@ -18,24 +18,24 @@ from tests.integration.plumbing.broker import Broker
 async def test_all_topics_are_created_as_declared_and_a_second_run_changes_nothing(broker: Broker):
     declared = [replace(topic, name=broker.prefix + topic.name) for topic in TOPICS]
     for _ in range(2):
-        assert await topics.ensure(broker.bootstrap, declared, partitions=3, replication=1) == []
+        assert await topics.ensure(broker.settings, declared, partitions=3, replication=1) == []
 
 
 async def test_runs_side_by_side_do_not_disturb_each_other(broker: Broker):
     declared = [replace(topic, name=broker.prefix + topic.name) for topic in TOPICS]
-    runs = [topics.ensure(broker.bootstrap, declared, partitions=1, replication=1) for _ in range(3)]
+    runs = [topics.ensure(broker.settings, declared, partitions=1, replication=1) for _ in range(3)]
     assert await asyncio.gather(*runs) == [[], [], []]
 
 
 async def test_differences_are_told_and_left_alone(broker: Broker):
     topic = await broker.topic(ORDER_STATE, partitions=2)
     other = replace(topic, cleanup="delete")
-    complaints = await topics.ensure(broker.bootstrap, [other], partitions=3, replication=1)
+    complaints = await topics.ensure(broker.settings, [other], partitions=3, replication=1)
     assert complaints == [
         f"{topic.name} has 2 partitions, 3 are declared",
         f"{topic.name} has cleanup.policy=compact, delete is declared",
     ]
-    assert await topics.ensure(broker.bootstrap, [topic], partitions=2, replication=1) == []
+    assert await topics.ensure(broker.settings, [topic], partitions=2, replication=1) == []
 
 
 async def test_the_command_tells_by_its_status(broker: Broker, tmp_path):

@@ -17,7 +17,7 @@ from admin_api.api.routing import add_routes
 from admin_api.database import Pool
 from admin_api.settings import ApiSettings
 from admin_api.sink.source import Topics
-from bitloot.contracts.topics import DEAD_LETTERS, TOPICS
+from bitloot.contracts.access import replayable
 from bitloot.health import Health
 from bitloot.http import create_app, serve_until
 from bitloot.incarnation import incarnation
@@ -27,8 +27,7 @@ from bitloot.layout import Layout
 from bitloot.ledger import open_pool
 from bitloot.sealing import Sealer
 
-# A letter is not sent to the letters again: it would only be put aside once more.
-_REPLAYABLE = {topic.name: topic for topic in TOPICS if topic is not DEAD_LETTERS}
+_REPLAYABLE = {topic.name: topic for topic in replayable()}
 
 
 def build(settings: ApiSettings, ports: Ports, health: Health) -> web.Application:

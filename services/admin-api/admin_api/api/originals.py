@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
+from bitloot.broker import options
 from bitloot.errors import Cause, Transient
 from bitloot.settings import KafkaSettings
 
@@ -20,14 +21,12 @@ class KafkaOriginals:
     """Opens a consumer for each click: that is rare, and a click may take a moment."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._bootstrap_servers = settings.kafka_bootstrap_servers
+        self._settings = settings
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["OpenKafkaOriginals"]:
         """Connect for a while. Entering raises `Transient`."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap_servers, enable_auto_commit=False, auto_offset_reset="none"
-        )
+        consumer = AIOKafkaConsumer(**options(self._settings), enable_auto_commit=False, auto_offset_reset="none")
         try:
             try:
                 async with asyncio.timeout(_SECONDS):

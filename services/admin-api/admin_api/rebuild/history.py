@@ -10,8 +10,10 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from admin_api.sink.source import RawRecord
 from admin_api.sink.store import Partition
+from bitloot.broker import options
 from bitloot.cluster import Cluster, finish
 from bitloot.errors import Cause, Transient
+from bitloot.settings import KafkaSettings
 
 _POLL_MS = 500
 _MAX_RECORDS = 1000  # about a second's work for Postgres
@@ -59,11 +61,11 @@ class History:
 
 
 @asynccontextmanager
-async def open_history(bootstrap_servers: str, cluster: Cluster) -> AsyncIterator[History]:
+async def open_history(settings: KafkaSettings, cluster: Cluster) -> AsyncIterator[History]:
     """Open all partitions of the cluster's topics at their beginnings. Raises KafkaError."""
     partitions = [TopicPartition(name, number) for name, count in cluster.partitions.items() for number in range(count)]
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
+        **options(settings),
         enable_auto_commit=False,
         # What was deleted while it was read must not be passed over in silence.
         auto_offset_reset="none",

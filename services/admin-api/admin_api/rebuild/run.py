@@ -27,6 +27,7 @@ from admin_api.sink.store import Partition, Store
 from admin_api.sql import named_queries
 from bitloot.cluster import Cluster, look_at
 from bitloot.ledger import open_pool
+from bitloot.settings import KafkaSettings
 from bitloot.witness import PostgresWitness, Witness
 
 _SQL = named_queries("admin_api.rebuild")
@@ -71,8 +72,8 @@ async def rebuild(
             raise Impossible(f"The tables {', '.join(strange)} have other columns than this release gives them.")
         pool = await stack.enter_async_context(open_pool(shadow.address(dsn, live), max_size=2))
         known = await stack.enter_async_context(open_pool(dsn, max_size=1))
-        log = _Log(settings.kafka_bootstrap_servers, topics, PostgresWitness(known))
-        history = await stack.enter_async_context(open_history(settings.kafka_bootstrap_servers, await log.look()))
+        log = _Log(settings, topics, PostgresWitness(known))
+        history = await stack.enter_async_context(open_history(settings, await log.look()))
         filling = Filling(Store(pool), topics)
         return await _Rebuild(connection, live, history, filling, log, progress, drop_surplus=drop_surplus).run()
 
@@ -97,14 +98,14 @@ async def _alone(dsn: str) -> AsyncIterator[Connection]:
 class _Log:
     """The topics, as long as they are those that the read model is from."""
 
-    def __init__(self, bootstrap_servers: str, topics: Topics, witness: Witness) -> None:
+    def __init__(self, settings: KafkaSettings, topics: Topics, witness: Witness) -> None:
         self.topics = topics
-        self._bootstrap_servers = bootstrap_servers
+        self._settings = settings
         self._witness = witness
 
     async def look(self) -> Cluster:
         """Make sure of it. Raises `LogLost`, `Impossible`, `Transient` and KafkaError."""
-        cluster = await look_at(self._bootstrap_servers, self.topics.names)
+        cluster = await look_at(self._settings, self.topics.names)
         if missing := cluster.missing(self.topics.names):
             raise Impossible(f"Kafka does not have the topics {', '.join(missing)}.")
         await self._witness.confirm(cluster, self.topics.names)

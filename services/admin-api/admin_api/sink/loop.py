@@ -78,7 +78,7 @@ class Sink:
 
     def _reader(self) -> Reader:
         return Reader(
-            self._settings.kafka_bootstrap_servers,
+            self._settings,
             self._topics.names,
             group=self._group,
             client_id=self._settings.service_instance,

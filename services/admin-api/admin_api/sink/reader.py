@@ -12,8 +12,10 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from admin_api.sink.source import RawRecord
 from admin_api.sink.store import Partition
+from bitloot.broker import options
 from bitloot.cluster import Cluster, finish, look
 from bitloot.errors import Cause, Transient
+from bitloot.settings import KafkaSettings
 from bitloot.witness import Witness
 
 _POLL_MS = 500
@@ -32,7 +34,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no
     cluster: Cluster
 
     def __init__(
-        self, bootstrap_servers: str, topics: Iterable[str], *, group: str, client_id: str, witness: Witness
+        self, settings: KafkaSettings, topics: Iterable[str], *, group: str, client_id: str, witness: Witness
     ) -> None:
         self.era = 0
         self._witness = witness
@@ -40,7 +42,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._heard_at = time.monotonic()
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap_servers,
+            **options(settings),
             group_id=group,
             client_id=client_id,
             enable_auto_commit=False,
