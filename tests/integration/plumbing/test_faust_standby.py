@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import rocksdict
 from faust.types import TP
-from yarl import URL
 
 from bitloot.faust_app.standby import Standbys
+from bitloot.settings import KafkaSettings
 from embedded.ports import free_port
 from tests.integration.plumbing import tally
 from tests.integration.plumbing.broker import Broker
@@ -156,9 +156,10 @@ async def test_a_disk_that_was_away_for_long_is_not_believed(tallied: Workers):
 
 async def test_without_a_broker_it_says_so_and_tries_again(tmp_path: Path):
     class App:
+        kafka = KafkaSettings(kafka_bootstrap_servers=f"127.0.0.1:{free_port()}")
+
         class conf:  # noqa: N801
             id = "app"
-            broker_consumer = (URL(f"kafka://127.0.0.1:{free_port()}"),)
 
     standbys = Standbys(App)
     following = asyncio.create_task(standbys.run())
