@@ -34,7 +34,7 @@ class Layout:
         if time.monotonic() < self._trusted_until:
             return None
         try:
-            cluster = await look_at(self._settings.kafka_bootstrap_servers, self._names)
+            cluster = await look_at(self._settings, self._names)
         except KafkaError as error:
             return f"no broker answers at KAFKA_BOOTSTRAP_SERVERS ({type(error).__name__})"
         complaint = layout_complaint(cluster, self._names)

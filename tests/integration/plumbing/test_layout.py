@@ -16,7 +16,7 @@ async def test_missing_topics_and_different_partitions_are_told(broker: Broker):
     other = await broker.topic(ORDER_STATE, partitions=3)
     missing = replace(one, name=f"{broker.prefix}missing")
     names = [one.name, other.name]
-    cluster = await look_at(broker.bootstrap, [*names, missing.name])
+    cluster = await look_at(broker.settings, [*names, missing.name])
     assert layout_complaint(cluster, [one.name]) is None
     assert layout_complaint(cluster, names) == (
         f"topics differ in their partitions ({one.name} has 2, {other.name} has 3): "
