@@ -65,11 +65,16 @@ lint: setup ## Check style, types and who imports whom
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(PYTHON) -m embedded.kustomize
 
 .PHONY: format
 format: setup ## Put the code into its standard form
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
+
+.PHONY: manifests
+manifests: setup ## Write the Kubernetes manifests that follow from the contracts
+	@$(PYTHON) -m embedded.manifests
 
 .PHONY: images
 images: ## Build the image of each service as bitloot/SERVICE:TAG (dev)

@@ -5,12 +5,14 @@ import sys
 
 from rich.console import Console
 
-from embedded import commands, compose
+from embedded import commands, compose, kubernetes
 from embedded.errors import EmbeddedError
 from embedded.rundir import RunDir
 from embedded.services import SERVICES
 
-STACKS = ("embedded", "compose")
+# A dozen containers have just started at once on whatever the machine has.
+_CLUSTER_SECONDS = 90.0
+STACKS = ("embedded", "compose", "kubernetes")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,7 +73,20 @@ def _act_in_containers(arguments: argparse.Namespace, console: Console) -> int:
         case "demo":
             from embedded.demo import demo  # noqa: PLC0415
 
-            demo(compose.running(console), console)
+            demo(compose.running(console), console, patience_seconds=_CLUSTER_SECONDS)
+    return 0
+
+
+def _act_on_a_cluster(arguments: argparse.Namespace, console: Console) -> int:
+    match arguments.action:
+        case "up":
+            kubernetes.up(console)
+        case "down":
+            kubernetes.down()
+        case "demo":
+            from embedded.demo import demo  # noqa: PLC0415
+
+            demo(kubernetes.running(console), console, patience_seconds=_CLUSTER_SECONDS)
     return 0
 
 
@@ -82,6 +97,8 @@ def main() -> int:
         console = Console(highlight=False, markup=False)
         if arguments.action == "settings" or getattr(arguments, "stack", "embedded") == "compose":
             return _act_in_containers(arguments, console)
+        if getattr(arguments, "stack", "embedded") == "kubernetes":
+            return _act_on_a_cluster(arguments, console)
         return _act(arguments, commands.run_dir(), console)
     except EmbeddedError as error:
         print(error, file=sys.stderr)

@@ -35,13 +35,15 @@ class Placed:
     email: str
 
 
-def demo(running: AbstractContextManager[dict[str, Any]], console: Console) -> None:
+def demo(
+    running: AbstractContextManager[dict[str, Any]], console: Console, *, patience_seconds: float = _ORDER_SECONDS
+) -> None:
     """Run one order through the stack that `running` yields the facts of.
 
     Raises DemoFailed when any of it does not really happen.
     """
     with running as facts, _client(facts) as client:
-        _show(facts, client, console)
+        _show(facts, client, console, patience_seconds=patience_seconds)
 
 
 @contextmanager
