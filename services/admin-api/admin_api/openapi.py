@@ -10,8 +10,10 @@ from typing import Any
 from pydantic import JsonValue
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from admin_api.access.gate import CSRF_HEADER
+from admin_api.access.rights import those_with
 from admin_api.api.routes import ROUTES
-from admin_api.api.routing import AnyRoute, Upload
+from admin_api.api.routing import AnyRoute, Stream, Upload
 from admin_api.api.schemas import ProblemDocument
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -19,15 +21,19 @@ _DESCRIPTIONS = {
     200: "Found",
     202: "Written to Kafka: it will be done",
     400: "A parameter is not as expected",
-    401: "The bearer token is missing or wrong",
+    302: "Another page",
+    204: "Done",
+    401: "There is neither a bearer token nor a session that counts",
+    403: "The asker has not the right to this, or a header against cross-site requests is missing",
     404: "There is nothing with this id",
     409: "It cannot be done; the detail says why",
     413: "The file is too large",
+    429: "Too many tries; Retry-After says for how long",
     415: "The body is of another type than is asked for",
     500: "A defect, which is logged",
     503: "Postgres or Kafka cannot be reached",
 }
-_COMMON_PROBLEMS = (400, 401, 500, 503)
+_COMMON_PROBLEMS = (400, 401, 403, 429, 500, 503)
 
 Document = dict[str, JsonValue]
 
@@ -53,9 +59,18 @@ def document(routes: Sequence[AnyRoute] = ROUTES) -> Document:
         "components": {
             "schemas": {name: schema for name, schema in schemas.items() if name not in questions},
             "responses": _problems(routes),
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "__Host-bitloot",
+                    "description": f"Set by POST /admin/session; what is not a GET also needs {CSRF_HEADER}. "
+                    "Where the desk is served without HTTPS, on one machine, the cookie is called bitloot.",
+                },
+            },
         },
-        "security": [{"bearer": []}],
+        "security": [{"bearer": []}, {"session": []}],
     }
 
 
@@ -67,7 +82,9 @@ def text(routes: Sequence[AnyRoute] = ROUTES) -> str:
 def _schemas(routes: Sequence[AnyRoute]) -> dict[str, Document]:
     """Return the schemas of all models by name."""
     questions: Iterable[tuple[type, JsonSchemaMode]] = ((route.question, "validation") for route in routes)
-    answers: Iterable[tuple[type, JsonSchemaMode]] = ((route.answer, "serialization") for route in routes)
+    answers: Iterable[tuple[type, JsonSchemaMode]] = (
+        (route.answer, "serialization") for route in routes if route.answer is not None
+    )
     models = dict.fromkeys([*questions, *answers, (ProblemDocument, "serialization")])
     _, definitions = models_json_schema(list(models), ref_template=_REFERENCE)
     found: dict[str, Document] = definitions["$defs"]
@@ -81,20 +98,39 @@ def _operation(route: AnyRoute, question: Document) -> Document:
     parameters: list[JsonValue] = [
         _parameter(route, name, schema) for name, schema in properties.items() if name not in sent
     ]
-    answer: Document = {"schema": {"$ref": _REFERENCE.format(model=route.answer.__name__)}}
-    responses: Document = {
-        str(route.status): {"description": _describe(route.status), "content": {"application/json": answer}}
-    }
+    responses: Document = {str(route.status): {"description": _describe(route.status), **_content(route)}}
     for status in sorted({*_COMMON_PROBLEMS, *route.problems}):
         responses[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
     return {
         "operationId": route.name,
         "summary": route.summary,
         "tags": [route.tag],
+        **_who(route),
         "parameters": parameters,
         **(_file(route) if isinstance(route, Upload) else _body(question, sent)),
         "responses": responses,
     }
+
+
+def _who(route: AnyRoute) -> Document:
+    """Return who may ask."""
+    if route.right is None:
+        return {"security": []}
+    allowed = [str(role) for role in those_with(route.right)]
+    return {
+        "description": f"For the roles {', '.join(allowed)}.",
+        "x-right": str(route.right),
+        "x-roles": list[JsonValue](allowed),
+    }
+
+
+def _content(route: AnyRoute) -> Document:
+    """Return what the answer is."""
+    if isinstance(route, Stream):
+        return {"content": {route.media_type: {"schema": {"type": "string"}}}}
+    if route.answer is None:
+        return {}
+    return {"content": {"application/json": {"schema": {"$ref": _REFERENCE.format(model=route.answer.__name__)}}}}
 
 
 def _sent(route: AnyRoute, properties: Document) -> Document:

@@ -9,6 +9,7 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
+from admin_api.access.oidc import Provider
 from admin_api.api.app import build
 from admin_api.api.intake import Intake
 from admin_api.api.originals import KafkaOriginals
@@ -107,11 +108,14 @@ async def serve_api(
     topics: Topics | None = None,
     replayable: Mapping[str, Topic] | None = None,
     intake: Intake | None = None,
+    provider: Provider | None = None,
+    **more: Any,
 ) -> AsyncIterator[Api]:
     settings = ApiSettings(
         kafka_bootstrap_servers="127.0.0.1:1",
         database_url=SecretStr(database),
         admin_token=(SecretStr(TOKEN), SecretStr(OLD_TOKEN)),
+        **more,
     )
     async with open_pool(database, max_size=4) as pool:
         ports = Ports(
@@ -122,7 +126,7 @@ async def serve_api(
             replayable=replayable or {Topics().events.name: Topics().events},
             intake=intake,
         )
-        async with TestClient(TestServer(build(settings, ports, Health()))) as client:
+        async with TestClient(TestServer(build(settings, ports, Health(), provider))) as client:
             yield Api(client, ports)
 
 

@@ -10,8 +10,15 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.structs import TopicPartition
 
 from bitloot.contracts import codec
-from bitloot.contracts.events import KinguinNotified, ReprocessRequested
-from bitloot.contracts.state import OrderStatus
+from bitloot.contracts.events import (
+    EmailChanged,
+    KinguinNotified,
+    LinkRevoked,
+    MailRequested,
+    ReprocessRequested,
+    ReviewResolved,
+)
+from bitloot.contracts.state import ActionState, OrderStatus
 from bitloot.contracts.topics import Topic
 from tests.integration.admin_api.api import Api, kafka_api
 from tests.integration.admin_api.read_model import PARTITIONS, ReadModel
@@ -53,9 +60,117 @@ async def test_an_order_that_waits_is_asked_to_go_on(model: ReadModel, desk: Api
     events = [codec.decode(model.topics.events, record.value) for record in sent]
     assert all(isinstance(event, ReprocessRequested) and event.actor == "admin" for event in events)
     assert {record.key for record in sent} == {records.order(1).encode()}
-    assert [event.action_id for event in events] == ["click-1", "click-1", (await other.json())["actionId"]]
     # One click is one event, however often it arrives.
-    assert len({event.event_id for event in events}) == 2
+    assert [event.action_id for event in events] == ["click-1", (await other.json())["actionId"]]
+
+
+async def test_one_click_many_times_at_once_is_one_event(model: ReadModel, desk: Api):
+    await desk.seed(model.topics.state, records.snapshot(1, status=OrderStatus.NEEDS_REVIEW, closed_at=None))
+    path = f"/admin/orders/{records.order(1)}/reprocess"
+    answers = await asyncio.gather(*(desk.act(path, "click") for _ in range(6)))
+    assert {each.status for each in answers} == {202}
+    assert len(await read(model, model.topics.events)) == 1
+
+
+ORDER = f"/admin/orders/{records.order(1)}"
+DECISION = {"resolution": "mark_refunded", "reason": "sent back by hand"}
+ASKED = [
+    ("mails", {"reason": "lost it"}, MailRequested, {"kind": "keys"}),
+    ("address", {"email": "right@example.org", "reason": "typo"}, EmailChanged, {"email": "right@example.org"}),
+    ("revoke-link", {"reason": "forwarded"}, LinkRevoked, {}),
+    ("resolve", DECISION, ReviewResolved, {"resolution": "mark_refunded"}),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "kind", "said"), ASKED, ids=[each[0] for each in ASKED])
+async def test_what_is_asked_of_an_order_is_an_event_with_its_reason(
+    model: ReadModel, desk: Api, path, body, kind, said
+):
+    await desk.seed(model.topics.state, records.snapshot(1, status=OrderStatus.NEEDS_REVIEW, closed_at=None))
+    assert (await desk.act(f"{ORDER}/{path}", "click", body=body)).status == 202
+    other = await desk.act(f"{ORDER}/{path}", "click", body={**body, "reason": "another"})
+    assert other.status == 202  # the reason may be worded anew: the click is the same
+    (record,) = await read(model, model.topics.events)
+    event = codec.decode(model.topics.events, record.value)
+    assert isinstance(event, kind)
+    assert (event.actor, event.action_id, event.reason) == ("admin", "click", body["reason"])
+    assert said.items() <= event.model_dump(mode="json").items()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("mails", {}),
+        ("mails", {"reason": ""}),
+        ("mails", {"reason": "x", "kind": "lost"}),
+        ("mails", {"reason": "x" * 2001}),
+        ("address", {"reason": "x", "email": "nobody"}),
+        ("address", {"reason": "x", "email": "a@b.c\r\nBcc: d@e.f"}),
+        ("resolve", {"reason": "x"}),
+        ("resolve", {"reason": "x", "resolution": "burn"}),
+        ("resolve", {**DECISION, "id": "other"}),
+    ],
+)
+async def test_what_is_asked_badly_is_refused_and_leaves_no_mark(model: ReadModel, desk: Api, path: str, body: dict):
+    await desk.seed(model.topics.state, records.snapshot(1, status=OrderStatus.NEEDS_REVIEW, closed_at=None))
+    assert (await desk.act(f"{ORDER}/{path}", "click", body=body)).status == 400
+    assert (await desk.page("/admin/actions"))["total"] == 0
+
+
+async def test_a_click_is_followed_to_its_end(model: ReadModel, desk: Api):
+    waiting = records.snapshot(1, status=OrderStatus.NEEDS_REVIEW, closed_at=None)
+    await desk.seed(model.topics.state, waiting)
+    await desk.act(f"{ORDER}/reprocess", "click")
+
+    async def stands() -> tuple[str, str]:
+        action = await desk.page("/admin/actions/click")
+        return action["status"], action["detail"]
+
+    def told(version: int, status: OrderStatus, **more):
+        answer = ActionState(
+            action_id="click", type="reprocess.requested", actor="admin", at=waiting.updated_at, accepted=True, **more
+        )
+        return waiting.model_copy(update={"version": version, "status": status, "actions": (answer,)})
+
+    assert await stands() == ("running", "The order has not taken note of it yet.")
+    await desk.seed(model.topics.state, told(waiting.version + 1, OrderStatus.PURCHASING))
+    assert await stands() == ("running", "The order is purchasing.")
+    await desk.seed(model.topics.state, told(waiting.version + 2, OrderStatus.FULFILLED))
+    assert await stands() == ("done", "The order is fulfilled.")
+
+
+async def test_a_click_that_the_order_refuses_says_why(model: ReadModel, desk: Api):
+    waiting = records.snapshot(1, status=OrderStatus.NEEDS_REVIEW, closed_at=None)
+    await desk.seed(model.topics.state, waiting)
+    await desk.act(f"{ORDER}/resolve", "click", body=DECISION)
+    detail = "buy is under way: its outcome comes first."
+    answer = ActionState(
+        action_id="click", type="review.resolved", actor="admin", at=waiting.updated_at, accepted=False, detail=detail
+    )
+    await desk.seed(
+        model.topics.state, waiting.model_copy(update={"version": waiting.version + 1, "actions": (answer,)})
+    )
+    action = await desk.page("/admin/actions/click")
+    assert (action["status"], action["detail"]) == ("refused", detail)
+
+
+async def test_a_click_that_is_refused_at_once_stays_refused(model: ReadModel, desk: Api):
+    await desk.seed(model.topics.state, records.snapshot(1, status=OrderStatus.FULFILLED))
+    for _ in range(2):
+        assert (await desk.act(f"{ORDER}/resolve", "click", body=DECISION)).status == 409
+    action = await desk.page("/admin/actions/click")
+    assert (action["status"], action["detail"]) == (
+        "refused",
+        "The order is fulfilled: it does not wait for a human.",
+    )
+
+
+async def test_a_key_that_has_asked_for_something_else_is_refused(model: ReadModel, desk: Api):
+    await desk.seed(model.topics.state, records.snapshot(1, status=OrderStatus.NEEDS_REVIEW, closed_at=None))
+    assert (await desk.act(f"{ORDER}/resolve", "click", body=DECISION)).status == 202
+    assert (await desk.act(f"{ORDER}/resolve", "click", body={**DECISION, "resolution": "close"})).status == 409
+    assert (await desk.act(f"{ORDER}/reprocess", "click")).status == 409
+    assert (await desk.ask("/admin/actions/unknown")).status == 404
 
 
 @pytest.mark.parametrize("status", ["fulfilled", "canceled", "refunded", "failed"])

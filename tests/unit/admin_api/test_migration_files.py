@@ -46,7 +46,7 @@ def test_every_table_and_every_index_says_what_it_is_for():
             assert f"comment on {kind} {name} is" in migration.sql, name
 
 
-@pytest.mark.parametrize("package", ["admin_api.api", "admin_api.sink", "admin_api.rebuild"])
+@pytest.mark.parametrize("package", ["admin_api.access", "admin_api.api", "admin_api.sink", "admin_api.rebuild"])
 def test_every_query_says_what_it_does(package: str):
     queries = named_queries(package)
 

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import httpx
 from aiohttp import web
 
 from admin_api import condition
+from admin_api.access.gate import Gate
+from admin_api.access.oidc import Provider
 from admin_api.api.intake import Intake
 from admin_api.api.originals import KafkaOriginals
 from admin_api.api.pages import add_pages
@@ -30,10 +33,10 @@ from bitloot.sealing import Sealer
 _REPLAYABLE = {topic.name: topic for topic in replayable()}
 
 
-def build(settings: ApiSettings, ports: Ports, health: Health) -> web.Application:
-    """Return the application on these ports."""
+def build(settings: ApiSettings, ports: Ports, health: Health, provider: Provider | None = None) -> web.Application:
+    """Return the application on these ports, and with this identity provider."""
     app = create_app(health, probes=settings.probe_port is None)
-    add_routes(app, ROUTES, ports, settings.admin_token)
+    add_routes(app, ROUTES, ports, Gate(settings.access(), ports.pool, provider))
     add_pages(app)
     return app
 
@@ -78,6 +81,18 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
     async with open_ports(settings, health) as ports, asyncio.TaskGroup() as tasks:
         replayer = Replayer(ports, incarnation(settings.service_instance), settings.dead_letter_replays_per_second)
         replaying = tasks.create_task(replayer.run())
-        app = build(settings, ports, health)
-        await serve_until(stop, app, settings.http_host, settings.http_port, probe_port=settings.probe_port)
+        async with open_provider(settings) as provider:
+            app = build(settings, ports, health, provider)
+            await serve_until(stop, app, settings.http_host, settings.http_port, probe_port=settings.probe_port)
         replaying.cancel()
+
+
+@asynccontextmanager
+async def open_provider(settings: ApiSettings) -> AsyncIterator[Provider | None]:
+    """Open the way to the identity provider, if there is one."""
+    known = settings.oidc()
+    if known is None:
+        yield None
+        return
+    async with httpx.AsyncClient(follow_redirects=False) as client:
+        yield Provider(known, client)

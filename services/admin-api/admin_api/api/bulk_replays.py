@@ -9,11 +9,12 @@ from typing import Annotated
 from asyncpg import Record
 from pydantic import Field, StringConstraints, field_validator
 
+from admin_api.access.rights import Right
+from admin_api.api.clicks import ACTION_HEADERS, Action
 from admin_api.api.dead_letters import DeadLetterFilter
 from admin_api.api.ports import Ports
 from admin_api.api.reading import SQL, Filter, page
 from admin_api.api.replaying import Unsendable, destination
-from admin_api.api.reprocessing import ACTION_HEADERS, ACTOR, Action
 from admin_api.api.routing import AnyRoute, Route
 from admin_api.api.schemas import Answer, Page, Paging, Question
 from admin_api.database import Connection
@@ -188,7 +189,9 @@ async def start_replay(ports: Ports, question: StartQuestion) -> Replay:
     request = question.model_dump(mode="json", by_alias=True, include={"filter", "limit"})
     with translated():
         async with ports.pool.acquire() as connection, connection.transaction():
-            new = await connection.fetchval(SQL["begin_bulk_replay"], identity, question.action, request, ACTOR)
+            new = await connection.fetchval(
+                SQL["begin_bulk_replay"], identity, question.action, request, ports.asker.name
+            )
             if new:
                 matching = await _choose(connection, identity, question)
                 _log.info("dead_letters.replay_asked", replay=identity, action_id=question.action, matching=matching)
@@ -266,6 +269,8 @@ ROUTES: tuple[AnyRoute, ...] = (
         question=CountQuestion,
         answer=Count,
         handle=count_letters,
+        right=Right.OPERATE,
+        reads=True,
         problems=(415,),
         body=True,
     ),
@@ -278,6 +283,7 @@ ROUTES: tuple[AnyRoute, ...] = (
         question=StartQuestion,
         answer=Replay,
         handle=start_replay,
+        right=Right.OPERATE,
         status=202,
         problems=(409, 415),
         headers=ACTION_HEADERS,
@@ -324,6 +330,7 @@ ROUTES: tuple[AnyRoute, ...] = (
         question=OneReplay,
         answer=Replay,
         handle=cancel_replay,
+        right=Right.OPERATE,
         problems=(404,),
     ),
 )

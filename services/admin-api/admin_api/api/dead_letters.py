@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from admin_api.api.masking import Body, Headers
 from admin_api.api.ports import Ports
 from admin_api.api.reading import Filter, page, row
 from admin_api.api.routing import AnyRoute, Route
@@ -53,11 +54,11 @@ class DeadLetter(Answer):
     partition: int
     offset: Annotated[int, Field(description="Where the record was")]
     key: str | None
-    value: Annotated[str | None, Field(description="As text, codes replaced; null when it is no text")]
+    value: Annotated[Body | None, Field(description="As text, codes replaced; null when it is no text")]
     value_length: Annotated[int, Field(description="Of the original, in bytes")]
     value_sha256: str
     value_cut: bool
-    headers: dict[str, str]
+    headers: Headers
     reason: str
     error: str
     stack: str

@@ -5,8 +5,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
+from admin_api.api.masking import Address, Prose
 from admin_api.api.payments import Payment
 from admin_api.api.ports import Ports
 from admin_api.api.reading import SQL, Filter, page
@@ -77,7 +78,7 @@ class Order(Answer):
 
     id: str
     status: OrderStatus
-    email: str | None
+    email: Address | None
     currency: str | None
     total: Decimal | None
     kinguin_reservation_id: Annotated[str | None, Field(description="Of the first item")]
@@ -123,7 +124,7 @@ class Mail(Answer):
     id: str
     kind: str
     sender: Annotated[str | None, Field(description="Null in mails from before it was kept")]
-    recipient: str
+    recipient: Address
     subject: str
     status: str
     attempts: int
@@ -144,7 +145,7 @@ class Happening(Answer):
     since_previous_seconds: float | None
     repeats: Annotated[int, Field(description="How often the same was told again")]
     last_recorded_at: datetime
-    payload: JsonValue
+    payload: Prose
 
 
 class WholeOrder(Order):

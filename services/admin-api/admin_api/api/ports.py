@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from admin_api.access.rights import NOBODY, Asker
 from admin_api.api.intake import Intake
 from admin_api.database import Pool
 from admin_api.sink.source import Topics
@@ -42,7 +43,7 @@ class Originals(Protocol):
 class Ports:
     """The outside. `replayable` are the topics that something may be sent to again, by their declared names.
 
-    Without `intake` nothing is sold on Kinguin.
+    Without `intake` nothing is sold on Kinguin. `asker` is who asks: each request has ports of its own.
     """
 
     pool: Pool
@@ -51,3 +52,4 @@ class Ports:
     topics: Topics
     replayable: Mapping[str, Topic]
     intake: Intake | None = None
+    asker: Asker = NOBODY

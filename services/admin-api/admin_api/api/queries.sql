@@ -289,3 +289,33 @@ from stock_offers
 -- name: offer_problems
 -- What is wrong with an offer.
 select offer_id, problems, read_at from stock_offers where offer_id = $1
+
+-- name: begin_action
+-- Write down a click. Returns nothing when it was written down before. Parameters: id, kind, who, target, order, request.
+insert into admin_actions (action_id, kind, actor, target, order_id, request, sent_at) values ($1, $2, $3, $4, $5, $6, now())
+on conflict (action_id) do nothing
+returning action_id
+
+-- name: known_action
+-- What a click had asked for.
+select kind, target, request, refused from admin_actions where action_id = $1
+
+-- name: refuse_action
+-- Write down that a click was refused. Parameters as above, and why.
+insert into admin_actions (action_id, kind, actor, target, order_id, request, refused) values ($1, $2, $3, $4, $5, $6, $7)
+on conflict (action_id) do nothing
+
+-- name: actions
+-- Clicks, with what their orders say of them.
+select
+    a.action_id, a.kind, a.actor, a.target, a.order_id::text as order_id, a.asked_at, a.refused, o.status as order_status,
+    o.review,
+    (
+        select answer from jsonb_array_elements(o.actions) as answer where answer ->> 'action_id' = a.action_id limit 1
+    ) as answer
+from admin_actions as a
+left join orders as o on o.id = a.order_id
+
+-- name: audit_entries
+-- The audit log as a list shows it.
+select number, at, actor, via, action, target, reason, result, details, encode(hash, 'hex') as hash from audit_log

@@ -1,20 +1,26 @@
 """All endpoints of the admin API."""
 
 from admin_api.api import (
+    actions,
+    audit,
     bulk_replays,
     dead_letters,
     offers,
+    order_actions,
     orders,
     payments,
     reprocessing,
     reservations,
+    session,
     stock,
     time_to_key,
+    unmasking,
     webhook_logs,
 )
 from admin_api.api.routing import AnyRoute
 
 ROUTES: tuple[AnyRoute, ...] = (
+    *session.ROUTES,
     *orders.ROUTES,
     *reservations.ROUTES,
     *payments.ROUTES,
@@ -25,4 +31,8 @@ ROUTES: tuple[AnyRoute, ...] = (
     *reprocessing.ROUTES,
     *stock.ROUTES,
     *offers.ROUTES,
+    *order_actions.ROUTES,
+    *actions.ROUTES,
+    *unmasking.ROUTES,
+    *audit.ROUTES,
 )

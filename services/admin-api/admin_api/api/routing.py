@@ -1,18 +1,22 @@
-"""Routes as data: one declaration validates the request, shapes the answer and documents both."""
+"""Routes as data: one declaration says who may ask, validates the request, shapes the answer and documents all."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, SecretStr, ValidationError
-from pydantic_core import from_json
+from pydantic import BaseModel, ValidationError
 
+from admin_api.access.audit import Entry, Result
+from admin_api.access.gate import SAFE, Gate, Visit, check_right
+from admin_api.access.rights import NOBODY, Asker, Right
+from admin_api.api.masking import Seen, may_see, seen_by
 from admin_api.api.ports import Ports
+from admin_api.api.questions import bounded_chunks, read_body, read_question
 from admin_api.api.schemas import Question
+from bitloot.errors import Transient
 from bitloot.problem import Problem
-from bitloot.signing import bearer_token, token_equal
 
 Q = TypeVar("Q", bound=Question)
 A = TypeVar("A", bound=BaseModel)
@@ -20,13 +24,27 @@ A = TypeVar("A", bound=BaseModel)
 _PARAMETER = re.compile(r"{(\w+)}")
 
 
+class _Declared:
+    """What all kinds of routes have in common."""
+
+    __slots__ = ()
+    path: str
+
+    @property
+    def path_parameters(self) -> tuple[str, ...]:
+        """The names in the path."""
+        return tuple(_PARAMETER.findall(self.path))
+
+
 @dataclass(frozen=True, slots=True)
-class Route(Generic[Q, A]):
+class Route(_Declared, Generic[Q, A]):
     """One endpoint.
 
     Fields of `question` are found in the path if it names them, in the header that `headers` names for them,
-    else in the query, or with `body` in a JSON object that is sent. `problems` are the statuses beyond 400, 401
-    and 503.
+    else in the query, or with `body` in a JSON object that is sent. `right` is what the asker must have. `problems`
+    are the statuses beyond 400, 401, 403, 429 and 503. What is not a GET is an act, and stands in the audit log
+    before it happens and afterwards, unless `reads` says that it only reads. What `unmasks` shows all that the asker
+    may see.
     """
 
     method: Literal["GET", "POST"]
@@ -37,19 +55,17 @@ class Route(Generic[Q, A]):
     question: type[Q]
     answer: type[A]
     handle: Callable[[Ports, Q], Awaitable[A]]
+    right: Right = Right.READ
     status: int = 200
     problems: tuple[int, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     body: bool = False
-
-    @property
-    def path_parameters(self) -> tuple[str, ...]:
-        """The names in the path."""
-        return tuple(_PARAMETER.findall(self.path))
+    reads: bool = False
+    unmasks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Upload(Generic[Q, A]):
+class Upload(_Declared, Generic[Q, A]):
     """An endpoint that takes a file, as it comes: its handler decides how much of it to read.
 
     Otherwise as `Route`. A file that says beforehand that it is larger than `max_bytes` is refused unread.
@@ -64,126 +80,197 @@ class Upload(Generic[Q, A]):
     handle: Callable[[Ports, Q, AsyncIterator[bytes]], Awaitable[A]]
     media_type: str
     max_bytes: int
+    right: Right
     status: int = 200
     problems: tuple[int, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     method: Literal["POST"] = "POST"
     body: Literal[False] = False
-
-    @property
-    def path_parameters(self) -> tuple[str, ...]:
-        """The names in the path."""
-        return tuple(_PARAMETER.findall(self.path))
+    reads: Literal[False] = False
 
 
-AnyRoute: TypeAlias = Route[Any, Any] | Upload[Any, Any]
+@dataclass(frozen=True, slots=True)
+class Stream(_Declared, Generic[Q]):
+    """An endpoint whose answer is written piece by piece. Otherwise as `Route`.
+
+    What is wrong must show before the first piece: afterwards the connection is only closed. `file` is the name that
+    a browser gives to what it saves.
+    """
+
+    path: str
+    name: str
+    summary: str
+    tag: str
+    question: type[Q]
+    handle: Callable[[Ports, Q], AsyncIterator[bytes]]
+    media_type: str
+    right: Right = Right.READ
+    file: str | None = None
+    status: int = 200
+    problems: tuple[int, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    method: Literal["GET"] = "GET"
+    body: Literal[False] = False
+    answer: None = None
+    reads: Literal[True] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Cookie:
+    """A cookie to set, or without a value to take away. Scripts never see it."""
+
+    name: str
+    value: str | None
+    same_site: Literal["Strict", "Lax"]
+    max_age: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer with more than a body: cookies, or another place to go to."""
+
+    body: BaseModel | None = None
+    cookies: tuple[Cookie, ...] = ()
+    location: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Door(_Declared, Generic[Q]):
+    """An endpoint by which people come in and go out: it checks by itself who they are."""
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    name: str
+    summary: str
+    tag: str
+    question: type[Q]
+    answer: type[BaseModel] | None
+    handle: Callable[[Gate, Visit, Q], Awaitable[Reply]]
+    status: int = 200
+    problems: tuple[int, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bool = False
+    right: None = None
+    reads: Literal[True] = True
+
+
+AnyRoute: TypeAlias = Route[Any, Any] | Upload[Any, Any] | Stream[Any] | Door[Any]
 """A route among others: what its handler takes and gives was checked where it was declared."""
 
-_CHUNK_BYTES = 64 * 1024
 
-
-def add_routes(app: web.Application, routes: Iterable[AnyRoute], ports: Ports, tokens: tuple[SecretStr, ...]) -> None:
-    """Serve the routes to whoever has one of the tokens."""
+def add_routes(app: web.Application, routes: Iterable[AnyRoute], ports: Ports, gate: Gate) -> None:
+    """Serve the routes to whoever the gate lets in."""
     for route in routes:
-        app.router.add_route(route.method, route.path, _Endpoint(route, ports, tokens).answer)
+        app.router.add_route(route.method, route.path, _Endpoint(route, ports, gate).answer)
 
 
 class _Endpoint:
     """A route with all that its handler needs."""
 
-    def __init__(self, route: AnyRoute, ports: Ports, tokens: tuple[SecretStr, ...]) -> None:
+    def __init__(self, route: AnyRoute, ports: Ports, gate: Gate) -> None:
         self._route = route
         self._ports = ports
-        self._tokens = tokens
+        self._gate = gate
 
-    async def answer(self, request: web.Request) -> web.Response:
-        """Check the token, read the question, answer it."""
-        if not token_equal(bearer_token(request.headers.get("Authorization")), self._tokens):
-            raise Problem(401, "A bearer token is needed.", headers={"WWW-Authenticate": 'Bearer realm="admin"'})
-        question = _read(self._route, request, await _body(request) if self._route.body else {})
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Check who asks, read the question, answer it."""
+        route = self._route
+        if isinstance(route, Door):
+            return await self._at_the_door(route, request)
+        asker = await self._gate.asker(request)
+        check_right(asker, route.right)
+        question = read_question(route, request, await read_body(request) if route.body else {})
+        if isinstance(route, Stream):
+            return await _stream(route, request, route.handle(replace(self._ports, asker=asker), question))
+        if route.method in SAFE or route.reads:
+            answer = await self._handle(route, request, question, asker)
+        else:
+            answer = await self._act(route, request, question, asker)
+        unmasks = isinstance(route, Route) and route.unmasks
+        return _json(answer, route.status, may_see(asker) if unmasks else seen_by(asker))
+
+    async def _handle(
+        self, route: Route[Any, Any] | Upload[Any, Any], request: web.Request, question: Any, asker: Asker
+    ) -> BaseModel:
+        ports = replace(self._ports, asker=asker)
         try:
-            answer = await self._handle(request, question)
+            if isinstance(route, Route):
+                answer: BaseModel = await route.handle(ports, question)
+            else:
+                answer = await route.handle(ports, question, bounded_chunks(route, request))
         except ValidationError as error:
             # Ours and not the asker's: without this it would count as a bad request.
-            raise TypeError(f"what {self._route.name} found does not fit its answer") from error
-        return web.Response(
-            status=self._route.status,
-            body=answer.model_dump_json(by_alias=True).encode(),
-            content_type="application/json",
-        )
-
-    async def _handle(self, request: web.Request, question: Question) -> BaseModel:
-        if isinstance(self._route, Route):
-            answer: BaseModel = await self._route.handle(self._ports, question)
-        else:
-            answer = await self._route.handle(self._ports, question, _chunks(self._route, request))
+            raise TypeError(f"what {route.name} found does not fit its answer") from error
         return answer
 
+    async def _act(
+        self, route: Route[Any, Any] | Upload[Any, Any], request: web.Request, question: Any, asker: Asker
+    ) -> BaseModel:
+        """Do something, written down before and after: without the first nothing happens."""
+        entry = Entry(
+            asker,
+            route.name,
+            "/".join(request.match_info.values()),
+            Result.ASKED,
+            str(getattr(question, "reason", "") or ""),
+            {"action": action} if (action := getattr(question, "action", None)) else {},
+        )
+        await self._gate.audit.add(entry)
+        try:
+            answer = await self._handle(route, request, question, asker)
+        except Problem as problem:
+            await self._gate.audit.add(_refused(entry, problem.status, str(problem.document.get("detail", ""))))
+            raise
+        except Transient as error:
+            await self._gate.audit.add(_refused(entry, 503, str(error.cause)))
+            raise
+        await self._gate.audit.add(replace(entry, result=Result.DONE))
+        return answer
 
-def _chunks(route: Upload[Any, Any], request: web.Request) -> AsyncIterator[bytes]:
-    """Return the file that is sent, piece by piece. Raises the problem to answer with."""
-    if request.content_type != route.media_type:
-        raise Problem(415, f"The file is sent as {route.media_type}.")
-    if (request.content_length or 0) > route.max_bytes:
-        raise Problem(413, f"The file has more than {route.max_bytes} bytes.")
-    return _bounded(route, request)
+    async def _at_the_door(self, route: Door[Any], request: web.Request) -> web.Response:
+        question = read_question(route, request, await read_body(request) if route.body else {})
+        reply = await route.handle(self._gate, self._gate.visit(request), question)
+        if reply.location is not None:
+            response = web.Response(status=route.status, headers={"Location": reply.location})
+        elif reply.body is not None:
+            response = _json(reply.body, route.status, seen_by(NOBODY))
+        else:
+            response = web.Response(status=route.status)
+        for cookie in reply.cookies:
+            self._set(response, cookie)
+        return response
 
-
-async def _bounded(route: Upload[Any, Any], request: web.Request) -> AsyncIterator[bytes]:
-    seen = 0
-    async for chunk in request.content.iter_chunked(_CHUNK_BYTES):
-        seen += len(chunk)
-        if seen > route.max_bytes:
-            raise Problem(413, f"The file has more than {route.max_bytes} bytes.")
-        yield chunk
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    """Return the JSON object that was sent. Raises the problem to answer with."""
-    if request.content_type != "application/json":
-        raise Problem(415, "What is asked is sent as application/json.")
-    try:
-        body = from_json(await request.read())
-    except ValueError:
-        raise Problem(400, "The body is not JSON.") from None
-    if not isinstance(body, dict):
-        raise Problem(400, "The body is not a JSON object.")
-    return body
-
-
-def _read(route: AnyRoute, request: web.Request, body: Mapping[str, Any]) -> Any:
-    """Return what the request asks. Raises the problem to answer with."""
-    elsewhere = {*route.path_parameters, *(field for field, _ in route.headers)}
-    strange = [name for name in (*request.query, *body) if name in elsewhere or (route.body and name in request.query)]
-    if strange:
-        raise _refused([(name, "There is no such parameter.") for name in strange])
-    if repeated := {name for name in request.query if len(request.query.getall(name)) > 1}:
-        raise _refused([(name, "It is given more than once.") for name in sorted(repeated)])
-    given = {
-        **request.query,
-        **body,
-        **request.match_info,
-        **{field: request.headers[header] for field, header in route.headers if header in request.headers},
-    }
-    try:
-        return route.question.model_validate(given)
-    except ValidationError as error:
-        found = [
-            (
-                ".".join(map(str, each["loc"])) if route.body else str((*each["loc"], "")[0]),
-                _reason(each["type"], each["msg"]),
-            )
-            for each in error.errors()
-        ]
-        if any(name in route.path_parameters for name, _ in found):
-            raise Problem(404, "There is nothing with this id.") from None
-        raise _refused(found) from None
+    def _set(self, response: web.Response, cookie: Cookie) -> None:
+        response.set_cookie(
+            cookie.name,
+            cookie.value or "",
+            max_age=0 if cookie.value is None else cookie.max_age,
+            path="/",
+            secure=self._gate.settings.secure,
+            httponly=True,
+            samesite=cookie.same_site,
+        )
 
 
-def _reason(kind: str, message: str) -> str:
-    return "There is no such parameter." if kind == "extra_forbidden" else message.removeprefix("Value error, ")
+def _refused(entry: Entry, status: int, why: str) -> Entry:
+    return replace(entry, result=Result.REFUSED, details={**entry.details, "status": status, "detail": why})
 
 
-def _refused(found: Iterable[tuple[str, str]]) -> Problem:
-    errors: list[Mapping[str, str]] = [{"parameter": name[:100], "detail": detail} for name, detail in found]
-    return Problem(400, "A parameter is not as expected.", errors=errors)
+def _json(answer: BaseModel, status: int, seen: Seen) -> web.Response:
+    body = answer.model_dump_json(by_alias=True, context=seen).encode()
+    return web.Response(status=status, body=body, content_type="application/json")
+
+
+async def _stream(route: Stream[Any], request: web.Request, pieces: AsyncIterator[bytes]) -> web.StreamResponse:
+    first = await anext(pieces, None)  # raises what there is to raise while it can still be told
+    headers = {"Content-Type": route.media_type}
+    if route.file is not None:
+        headers["Content-Disposition"] = f'attachment; filename="{route.file}"'
+    response = web.StreamResponse(status=route.status, headers=headers)
+    await response.prepare(request)
+    if first is not None:
+        await response.write(first)
+        async for piece in pieces:
+            await response.write(piece)
+    await response.write_eof()
+    return response

@@ -31,7 +31,8 @@ def _iso_time(value: object) -> object:
     return value
 
 
-def _printable(value: str) -> str:
+def printable(value: str) -> str:
+    """Refuse what is no text. Raises `ValueError`."""
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
         raise ValueError("It has characters that are not text.")
     return value
@@ -43,7 +44,7 @@ Offset = Annotated[int, Field(ge=0, le=_MAX_OFFSET), BeforeValidator(_decimal_di
 RowNumber = Annotated[int, Field(ge=0, lt=2**53), BeforeValidator(_decimal_digits)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_iso_time)]
 """A time with its zone, in ISO 8601."""
-Words = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+Words = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
 """What an admin looks for: compared as it stands."""
 OrderIdText = Annotated[
     str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", to_lower=True)

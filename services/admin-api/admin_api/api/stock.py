@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 import asyncpg
 from pydantic import Field, StringConstraints
 
+from admin_api.access.rights import Right
+from admin_api.api.clicks import ACTION_HEADERS, Action
 from admin_api.api.intake import MAX_BYTES, Intake, PlainCode, SealedLine, read_codes
 from admin_api.api.ports import Ports
 from admin_api.api.reading import SQL, Filter, page
-from admin_api.api.reprocessing import ACTION_HEADERS, ACTOR, Action
 from admin_api.api.routing import AnyRoute, Route, Upload
 from admin_api.api.schemas import Answer, Page, Paging, Question
 from admin_api.database import Connection
@@ -100,7 +101,9 @@ async def import_codes(ports: Ports, question: ImportQuestion, file: AsyncIterat
     import_id = ids.content_id("stock", question.product_id, question.action)
     with translated():
         async with ports.pool.acquire() as connection, connection.transaction():
-            if not await connection.fetchval(SQL["begin_import"], import_id, question.product_id, len(codes), ACTOR):
+            if not await connection.fetchval(
+                SQL["begin_import"], import_id, question.product_id, len(codes), ports.asker.name
+            ):
                 return await _repeated(connection, import_id)
             refused += await _store(connection, lines, question.product_id, import_id)
             in_stock = sum(each.reason == "in_stock" for each in refused)
@@ -193,6 +196,7 @@ ROUTES: tuple[AnyRoute, ...] = (
         answer=Imported,
         handle=import_codes,
         media_type="text/csv",
+        right=Right.STOCK,
         max_bytes=MAX_BYTES,
         problems=(404, 408, 409, 413, 415),
         headers=ACTION_HEADERS,

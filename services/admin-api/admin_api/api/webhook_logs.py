@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
+from admin_api.api.masking import Body, Content, Headers
 from admin_api.api.ports import Ports
 from admin_api.api.reading import Filter, page, row
 from admin_api.api.routing import AnyRoute, Route
@@ -37,13 +38,13 @@ class WebhookLog(Answer):
     matched: Annotated[str, Field(description="Which secret and form verified it")]
     note: str
     remote_address: str
-    headers: dict[str, str]
-    body: str
+    headers: Headers
+    body: Body
     body_cut: Annotated[bool, Field(description="Whether the body is longer than this")]
     body_sha256: str
     event_topic: str | None
     event_key: str | None
-    event: Annotated[JsonValue, Field(description="What was published for it, codes replaced by their number")]
+    event: Annotated[Content, Field(description="What was published for it, codes replaced by their number")]
     repeats: int
     first_received_at: datetime
     last_received_at: datetime
