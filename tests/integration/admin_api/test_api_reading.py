@@ -284,7 +284,7 @@ async def test_one_order_tells_its_whole_story(filled: Api, database: str):
         ("codes.received", 1.0, 0),
         ("keys.revealed", 12.0, 1),
     ]
-    assert order["timeline"][1]["payload"]["codes"] == 2
+    assert order["timeline"][1]["payload"]["lines"][0]["codes"] == 2
     text = await response.text()
     assert "SECRET" not in text
     assert records.BOX not in text

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from bitloot import ids
 from bitloot.contracts.dead_letters import DeadLetter
-from bitloot.contracts.events import CodesReceived, KeysRevealed, KinguinNotified, Notice, PaymentStatus
+from bitloot.contracts.events import CodesReceived, KeysRevealed, KinguinNotified, LineCodes, Notice, PaymentStatus
 from bitloot.contracts.sealed import SealedCode
 from bitloot.contracts.state import (
     ItemState,
@@ -82,7 +82,9 @@ def snapshot(number: int, version: int = 1, **changes: object) -> OrderSnapshot:
         reservations=(
             ReservationState(
                 reservation_id=reservation,
+                purchase_id=ids.purchase_id(order_id, 1),
                 item_id=item,
+                item_ids=(item,),
                 status=ReservationStatus.DELIVERED,
                 reserved_at=placed + timedelta(seconds=6),
                 given_at=placed + timedelta(seconds=6),
@@ -122,9 +124,9 @@ def codes_received(number: int, count: int = 2) -> CodesReceived:
         occurred_at=at(8),
         order_id=order_id,
         effect_id=effect,
-        item_id=item,
+        purchase_id=ids.purchase_id(order_id, 1),
         reservation_id=ReservationId(f"res-{number}"),
-        codes=tuple(sealed(each) for each in range(count)),
+        lines=(LineCodes(item_id=item, codes=tuple(sealed(each) for each in range(count))),),
     )
 
 

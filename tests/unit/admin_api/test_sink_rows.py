@@ -34,7 +34,9 @@ def test_a_snapshot_becomes_the_rows_of_its_order():
     assert [(row["id"], row["verdict"], row["price_amount"]) for row in found.payments] == [
         ("pay-1", "accepted", "19.98")
     ]
-    assert [(row["id"], row["order_item_id"]) for row in found.reservations] == [("res-1", f"{records.order(1)}-1")]
+    assert [
+        (row["id"], row["purchase_id"], row["order_item_id"], row["order_item_ids"]) for row in found.reservations
+    ] == [("res-1", *[f"{records.order(1)}-1"] * 2, [f"{records.order(1)}-1"])]
     for part in (found.items, found.keys, found.payments, found.reservations):
         assert {(row["order_id"], row["order_version"]) for row in part} == {(records.order(1), 4)}
 
@@ -84,9 +86,10 @@ def test_an_event_becomes_a_line_of_the_timeline_without_codes():
     assert row["recorded_at"] == "2026-01-01T12:01:00+00:00"
     assert row["payload"] == {
         "effect_id": f"{records.order(1)}-1/fetch_codes/1",
-        "item_id": f"{records.order(1)}-1",
+        "purchase_id": f"{records.order(1)}-1",
         "reservation_id": "res-1",
-        "codes": 3,
+        "lines": [{"item_id": f"{records.order(1)}-1", "codes": 3}],
+        "never": "",
     }
 
 
@@ -110,7 +113,7 @@ def test_empty_lists_that_are_no_codes_stay_lists():
         occurred_at=records.START,
         order_id=records.order(1),
         effect_id=EffectId("x"),
-        item_id=f"{records.order(1)}-1",
+        purchase_id=f"{records.order(1)}-1",
         reservations=(),
     )
     row = rows.event_row(event, RAW)

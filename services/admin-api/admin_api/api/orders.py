@@ -105,7 +105,8 @@ class Item(Answer):
     quantity: int
     unit_price: Decimal
     status: ItemStatus
-    reservation_id: str | None
+    reservation_id: Annotated[str | None, Field(description="The first that has keys of it")]
+    expected_at: Annotated[datetime | None, Field(description="The release of a pre-order")]
 
 
 class Key(Answer):
@@ -114,6 +115,7 @@ class Key(Answer):
     order_item_id: str
     position: int
     storage_ref: Annotated[str, Field(description="An object key, not a link")]
+    media_type: Annotated[str, Field(description="text/plain, or of a picture, which is an object of its own")]
     created_at: datetime
     viewed_at: datetime | None
 
@@ -155,6 +157,7 @@ class WholeOrder(Order):
     invoice_id: str | None
     pay_url: str | None
     object_key: str | None
+    owed: Annotated[Decimal, Field(description="What the buyer has paid for keys that will not come")]
     message_id: str | None
     incidents: list[Incident]
     purchased_at: datetime | None

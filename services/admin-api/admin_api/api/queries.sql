@@ -10,7 +10,7 @@ from orders as o
 select
     o.id::text as id, o.status, o.email, o.currency, o.total, o.kinguin_reservation_id, o.review, o.placed_at, o.paid_at,
     o.mailed_at, o.closed_at, o.updated_at, extract(epoch from o.mailed_at - o.paid_at)::float8 as time_to_key_seconds,
-    o.version, o.invoice_id, o.pay_url, o.object_key, o.message_id, o.incidents, o.purchased_at, o.received_at,
+    o.version, o.invoice_id, o.pay_url, o.object_key, o.owed, o.message_id, o.incidents, o.purchased_at, o.received_at,
     o.stored_at, o.revealed_at
 from orders as o
 where o.id = $1::uuid
@@ -21,14 +21,14 @@ select status from orders where id = $1::uuid
 
 -- name: items_of_order
 -- The items of an order, in its order.
-select id, position, product_id, title, quantity, unit_price, status, reservation_id
+select id, position, product_id, title, quantity, unit_price, status, reservation_id, expected_at
 from order_items
 where order_id = $1::uuid
 order by position, id
 
 -- name: keys_of_order
 -- Where the codes of an order are.
-select k.order_item_id, k.position, k.storage_ref, k.created_at, k.viewed_at
+select k.order_item_id, k.position, k.storage_ref, k.media_type, k.created_at, k.viewed_at
 from keys as k
 where k.order_id = $1::uuid
 order by k.order_item_id, k.position
@@ -62,7 +62,7 @@ from payments
 
 -- name: reservations
 -- The reservations as a list shows them.
-select id, order_id::text as order_id, order_item_id, status, reserved_at, given_at, delivered_at, ended_at
+select id, order_id::text as order_id, order_item_id, order_item_ids, status, reserved_at, given_at, delivered_at, ended_at
 from reservations
 
 -- name: webhook_logs

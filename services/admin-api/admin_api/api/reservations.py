@@ -1,6 +1,9 @@
 """Reservations at Kinguin: the list."""
 
 from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
 
 from admin_api.api.ports import Ports
 from admin_api.api.reading import Filter, page
@@ -22,7 +25,8 @@ class Reservation(Answer):
 
     id: str
     order_id: str
-    order_item_id: str
+    order_item_id: Annotated[str, Field(description="The first of its items")]
+    order_item_ids: list[str]
     status: ReservationStatus
     reserved_at: datetime
     given_at: datetime | None

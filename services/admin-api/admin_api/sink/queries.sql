@@ -31,13 +31,13 @@ returning stored.topic, stored.partition
 -- name: write_orders
 -- Write the orders that are newer than what is stored; returns the ids of those. An order's version only grows.
 insert into orders as stored (
-    id, status, email, currency, total, request_hash, pay_url, invoice_id, kinguin_reservation_id, object_key,
+    id, status, email, currency, total, request_hash, pay_url, invoice_id, kinguin_reservation_id, object_key, owed,
     message_id, mails, link_generation, review, incidents, actions, version, placed_at, paid_at, purchased_at,
     received_at, stored_at, mailed_at,
     revealed_at, closed_at, updated_at
 )
 select
-    id, status, email, currency, total, request_hash, pay_url, invoice_id, kinguin_reservation_id, object_key,
+    id, status, email, currency, total, request_hash, pay_url, invoice_id, kinguin_reservation_id, object_key, owed,
     message_id, mails, link_generation, review, incidents, actions, version, placed_at, paid_at, purchased_at,
     received_at, stored_at, mailed_at,
     revealed_at, closed_at, updated_at
@@ -52,6 +52,7 @@ on conflict (id) do update set
     invoice_id = excluded.invoice_id,
     kinguin_reservation_id = excluded.kinguin_reservation_id,
     object_key = excluded.object_key,
+    owed = excluded.owed,
     message_id = excluded.message_id,
     mails = excluded.mails,
     link_generation = excluded.link_generation,
@@ -74,9 +75,9 @@ returning id::text as id
 -- name: write_order_items
 -- Write the items of orders that were written.
 insert into order_items (
-    id, order_id, position, product_id, title, quantity, unit_price, status, reservation_id, order_version
+    id, order_id, position, product_id, title, quantity, unit_price, status, reservation_id, expected_at, order_version
 )
-select id, order_id, position, product_id, title, quantity, unit_price, status, reservation_id, order_version
+select id, order_id, position, product_id, title, quantity, unit_price, status, reservation_id, expected_at, order_version
 from json_populate_recordset(null::order_items, $1::text::json)
 on conflict (id) do update set
     order_id = excluded.order_id,
@@ -87,17 +88,19 @@ on conflict (id) do update set
     unit_price = excluded.unit_price,
     status = excluded.status,
     reservation_id = excluded.reservation_id,
+    expected_at = excluded.expected_at,
     order_version = excluded.order_version
 returning 1
 
 -- name: write_keys
 -- Write the keys of orders that were written.
-insert into keys (order_item_id, position, order_id, storage_ref, viewed_at, created_at, order_version)
-select order_item_id, position, order_id, storage_ref, viewed_at, created_at, order_version
+insert into keys (order_item_id, position, order_id, storage_ref, media_type, viewed_at, created_at, order_version)
+select order_item_id, position, order_id, storage_ref, media_type, viewed_at, created_at, order_version
 from json_populate_recordset(null::keys, $1::text::json)
 on conflict (order_item_id, position) do update set
     order_id = excluded.order_id,
     storage_ref = excluded.storage_ref,
+    media_type = excluded.media_type,
     viewed_at = excluded.viewed_at,
     created_at = excluded.created_at,
     order_version = excluded.order_version
@@ -140,13 +143,17 @@ returning 1
 -- name: write_reservations
 -- Write the reservations of orders that were written.
 insert into reservations as stored (
-    id, order_id, order_item_id, status, reserved_at, given_at, delivered_at, ended_at, order_version
+    id, order_id, purchase_id, order_item_id, order_item_ids, status, reserved_at, given_at, delivered_at, ended_at,
+    order_version
 )
-select id, order_id, order_item_id, status, reserved_at, given_at, delivered_at, ended_at, order_version
+select id, order_id, purchase_id, order_item_id, order_item_ids, status, reserved_at, given_at, delivered_at, ended_at,
+    order_version
 from json_populate_recordset(null::reservations, $1::text::json)
 on conflict (id) do update set
     order_id = excluded.order_id,
+    purchase_id = excluded.purchase_id,
     order_item_id = excluded.order_item_id,
+    order_item_ids = excluded.order_item_ids,
     status = excluded.status,
     reserved_at = excluded.reserved_at,
     given_at = excluded.given_at,

@@ -51,7 +51,7 @@ def order_rows(snapshot: OrderSnapshot) -> OrderRows:
         keys=[_row(key, item_id="order_item_id") | of_order for key in snapshot.keys],
         payments=[_row(payment, payment_id="id") | of_order for payment in snapshot.payments],
         reservations=[
-            _row(reservation, reservation_id="id", item_id="order_item_id") | of_order
+            _row(reservation, reservation_id="id", item_id="order_item_id", item_ids="order_item_ids") | of_order
             for reservation in snapshot.reservations
         ],
     )
