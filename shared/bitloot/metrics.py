@@ -12,6 +12,8 @@ from prometheus_client import Counter, Gauge, Histogram
 _CALL_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 # An answer of ours: senders of notifications give up after some seconds.
 _HTTP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+# The objective: of paid orders, 99.9 % have their mail this long after the provider has the keys.
+SLO_SECONDS = 300
 # What the buyer waits: seconds when all goes well, hours when a person has to look.
 _KEY_SECONDS = (0.5, 1, 2, 3, 5, 8, 13, 20, 30, 60, 120, 300, 900, 3600, 14400, 86400)
 
@@ -46,6 +48,15 @@ WEBHOOKS_REFUSED = Counter(
 )
 WEBHOOKS_DUPLICATE = Counter(
     "bitloot_webhooks_duplicate", "Notifications that the sink had seen before.", ("provider",)
+)
+NOTICES_EXPECTED = Gauge(
+    "bitloot_notices_expected",
+    "Things of the last hour of which the provider should have told us: payments, purchases, mails.",
+    ("provider",),
+)
+NOTICES_SEEN = Gauge("bitloot_notices_seen", "Of those, the things of which it has told us.", ("provider",))
+NOTICE_AGE_SECONDS = Gauge(
+    "bitloot_notice_age_seconds", "Time since the newest notification of a provider was received.", ("provider",)
 )
 WEBHOOKS_NOT_STORED = Counter(
     "bitloot_webhooks_not_stored",
@@ -137,7 +148,6 @@ PROVIDER_BALANCE_LOW = Gauge(
     "bitloot_provider_balance_low", "1 while the balance is below the threshold that was set, else 0.", ("provider",)
 )
 RETRIES = Counter("bitloot_retries", "Durable retries scheduled.", ("kind", "cause"))
-RETRIES_WAITING = Gauge("bitloot_retries_waiting", "Retries scheduled and not yet due, in this process.", ())
 
 # Selling
 
@@ -152,6 +162,30 @@ OFFER_PROBLEMS = Gauge(
 ORDERS = Counter("bitloot_orders", "Orders that reached a status.", ("status",))
 TIME_TO_KEY_SECONDS = Histogram(
     "bitloot_time_to_key_seconds", "From the final payment to the accepted mail.", buckets=_KEY_SECONDS
+)
+KEYS_READY = Counter(
+    "bitloot_keys_ready", "Paid orders for which the provider has had all keys: what the objective is measured by.", ()
+)
+KEYS_IN_TIME = Counter(
+    "bitloot_keys_in_time",
+    f"Of those, the orders whose mail was accepted within {SLO_SECONDS} s of that.",
+    (),
+)
+KEYS_TO_MAIL_SECONDS = Histogram(
+    "bitloot_keys_to_mail_seconds",
+    "From the moment at which the provider had all keys of an order to the accepted mail.",
+    buckets=_KEY_SECONDS,
+)
+ORDERS_OPEN = Gauge(
+    "bitloot_orders_open", "Orders that have not ended, by status, as the read model has them.", ("status",)
+)
+ORDERS_STUCK = Gauge(
+    "bitloot_orders_stuck",
+    "Orders paid more than 15 minutes ago that have neither ended nor wait for a person.",
+    (),
+)
+ORDERS_OLDEST_SECONDS = Gauge(
+    "bitloot_orders_oldest_seconds", "Since when the oldest paid order that has not ended was paid; 0 for none.", ()
 )
 ORDERS_RETIRED = Counter("bitloot_orders_retired", "Closed orders that left the table after their retention.", ())
 RETIRED_ORDER_EVENTS = Counter(

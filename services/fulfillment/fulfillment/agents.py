@@ -18,6 +18,7 @@ from fulfillment import codec
 from fulfillment.due import DueIndex
 from fulfillment.order import DEFAULT_POLICY, Policy, order_time, pending
 from fulfillment.routing import HELD_FOR, Held, Place, Route, Routed, overdue_at, route
+from fulfillment.served import observe
 from fulfillment.steady import Clock
 from fulfillment.step import Step, released, step
 
@@ -181,6 +182,7 @@ def _ignore(event: OrderEvent, mark: bytes) -> None:
 
 
 def _tell(event: OrderEvent, result: Step, seconds: float) -> None:
+    observe(result.before, result.after)
     _log.info(
         "order.decided",
         order_id=event.order_id,

@@ -7,6 +7,7 @@ from admin_api import condition
 from admin_api.settings import SinkSettings
 from admin_api.sink.loop import GROUP, Sink
 from admin_api.sink.source import Topics
+from admin_api.sink.standing import Standing
 from admin_api.sink.store import Store
 from admin_api.sink.writer import Writer
 from bitloot import health, process
@@ -16,7 +17,7 @@ from bitloot.layout import Layout
 from bitloot.ledger import open_pool
 from bitloot.witness import PostgresWitness
 
-_CONNECTIONS = 2  # it writes one batch after the other
+_CONNECTIONS = 3  # it writes one batch after the other, and looks at the whole now and then
 
 
 async def serve(settings: SinkSettings, stop: asyncio.Event) -> None:
@@ -41,4 +42,4 @@ async def run(
         writer = Writer(Store(pool), topics, producer, checks)
         sink = Sink(settings, writer, checks, topics=topics, witness=PostgresWitness(pool), group=group)
         await stack.enter_async_context(health.serve(checks, settings.http_host, settings.health_port))
-        await process.until(stop, sink.run(), producer.watch())
+        await process.until(stop, sink.run(), Standing(pool).run(), producer.watch())
