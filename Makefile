@@ -67,6 +67,10 @@ lint: setup ## Check style, types and who imports whom
 	@$(BIN)/lint-imports
 	@$(PYTHON) -m embedded.kustomize
 
+.PHONY: alerts-test
+alerts-test: ## Check the alert rules and run their tests with promtool (built once with go; skipped where there is none)
+	@tools/alerts-test.sh
+
 .PHONY: format
 format: setup ## Put the code into its standard form
 	@$(BIN)/ruff check --fix-only --quiet
