@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from bitloot import metrics
 from bitloot.contracts.state import ItemStatus, ReservationStatus
-from fulfillment.order import Item, Order
+from fulfillment.order import Order, Purchase
 
 _HERE = frozenset({ItemStatus.RECEIVED, ItemStatus.STORED})
 _TAKEN_BACK = frozenset({ReservationStatus.CANCELED, ReservationStatus.REVERSED})
@@ -12,9 +12,10 @@ _TAKEN_BACK = frozenset({ReservationStatus.CANCELED, ReservationStatus.REVERSED}
 
 def keys_ready_at(order: Order) -> datetime | None:
     """Return when the provider had the keys of every item of a paid order; None while it has not."""
-    if order.paid_at is None or not order.items:
+    bought = sum(purchase.quantity for purchase in order.purchases)
+    if order.paid_at is None or not bought or bought != sum(item.quantity for item in order.items):
         return None
-    times = [_ready_at(order, item) for item in order.items]
+    times = [_ready_at(order, purchase) for purchase in order.purchases]
     known = [each for each in times if each is not None]
     return max(known) if len(known) == len(times) else None
 
@@ -37,15 +38,15 @@ def observe(before: Order, after: Order) -> None:
             metrics.KEYS_IN_TIME.inc()
 
 
-def _ready_at(order: Order, item: Item) -> datetime | None:
+def _ready_at(order: Order, purchase: Purchase) -> datetime | None:
     told = [
         each.delivered_at
         for each in order.reservations
-        if each.item_id == item.item_id and each.status not in _TAKEN_BACK and each.delivered_at is not None
+        if each.purchase_id == purchase.purchase_id and each.status not in _TAKEN_BACK and each.delivered_at is not None
     ]
     if told:
         return min(told)
-    return order.received_at if item.status in _HERE else None
+    return order.received_at if purchase.status in _HERE else None
 
 
 def _seconds(waited: timedelta) -> float:
