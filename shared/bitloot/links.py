@@ -25,6 +25,8 @@ _VERSION = 1
 _FIELDS = struct.Struct(">B16sI5s")
 _MAC_BYTES = 16  # 128 bits; truncation is RFC 2104, section 5
 _PURPOSE = b"bitloot order page link\x00"  # the same secret used elsewhere would sign other texts
+_CONFIRMATION = b"bitloot mail address confirmation\x00"
+_CONFIRMATION_TOKEN = re.compile(r"[A-Za-z0-9_-]{57,420}", re.ASCII)
 # 42 bytes are 56 characters without padding or spare bits: one token has one spelling.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{56}", re.ASCII)
 
@@ -81,6 +83,42 @@ def verify(token: str, secrets: Sequence[SecretStr], now: datetime) -> OrderLink
     matches = [bool(key) and hmac.compare_digest(given, _mac(key, payload)) for key in keys]
     if True not in matches:
         raise BadLink(Cause.BAD_LINK, "not minted here")
+    return _link(payload, now)
+
+
+def mint_confirmation(link: OrderLink, email: str, secrets: Sequence[SecretStr]) -> str:
+    """Return a token with which the owner of `email` makes it the address of `link`'s order.
+
+    It is an order page token with the address behind it, and its signature is for that purpose only.
+    """
+    key = secrets[0].get_secret_value().encode() if secrets else b""
+    if not key:
+        raise ValueError("there is no secret to sign with")
+    seconds = int(link.expires_at.timestamp()).to_bytes(5, "big")
+    fields = _FIELDS.pack(_VERSION, uuid.UUID(link.order_id).bytes, link.generation, seconds)
+    payload = fields + email.encode()
+    mac = _mac(key, payload, _CONFIRMATION)
+    return base64.urlsafe_b64encode(mac + payload).decode().rstrip("=")
+
+
+def verify_confirmation(token: str, secrets: Sequence[SecretStr], now: datetime) -> tuple[OrderLink, str]:
+    """Return what `mint_confirmation` was given. Raises `BadLink` or `ExpiredLink`."""
+    if not _CONFIRMATION_TOKEN.fullmatch(token):
+        raise BadLink(Cause.BAD_LINK, "not the shape of a confirmation")
+    try:
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        given, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+        email = payload[_FIELDS.size :].decode()
+    except ValueError:
+        raise BadLink(Cause.BAD_LINK, "not the shape of a confirmation") from None
+    keys = [each.get_secret_value().encode() for each in secrets]
+    matches = [bool(key) and hmac.compare_digest(given, _mac(key, payload, _CONFIRMATION)) for key in keys]
+    if True not in matches or len(payload) <= _FIELDS.size:
+        raise BadLink(Cause.BAD_LINK, "not minted here")
+    return _link(payload[: _FIELDS.size], now), email
+
+
+def _link(payload: bytes, now: datetime) -> OrderLink:
     version, order, generation, seconds = _FIELDS.unpack(payload)
     if version != _VERSION:
         raise BadLink(Cause.BAD_LINK, "of an unknown version")
@@ -91,5 +129,5 @@ def verify(token: str, secrets: Sequence[SecretStr], now: datetime) -> OrderLink
     return link
 
 
-def _mac(key: bytes, payload: bytes) -> bytes:
-    return hmac.digest(key, _PURPOSE + payload, hashlib.sha256)[:_MAC_BYTES]
+def _mac(key: bytes, payload: bytes, purpose: bytes = _PURPOSE) -> bytes:
+    return hmac.digest(key, purpose + payload, hashlib.sha256)[:_MAC_BYTES]

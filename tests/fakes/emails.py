@@ -5,7 +5,7 @@ from dataclasses import replace
 from bitloot.errors import BitLootError
 from bitloot.ids import MessageId, OrderId
 from delivery.mail import Message
-from delivery.sending import Email, MailStatus
+from delivery.sending import Email, MailStatus, OrderOfAddress
 
 
 class FakeEmails:
@@ -14,7 +14,12 @@ class FakeEmails:
     def __init__(self) -> None:
         self.kept: dict[str, Email] = {}
         self.errors: list[str] = []
+        self.orders: dict[str, list[OrderOfAddress]] = {}
         self.failures: dict[str, BitLootError] = {}
+
+    async def of_address(self, email: str) -> list[OrderOfAddress]:
+        self._fail("of_address")
+        return self.orders.get(email, [])
 
     async def newest(self, order: OrderId, base: MessageId) -> Email | None:
         self._fail("newest")

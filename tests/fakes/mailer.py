@@ -1,6 +1,7 @@
 """The mail provider in memory: `Mailer` with Resend's rule of idempotency."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from bitloot.errors import BitLootError, Cause, Refused, Unknown
 from delivery.mail import Message
@@ -18,6 +19,7 @@ class FakeMailer:
     memory: dict[str, Message] = field(default_factory=dict)
     refusals: list[BitLootError] = field(default_factory=list)
     lost_answers: int = 0
+    repeatable_for: timedelta = timedelta(hours=23)
 
     async def send(self, message: Message) -> str:
         if self.refusals:

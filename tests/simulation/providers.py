@@ -16,7 +16,8 @@ from bitloot.ids import EffectId, MessageId, OrderId
 from bitloot.ledger.book import Orders
 from bitloot.ledger.store import MARGIN, Claimed, Expired, Finished, Running
 from delivery.mail import Message, SignedLink
-from delivery.sending import Email, MailStatus
+from delivery.resend import Resend
+from delivery.sending import Email, MailStatus, OrderOfAddress
 from delivery.storing import JSON, content
 from tests.simulation.market import CALL_SECONDS
 from tests.simulation.mutations import Bug
@@ -47,6 +48,8 @@ class Mailbox:
 
 
 class MailerPort:
+    repeatable_for = Resend.repeatable_for
+
     def __init__(self, process: "Process") -> None:
         self._process = process
 
@@ -104,6 +107,9 @@ class StorePort:
         if self._process.world.fault("store.get") is not None:
             raise Transient(Cause.STORAGE_UNAVAILABLE, "no answer")
         return self._process.world.objects[object_key]
+
+    async def delete(self, object_key: str) -> None:
+        raise NotImplementedError(object_key)
 
     async def sign(self, object_key: str) -> SignedLink:
         await self._process.gate()
@@ -204,6 +210,13 @@ class LedgerPort:
         by_worker = self._world.has(Bug.DEADLINE_BY_WORKERS_CLOCK)
         now = self._process.clock() if by_worker else self._world.clock()
         return Expired() if row.deadline <= now else Running(row.deadline)
+
+
+class NoOrders:
+    """The read model by mail address: nobody here asks for lost links."""
+
+    async def of_address(self, email: str) -> list[OrderOfAddress]:
+        raise NotImplementedError(email)
 
 
 class EmailsPort:

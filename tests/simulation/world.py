@@ -24,7 +24,7 @@ from tests.simulation.market import Kinguin, Market, Purchase, Sealing
 from tests.simulation.mutations import Bug
 from tests.simulation.outside import Outside
 from tests.simulation.processes import SESSION_SECONDS, Process, WorkerProcess
-from tests.simulation.providers import EmailsPort, LedgerPort, Mailbox, MailerPort, Row, StorePort
+from tests.simulation.providers import EmailsPort, LedgerPort, Mailbox, MailerPort, NoOrders, Row, StorePort
 from tests.simulation.schedule import (
     DAY,
     FAULTS_END,
@@ -200,12 +200,14 @@ class World:
             emails=EmailsPort(process),
             mailer=MailerPort(process),
             links=store,
-            page_of=lambda order: f"https://page/{order}",
+            page_of=lambda order, generation: f"https://page/{order}/{generation}",
+            confirmation_of=lambda order, generation, email: f"https://page/{order}/{generation}/{email}",
+            orders=NoOrders(),
             clock=process.clock,
             sender="orders@bitloot.test",
         )
         pace = Pace(1000.0, clock=self.loop.time)
-        ports = WorkerPorts(Sealing(self), store, mail, pace, ledger, producer, process.clock)
+        ports = WorkerPorts(Sealing(self), store, store, mail, pace, ledger, producer, process.clock)
         return DeliveryWorker(ports).handle
 
     def _start(self, group: Group) -> Process:

@@ -37,7 +37,16 @@ _SELLER: Final = (
     "KINGUIN_SELLER_CLIENT_ID",
     "KINGUIN_SELLER_CLIENT_SECRET",
 )
-_OPTIONAL: Final = ("KINGUIN_ALLOWED_IPS", "KINGUIN_SELLER_WEBHOOK_URL")
+_OPTIONAL: Final = (
+    "EMAILS_PER_SECOND",
+    "EMAIL_DIRECT_LINK",
+    "EMAIL_PROVIDER",
+    "KEYS_RETENTION",
+    "KINGUIN_ALLOWED_IPS",
+    "KINGUIN_SELLER_WEBHOOK_URL",
+    "LINK_LIFETIME",
+    "SMTP_URL",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,8 @@ def settings(addresses: Addresses, given: Mapping[str, str]) -> Settings:
     ours |= _seller(addresses, ours | {name: given[name] for name in ours if given.get(name)})
     if given.get("KINGUIN_SELLER_BASE_URL"):
         del ours["KINGUIN_SELLER_WEBHOOK_URL"]  # a real account must not be told to send its news to this machine
+    if given.get("RESEND_BASE_URL") or given.get("EMAIL_PROVIDER") == "smtp":
+        del ours["EMAILS_PER_SECOND"]
     chosen = {name: given[name] for name in (*ours, *_OPTIONAL) if given.get(name) and name not in _OURS}
     return ours | chosen
 
@@ -114,6 +125,7 @@ def _addresses(addresses: Addresses, dialect: str) -> Settings:
         "NOWPAYMENTS_BASE_URL": f"{sandbox}/nowpayments",
         "RESEND_BASE_URL": f"{sandbox}/resend",
         "EMAIL_FROM": "BitLoot <orders@bitloot.test>",
+        "EMAILS_PER_SECOND": "1000",  # the sandbox's account takes more; a real one is asked as slowly as it wants
     }
 
 

@@ -97,7 +97,13 @@ SERVICES = (
                 *_POSTGRES,
                 *_R2,
                 *_LINKS,
+                "EMAILS_PER_SECOND",
+                "EMAIL_DIRECT_LINK",
                 "EMAIL_FROM",
+                "EMAIL_PROVIDER",
+                "KEYS_RETENTION",
+                "LINK_LIFETIME",
+                "SMTP_URL",
                 "RESEND_API_KEY",
                 "RESEND_BASE_URL",
                 "SEALING_PRIVATE_KEYS",
@@ -128,7 +134,10 @@ SERVICES = (
     ),
     Service("admin-api", "admin_api", Stage.DOORS, frozenset({*_KAFKA, *_POSTGRES, *_STOCK_KEYS, "ADMIN_TOKEN"})),
     Service(
-        "order-page", "delivery.order_page", Stage.DOORS, frozenset({*_KAFKA, *_POSTGRES, *_R2, "ORDER_LINK_SECRETS"})
+        "order-page",
+        "delivery.order_page",
+        Stage.DOORS,
+        frozenset({*_KAFKA, *_POSTGRES, *_R2, "LINK_LIFETIME", "ORDER_LINK_SECRETS"}),
     ),
     Service(
         "ingress",

@@ -2,11 +2,12 @@
 
 import asyncpg
 
+from bitloot.contracts.events import MailKind
 from bitloot.ids import MessageId, OrderId
 from bitloot.ledger import translated
-from delivery.mail import KIND, Message
+from delivery.mail import Message
 from delivery.queries import QUERIES
-from delivery.sending import Email, MailStatus
+from delivery.sending import Email, MailStatus, OrderOfAddress
 
 
 class PostgresEmails:
@@ -30,7 +31,7 @@ class PostgresEmails:
         facts = (
             message.id,
             message.order_id,
-            KIND,
+            message.kind,
             message.sender,
             message.recipient,
             message.subject,
@@ -60,11 +61,23 @@ class PostgresEmails:
         with translated():
             await self._pool.execute(QUERIES["failed"], message, status, error)
 
+    async def of_address(self, email: str) -> list[OrderOfAddress]:
+        """Return the newest orders of a mail address, the newest first."""
+        with translated():
+            rows = await self._pool.fetch(QUERIES["orders_of_address"], email)
+        return [
+            OrderOfAddress(
+                OrderId(str(row["id"])), row["link_generation"], row["placed_at"], row["title"] or "Your order"
+            )
+            for row in rows
+        ]
+
     def _email(self, row: asyncpg.Record) -> Email:
         return Email(
             Message(
                 id=MessageId(row["id"]),
                 order_id=OrderId(str(row["order_id"])),
+                kind=MailKind(row["kind"]),
                 sender=row["sender"] or self._former_sender,
                 recipient=row["recipient"],
                 subject=row["subject"],

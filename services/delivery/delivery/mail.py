@@ -1,4 +1,4 @@
-"""The mail "Your BitLoot Order": what is in it. Pure; a rendering never changes once it is made."""
+"""The mails that buyers get: what is in each. Pure; a rendering never changes once it is made."""
 
 import re
 import unicodedata
@@ -9,16 +9,16 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from bitloot.contracts.effects import MailItem, SendMail
+from bitloot.contracts.events import MailKind
 from bitloot.errors import Cause, Refused
 from bitloot.ids import MessageId, OrderId
+from delivery.mail_words import SUBJECT, Words, words
 
-SUBJECT: Final = "Your BitLoot Order"
-KIND: Final = "keys"
-"""The kind of this mail, in the table `emails` and as a tag at the mail provider."""
+__all__ = ["SUBJECT", "Links", "Message", "OrderLink", "SignedLink", "next_id", "one_line", "plain_address", "render"]
 
 _MAX_ADDRESS = 254  # RFC 5321, section 4.5.3.1.3, less the angle brackets
 # One plain address: no display name, no list, no white space or control character, nothing quoted.
-_ADDRESS = re.compile(r"[^\s@,;:<>()\[\]\"\\]+@[^\s@,;:<>()\[\]\"\\]+")
+_ADDRESS: Final = re.compile(r"[^\s@,;:<>()\[\]\"\\]+@[^\s@,;:<>()\[\]\"\\]+")
 _TEMPLATES = Environment(
     loader=PackageLoader("delivery"),
     autoescape=select_autoescape(("html",)),
@@ -41,59 +41,87 @@ class SignedLink:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderLink:
+    """The page of one of several orders, as the mail to whoever lost their links names it."""
+
+    url: str
+    placed_at: datetime
+    title: str
+
+    def __repr__(self) -> str:
+        return f"OrderLink(placed_at={self.placed_at.isoformat()})"
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What a mail links to: where its button leads, and perhaps the keys themselves, or the pages of other orders.
+
+    `keys` opens the keys that are texts, `pictures` one key each; `expires_at` is when the first of them ends.
+    """
+
+    page: str
+    keys: SignedLink | None = None
+    pictures: tuple[SignedLink, ...] = ()
+    orders: tuple[OrderLink, ...] = ()
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the first of the links to keys ends."""
+        links = (self.keys, *self.pictures) if self.keys else self.pictures
+        return min((link.expires_at for link in links), default=None)
+
+    def __repr__(self) -> str:
+        return f"Links(keys={self.keys!r}, orders={len(self.orders)})"
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """A rendered mail. `id` is its Idempotency-Key: the same id is always the same message."""
+    """A rendered mail. `id` is its Idempotency-Key: the same id is always the same message.
+
+    It may be rendered anew once `link_expires_at` is past; without one it stays true.
+    """
 
     id: MessageId
     order_id: OrderId
+    kind: MailKind
     sender: str
     recipient: str
     subject: str
     html: str
     text: str
-    link_expires_at: datetime
+    link_expires_at: datetime | None
     rendered_at: datetime
 
     def __repr__(self) -> str:
         return f"Message(id={self.id!r})"  # its texts hold the signed link
 
 
-def render(
-    effect: SendMail,
-    message_id: MessageId,
-    link: SignedLink,
-    page: str,
-    now: datetime,
-    *,
-    sender: str,
-    pictures: tuple[SignedLink, ...] = (),
-) -> Message:
-    """Render the mail that `effect` asks for, with the signed `link` and the order page's address `page`.
-
-    `link` opens the keys that are texts, `pictures` one key each.
-    Raises `Refused` when the recipient is not one plain address.
-    """
+def render(effect: SendMail, message_id: MessageId, links: Links, now: datetime, *, sender: str) -> Message:
+    """Render the mail that `effect` asks for. Raises `Refused` when the recipient is not one plain address."""
+    keys = sum(item.quantity for item in effect.items)
+    said: Words = words(effect.kind, effect.about, keys)
     facts = {
-        "subject": SUBJECT,
+        "words": said,
         "order_id": effect.order_id,
         "items": [MailItem(title=one_line(item.title), quantity=item.quantity) for item in effect.items],
-        "keys": (keys := sum(item.quantity for item in effect.items)),
-        "texts": keys - len(pictures),
-        "link": link.url,
-        "pictures": [picture.url for picture in pictures],
-        "span": _minutes(link.expires_at - now),
-        "expires_at": link.expires_at,
-        "page": page,
+        "keys": keys,
+        "page": links.page,
+        "direct": [] if links.keys is None else [links.keys.url],
+        "pictures": [picture.url for picture in links.pictures],
+        "expires_at": links.expires_at,
+        "orders": [OrderLink(each.url, each.placed_at, one_line(each.title)) for each in links.orders],
+        "span": _minutes(links.expires_at - now) if links.expires_at else "",
     }
     return Message(
         id=message_id,
         order_id=effect.order_id,
+        kind=effect.kind,
         sender=sender,
         recipient=plain_address(effect.email),
-        subject=SUBJECT,
+        subject=said.subject,
         html=_TEMPLATES.get_template("mail.html").render(facts),
         text=_TEMPLATES.get_template("mail.txt").render(facts),
-        link_expires_at=link.expires_at,
+        link_expires_at=links.expires_at,
         rendered_at=now,
     )
 

@@ -3,13 +3,17 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
+from bitloot import rate_limit
 from bitloot.errors import Cause, Transient
 
 MAX_WAIT_SECONDS: Final = 5.0
 """Longest wait for a turn: whoever waits here occupies the worker, which has keys to store as well. What
 comes later waits in the order's own durable retry."""
+
+
+_SHARED_WAIT_SECONDS: Final = 3.0
 
 
 class Pace:
@@ -64,6 +68,32 @@ class Pace:
     def hold(self, duration: float) -> None:
         """Let nobody call for `duration` seconds."""
         self._next = max(self._next, self._clock() + duration)
+
+
+class Turns(Protocol):
+    """Where mails queue."""
+
+    async def turn(self) -> None:
+        """Return when it is this caller's turn; raises `Transient` when that would take too long."""
+        ...
+
+
+class SharedPace:
+    """Turns that all workers share, and of those in this process only as many as the provider's answers allow."""
+
+    def __init__(self, local: Pace, shared: rate_limit.Pace) -> None:
+        self._local = local
+        self._shared = shared
+
+    async def turn(self) -> None:
+        """See `Turns.turn`."""
+        await self._shared.acquire(_SHARED_WAIT_SECONDS)
+        await self._local.turn()
+
+
+def shared_rate(per_second: float) -> rate_limit.Rate:
+    """Return the rate for a number of mails a second; said over ten, a short window leaves little room to be late."""
+    return rate_limit.Rate(max(1, round(per_second * 10)), per=10.0)
 
 
 def seconds(header: str | None) -> float | None:

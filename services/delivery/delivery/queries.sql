@@ -1,6 +1,6 @@
 -- name: newest
 -- The newest rendering of a mail: its base id, else the one with the highest number behind it.
-select id, order_id, sender, recipient, subject, html, text, link_expires_at, rendered_at, status, provider_message_id
+select id, order_id, kind, sender, recipient, subject, html, text, link_expires_at, rendered_at, status, provider_message_id
 from emails
 where order_id = $1 and (id = $2 or starts_with(id, $2 || '.'))
 order by length(id) desc, id desc
@@ -14,7 +14,7 @@ on conflict (id) do nothing
 
 -- name: kept
 -- A message by its id.
-select id, order_id, sender, recipient, subject, html, text, link_expires_at, rendered_at, status, provider_message_id
+select id, order_id, kind, sender, recipient, subject, html, text, link_expires_at, rendered_at, status, provider_message_id
 from emails
 where id = $1
 
@@ -29,7 +29,7 @@ update emails set
     attempts = attempts + 1,
     last_attempt_at = now()
 where id = $1
-returning id, order_id, sender, recipient, subject, html, text, link_expires_at, rendered_at, status, provider_message_id
+returning id, order_id, kind, sender, recipient, subject, html, text, link_expires_at, rendered_at, status, provider_message_id
 
 -- name: accepted
 -- The provider has it; the first answer stands.
@@ -41,12 +41,51 @@ where id = $1 and status <> 'accepted'
 update emails set status = case when status = 'sending' then $2 else status end, last_error = $3
 where id = $1 and status <> 'accepted'
 
+-- name: orders_of_address
+-- The newest orders of a mail address, in whatever case it was written.
+select
+    id, link_generation, placed_at,
+    (select title from order_items where order_id = orders.id order by position limit 1) as title
+from orders
+where lower(email) = lower($1) and placed_at is not null
+order by placed_at desc
+limit 20
+
+-- name: over_age
+-- Keys that are kept for longer than $1 (an interval).
+select distinct storage_ref, order_id
+from keys
+where created_at < now() - $1::interval
+    and not exists (select from deleted_objects as gone where gone.object_key = keys.storage_ref)
+limit 100
+
+-- name: forget
+-- Note that an object is deleted.
+insert into deleted_objects (object_key, order_id) values ($1, $2) on conflict (object_key) do nothing
+
 -- name: order_of_page
 -- What the buyer's page shows of an order, its items in order.
 select
-    version, status, email, pay_url, object_key,
+    version, status, email, pay_url, object_key, mails, link_generation, review ->> 'cause' as review_cause,
+    exists (select from deleted_objects as gone where gone.object_key = orders.object_key) as keys_deleted,
     placed_at, paid_at, purchased_at, stored_at, mailed_at, revealed_at, updated_at,
     array(select title from order_items where order_id = orders.id order by position) as titles,
     array(select quantity from order_items where order_id = orders.id order by position) as quantities
 from orders
 where id = $1
+
+-- name: take_attempt
+-- Use up a part of an allowance (GCRA). No row means that there is none left: the spacing is $2, the burst's length $3.
+insert into attempt_limits as stored (name, next_at) values ($1, now() + $2::interval)
+on conflict (name) do update set next_at = greatest(stored.next_at, now()) + $2::interval
+where stored.next_at <= now() + $3::interval - $2::interval
+returning 1
+
+-- name: next_attempt
+-- After how many seconds the next attempt is allowed; the spacing is $2, the burst's length $3.
+select greatest(1, ceil(extract(epoch from next_at - (now() + $3::interval - $2::interval))))::int as seconds
+from attempt_limits where name = $1
+
+-- name: forget_attempts
+-- Delete rows that say nothing any more.
+delete from attempt_limits where next_at < now() - interval '1 day'

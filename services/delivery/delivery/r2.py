@@ -115,6 +115,16 @@ class R2:
             except (BotoCoreError, OSError) as error:
                 raise _unreachable(error) from error
 
+    async def delete(self, object_key: str) -> None:
+        """Delete an object; fine when there is none. Raises `Transient` or `Refused`."""
+        with measured(_PROVIDER, "delete"):
+            try:
+                await self._client.delete_object(Bucket=self._bucket, Key=object_key)
+            except ClientError as error:
+                raise _translate(error) from error
+            except (BotoCoreError, OSError) as error:
+                raise _unreachable(error) from error
+
     async def sign(self, object_key: str) -> SignedLink:
         """Return a fresh link to an object; made offline, so the object may be missing."""
         expires_at = self._clock() + self._link_age

@@ -1,22 +1,26 @@
 """The mail provider: Resend's HTTP API (https://resend.com/docs/api-reference/emails/send-email)."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from bitloot import rate_limit
 from bitloot.errors import BitLootError, Cause, Refused, Transient, Unknown
 from delivery.calls import measured
-from delivery.mail import KIND, Message
+from delivery.mail import Message
 from delivery.pace import Pace, seconds
 
 TIMEOUT: Final = httpx.Timeout(8.0, connect=3.0)
 USER_AGENT: Final = "bitloot-delivery/0.1"
 MAX_KEY: Final = 256  # characters of an Idempotency-Key
 
+_UNPACED: Final = rate_limit.Unpaced()
 _SHORTLY: Final = 1.0  # seconds; how long to wait where `retry-after` is missing
 _DAILY: Final = 3600.0  # a spent quota is asked about once an hour, not hammered
 
@@ -47,9 +51,14 @@ class _Answer:
 class Resend:
     """Hands messages over. `client` has the base address and is closed by its owner."""
 
-    def __init__(self, client: httpx.AsyncClient, *, pace: Pace) -> None:
+    repeatable_for = timedelta(hours=23)
+    """An hour less than Resend remembers an Idempotency-Key, counted from before the first try."""
+
+    def __init__(self, client: httpx.AsyncClient, *, pace: Pace, shared: rate_limit.Pace = _UNPACED) -> None:
+        """`shared` is the limit that all workers keep together: it hears of a 429."""
         self._client = client
         self._pace = pace
+        self._shared = shared
 
     async def send(self, message: Message) -> str:
         """Hand over a message under its id and return Resend's id of it.
@@ -58,7 +67,10 @@ class Resend:
         `Unknown` when the request left and no usable answer came back, which every 5xx is too.
         """
         with measured("resend", "send"):
-            return self._id_of(await self._post(message))
+            response = await self._post(message)
+            if response.status_code == 429 and refusal(_read(response)).cause is Cause.RATE_LIMITED:
+                await self._shared.back_off(_read(response).retry_after)
+            return self._id_of(response)
 
     async def _post(self, message: Message) -> httpx.Response:
         if not 1 <= len(message.id) <= MAX_KEY:
@@ -116,9 +128,19 @@ def payload(message: Message) -> bytes:
         "subject": message.subject,
         "html": message.html,
         "text": message.text,
-        "tags": [{"name": "order_id", "value": message.order_id}, {"name": "kind", "value": KIND}],
+        "tags": [
+            {"name": "order_id", "value": message.order_id},
+            {"name": "kind", "value": message.kind},
+            {"name": "message", "value": _name(message)},
+        ],
     }
     return json.dumps(body, ensure_ascii=False).encode()
+
+
+def _name(message: Message) -> str:
+    """Return which of the order's mails it is, as a tag may say it: `mail-1`, for every rendering of it."""
+    base = message.id.removeprefix(f"{message.order_id}/").partition(".")[0]
+    return re.sub(r"[^A-Za-z0-9_-]", "-", base)
 
 
 def _read(response: httpx.Response) -> _Answer:

@@ -10,21 +10,17 @@ whether it was accepted, and whether every try so far is *known* to have come to
 """
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
 from bitloot.contracts.effects import SendMail
-from bitloot.contracts.events import MailSent
+from bitloot.contracts.events import MailKind, MailSent
 from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import Cause, Refused, Transient, Unknown
 from bitloot.ids import MessageId, OrderId, outcome_id
 from delivery.clock import Clock
-from delivery.mail import Message, SignedLink, next_id, render
-
-REPEATABLE_FOR = timedelta(hours=23)
-"""How long after its rendering a message of unknown outcome may be sent again: an hour less than the
-provider remembers, and counted from before the first try."""
+from delivery.mail import Links, Message, OrderLink, SignedLink, next_id, render
 
 
 class MailStatus(StrEnum):
@@ -73,6 +69,11 @@ class Emails(Protocol):
 class Mailer(Protocol):
     """The mail provider."""
 
+    @property
+    def repeatable_for(self) -> timedelta:
+        """How long after its rendering a message of unknown outcome may be sent again and still arrives once."""
+        ...
+
     async def send(self, message: Message) -> str:
         """Hand over a message under its id and return the provider's own id.
 
@@ -93,8 +94,34 @@ class LinkSigner(Protocol):
 class PageLinks(Protocol):
     """Makes links to order pages."""
 
-    def __call__(self, order: OrderId) -> str:
-        """Return the address of an order's page."""
+    def __call__(self, order: OrderId, generation: int) -> str:
+        """Return the address of an order's page, of that generation."""
+        ...
+
+
+class Confirmations(Protocol):
+    """Makes links that confirm a mail address."""
+
+    def __call__(self, order: OrderId, generation: int, email: str) -> str:
+        """Return the address at which the owner of `email` makes it the order's."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OrderOfAddress:
+    """An order of a mail address; `title` is of its first item."""
+
+    order_id: OrderId
+    generation: int
+    placed_at: datetime
+    title: str
+
+
+class OrdersOfAddress(Protocol):
+    """The read model, by mail address."""
+
+    async def of_address(self, email: str) -> list[OrderOfAddress]:
+        """Return the newest orders of a mail address, the newest first. Raises `Transient`."""
         ...
 
 
@@ -106,9 +133,13 @@ class MailPorts:
     mailer: Mailer
     links: LinkSigner
     page_of: PageLinks
+    confirmation_of: Confirmations
+    orders: OrdersOfAddress
     clock: Clock
     sender: str
     """Whom new renderings are from; a kept one keeps its own."""
+    direct_link: bool = True
+    """Whether mails link to the keys themselves, beside the order page."""
 
 
 async def send_mail(effect: SendMail, ports: MailPorts) -> MailSent:
@@ -143,31 +174,55 @@ async def _message(effect: SendMail, ports: MailPorts) -> Email:
     match newest.status:
         case MailStatus.ACCEPTED:
             return newest
-        case MailStatus.SENDING | MailStatus.UNKNOWN if age >= REPEATABLE_FOR:
+        case MailStatus.SENDING | MailStatus.UNKNOWN if age >= ports.mailer.repeatable_for:
             # For a human, who may want it under a new number all the same: two mails are better than none.
-            detail = "The mail may have been sent, and too long ago to be repeated safely"
-            raise Refused(Cause.MAIL_OUTCOME_UNKNOWN, detail)
+            raise _unrepeatable()
         case MailStatus.SENDING | MailStatus.UNKNOWN:
             return newest  # its signed link may have run out; the order page's link in it still works
-        case MailStatus.RENDERED if ports.clock() < newest.message.link_expires_at:
+        case MailStatus.RENDERED if _still_true(newest.message, ports):
             return newest
         case MailStatus.RENDERED | MailStatus.REFUSED:
             return await _render(effect, next_id(effect.message_id, newest.message.id), ports)
 
 
+def _still_true(message: Message, ports: MailPorts) -> bool:
+    return message.link_expires_at is None or ports.clock() < message.link_expires_at
+
+
+def _unrepeatable() -> Refused:
+    return Refused(Cause.MAIL_OUTCOME_UNKNOWN, "The mail may have been sent, and cannot be repeated safely")
+
+
 async def _render(effect: SendMail, message_id: MessageId, ports: MailPorts) -> Email:
-    now = ports.clock()
-    link = await ports.links.sign(effect.object_key)
-    pictures = tuple([await ports.links.sign(each) for each in effect.pictures])
-    page = ports.page_of(effect.order_id)
-    message = render(effect, message_id, link, page, now, sender=ports.sender, pictures=pictures)
-    return await ports.emails.add(message)
+    links = await _links(effect, ports)
+    return await ports.emails.add(render(effect, message_id, links, ports.clock(), sender=ports.sender))
+
+
+async def _links(effect: SendMail, ports: MailPorts) -> Links:
+    """Return what the mail links to; the link to the keys ends soonest, so it is made last."""
+    if effect.kind is MailKind.CONFIRM:
+        return Links(ports.confirmation_of(effect.order_id, effect.link_generation, effect.email))
+    page = ports.page_of(effect.order_id, effect.link_generation)
+    if effect.kind is MailKind.LOST:
+        return Links(page, orders=await _orders(effect, ports))
+    if not (ports.direct_link and effect.kind is MailKind.KEYS and effect.object_key):
+        return Links(page)
+    texts = sum(item.quantity for item in effect.items) > len(effect.pictures)
+    keys = await ports.links.sign(effect.object_key) if texts else None
+    return Links(page, keys, tuple([await ports.links.sign(each) for each in effect.pictures]))
+
+
+async def _orders(effect: SendMail, ports: MailPorts) -> tuple[OrderLink, ...]:
+    found = await ports.orders.of_address(effect.email)
+    return tuple(OrderLink(ports.page_of(each.order_id, each.generation), each.placed_at, each.title) for each in found)
 
 
 async def _try(email: Email, ports: MailPorts) -> Email:
     email = await ports.emails.begin(email.message.id)
     if email.status is MailStatus.ACCEPTED:
         return email  # by a try that had been given up for lost
+    if email.status is MailStatus.UNKNOWN and not ports.mailer.repeatable_for:
+        raise _unrepeatable()
     message = email.message
     try:
         provider_id = await ports.mailer.send(message)

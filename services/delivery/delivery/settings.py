@@ -2,13 +2,14 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from bitloot.sealing import SealingPrivateKeys
 from bitloot.settings import BaseUrl, HttpSettings, KafkaSettings, PostgresSettings, Secret, Secrets, Settings
 from delivery.r2 import MAX_LINK_AGE
+from delivery.smtp import server_of
 
 _ADDRESS = re.compile(r"[^\s<>@]+@[^\s<>@]+")
 _SENDER = re.compile(r"(?:[^<>@\r\n]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)")
@@ -26,6 +27,18 @@ def _sender(value: str) -> str:
     return value
 
 
+def _seconds(value: object) -> object:
+    """Take a bare number for seconds; leave what pydantic reads by itself."""
+    try:
+        return timedelta(seconds=float(value)) if isinstance(value, str) else value
+    except (ValueError, OverflowError):
+        return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds)]
+"""A span of time: seconds (`3600`), days (`30d`) or ISO 8601 (`PT1H`, `P30D`)."""
+
+
 class StorageSettings(Settings):
     """Where the keys are."""
 
@@ -35,14 +48,12 @@ class StorageSettings(Settings):
     )
     r2_access_key_id: str = Field(min_length=1, description="the access key's id")
     r2_secret_access_key: Secret = Field(description="the access key's secret")
-    r2_link_seconds: int = Field(
-        900, ge=1, le=int(MAX_LINK_AGE.total_seconds()), description="how long a signed link works, in seconds"
+    link_lifetime: Duration = Field(
+        timedelta(minutes=15),
+        ge=timedelta(seconds=1),
+        le=MAX_LINK_AGE,
+        description="how long a signed link to keys works, in seconds (900) or as ISO 8601 (PT15M); at most 7 days",
     )
-
-    @property
-    def link_age(self) -> timedelta:
-        """How long a signed link works."""
-        return timedelta(seconds=self.r2_link_seconds)
 
 
 class PageLinkSettings(Settings):
@@ -61,15 +72,43 @@ class WorkerSettings(KafkaSettings, PostgresSettings, HttpSettings, StorageSetti
     )
     public_url: BaseUrl = Field(description="the address at which buyers reach the order page")
     order_link_days: int = Field(90, ge=1, le=3650, description="how long a link to an order page works, in days")
+    email_provider: Literal["resend", "smtp"] = Field("resend", description="resend or smtp: how mails are sent")
+    smtp_url: Secret | None = Field(
+        None, description="the mail server, for smtp: smtps://user:password@host:465 or smtp://… with STARTTLS"
+    )
     resend_base_url: BaseUrl = Field("https://api.resend.com", description="the address of Resend's API")
-    resend_api_key: Secret = Field(description="Resend's API key; one that may only send is enough")
-    resend_per_second: float = Field(
-        2.0, gt=0, description="how many mails are sent per second until Resend's answers tell the limit"
+    resend_api_key: Secret | None = Field(
+        None, description="Resend's API key, for resend; one that may only send is enough"
+    )
+    emails_per_second: float = Field(
+        2.0, gt=0, le=10_000, description="how many mails all workers together send in a second at most"
+    )
+    email_direct_link: bool = Field(
+        True,
+        description="true or false: whether mails link to the keys themselves, beside the order page",
+    )
+    keys_retention: Duration | None = Field(
+        None,
+        ge=timedelta(days=1),
+        description="how long keys are kept in the storage, in seconds or as ISO 8601 (P365D); for ever if unset",
     )
     email_from: Annotated[str, AfterValidator(_sender)] = Field(
         description="the sender of mails, as a@b.c or Name <a@b.c>"
     )
     delivery_concurrency: int = Field(64, ge=1, le=1000, description="how many orders are delivered at the same time")
+
+    @model_validator(mode="after")
+    def _has_a_mail_provider(self) -> Self:
+        if self.email_provider == "resend" and self.resend_api_key is None:
+            raise ValueError("RESEND_API_KEY is missing: set it, or EMAIL_PROVIDER=smtp with SMTP_URL")
+        if self.email_provider == "smtp":
+            if self.smtp_url is None:
+                raise ValueError("SMTP_URL is missing: EMAIL_PROVIDER=smtp needs it")
+            try:
+                server_of(self.smtp_url)
+            except ValueError as error:
+                raise ValueError(f"SMTP_URL: {error}") from None
+        return self
 
 
 class OrderPageSettings(KafkaSettings, PostgresSettings, HttpSettings, StorageSettings, PageLinkSettings):

@@ -14,7 +14,8 @@ from bitloot.errors import BitLootError
 from bitloot.kafka import Producer
 from bitloot.ledger import EffectLedger, perform, perform_read
 from delivery.clock import Clock
-from delivery.pace import Pace
+from delivery.pace import Turns
+from delivery.retention import Deleting
 from delivery.sending import MailPorts, send_mail
 from delivery.storing import CodeOpener, KeyStore, store_keys
 
@@ -23,7 +24,7 @@ _log = log.get(__name__)
 STORE_WITHIN = timedelta(seconds=30)
 """Two calls to storage at their longest (13 s each), with room."""
 MAIL_WITHIN = timedelta(seconds=20)
-"""The longest wait for a turn (5 s) and one call to the mail provider (11 s), with room for short queries. Not
+"""The longest wait for a turn (3 s and 5 s) and one call to the mail provider (11 s), with room for short queries. Not
 longer, because it is also what a mail waits whose worker was killed; to be stopped early costs nothing but a
 repeat under the same Idempotency-Key."""
 
@@ -34,8 +35,9 @@ class WorkerPorts:
 
     opener: CodeOpener
     store: KeyStore
+    sweeping: Deleting
     mail: MailPorts
-    pace: Pace
+    pace: Turns
     ledger: EffectLedger
     producer: Producer
     clock: Clock

@@ -126,7 +126,7 @@ async def test_keys_and_mail_through_a_kill_in_the_middle_of_sending(stack, sand
     assert (abandoned.failure, abandoned.cause) == ("unknown", "abandoned")
     (mail,) = await sandbox.mails()
     assert mail["id"] == sent.provider_message_id
-    link, page = re.findall(r"https?://\S+", mail["text"])
+    page, link = re.findall(r"https?://\S+", mail["text"])
     assert links.verify(page.removeprefix("https://shop.test/o/"), [LINK_SECRET], now()).order_id == stack.order
     async with httpx.AsyncClient() as buyer:
         assert (await buyer.get(link)).json() == {"codes": CODES}

@@ -45,16 +45,21 @@ class World:
         self.restart()
 
     def restart(self):
+        emails = PostgresEmails(self.pool, former_sender=self.sender)
         mail = MailPorts(
-            emails=PostgresEmails(self.pool, former_sender=self.sender),
+            emails=emails,
             mailer=self._mailer,
             links=self._r2,
-            page_of=lambda order: f"https://shop.test/o/token-of-{order}",
+            page_of=lambda order, _: f"https://shop.test/o/token-of-{order}",
+            confirmation_of=lambda *_: "https://shop.test/o/email/token",
+            orders=emails,
             clock=now,
             sender=self.sender,
         )
         ledger = EffectLedger(self.pool, incarnation("test"))
-        self.worker = DeliveryWorker(WorkerPorts(OPENER, self._r2, mail, Pace(1000), ledger, self.producer, now))
+        self.worker = DeliveryWorker(
+            WorkerPorts(OPENER, self._r2, self._r2, mail, Pace(1000), ledger, self.producer, now)
+        )
 
     async def handle(self, effect):
         """Handle one record and return the outcome that it leads to."""
@@ -88,7 +93,7 @@ async def test_keys_are_stored_and_the_link_in_the_mail_opens_them(world):
     assert isinstance(sent, MailSent)
     (mail,) = await world.mails()
     assert (mail["subject"], mail["id"]) == ("Your BitLoot Order", sent.provider_message_id)
-    link, page = re.findall(r"https?://\S+", mail["text"])
+    page, link = re.findall(r"https?://\S+", mail["text"])
     assert page == f"https://shop.test/o/token-of-{world.order}"
     async with httpx.AsyncClient() as buyer:
         assert (await buyer.get(link)).json() == {"codes": CODES}

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from bitloot.contracts.events import MailKind
 from bitloot.errors import Cause, Transient
 from bitloot.ids import MessageId, order_id
 from bitloot.ledger import open_pool
@@ -19,6 +20,7 @@ BASE = MessageId(f"{ORDER}/mail/1")
 MESSAGE = Message(
     id=BASE,
     order_id=ORDER,
+    kind=MailKind.KEYS,
     sender="BitLoot <orders@bitloot.test>",
     recipient="buyer@bitloot.test",
     subject="Your BitLoot Order",

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
+from bitloot.contracts.events import MailKind
 from bitloot.errors import BitLootError, Cause, Refused, Transient, Unknown
 from bitloot.ids import MessageId, order_id
 from delivery.mail import Message
@@ -18,6 +19,7 @@ ORDER = order_id("mailer-suite")
 MESSAGE = Message(
     id=MessageId(f"{ORDER}/mail/1"),
     order_id=ORDER,
+    kind=MailKind.KEYS,
     sender="BitLoot <orders@bitloot.test>",
     recipient="buyer@bitloot.test",
     subject="Your BitLoot Order",

@@ -110,6 +110,39 @@ def test_without_a_secret_nothing_is_minted_or_accepted(secrets: list[SecretStr]
         links.verify(links.mint(ORDER, 0, EXPIRY, [CURRENT]), secrets, EARLIER)
 
 
+CONFIRMED = links.OrderLink(ORDER, 3, EXPIRY)
+
+
+def test_a_confirmation_says_what_it_was_made_for():
+    token = links.mint_confirmation(CONFIRMED, "büyer+x@bitloot.test", [CURRENT])
+
+    assert links.verify_confirmation(token, [CURRENT], EARLIER) == (CONFIRMED, "büyer+x@bitloot.test")
+    with pytest.raises(ExpiredLink):
+        links.verify_confirmation(token, [CURRENT], CONFIRMED.expires_at)
+
+
+def test_a_confirmation_and_a_page_link_are_not_taken_for_each_other():
+    page = links.mint(ORDER, 3, CONFIRMED.expires_at, [CURRENT])
+    with pytest.raises(BadLink):
+        links.verify_confirmation(page, [CURRENT], EARLIER)
+    with pytest.raises(BadLink):
+        links.verify(links.mint_confirmation(CONFIRMED, "a@b.c", [CURRENT]), [CURRENT], EARLIER)
+
+
+def test_an_altered_confirmation_is_none():
+    token = links.mint_confirmation(CONFIRMED, "a@b.c", [CURRENT])
+    for n in range(len(token)):
+        altered = token[:n] + ("A" if token[n] != "A" else "B") + token[n + 1 :]
+        try:
+            found = links.verify_confirmation(altered, [CURRENT], EARLIER)
+        except BadLink:
+            continue
+        assert found == (CONFIRMED, "a@b.c")  # spare bits of the last character
+    for nonsense in ("", "x" * 57, "é" * 60, token[:-8], token + "AAAA"):
+        with pytest.raises(BadLink):
+            links.verify_confirmation(nonsense, [CURRENT], EARLIER)
+
+
 def test_an_empty_secret_beside_a_real_one_accepts_nothing():
     payload = base64.urlsafe_b64decode(links.mint(ORDER, 0, EXPIRY, [CURRENT]))[:26]
     forged = base64.urlsafe_b64encode(payload + links._mac(b"", payload)).decode()

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from bitloot.contracts.effects import ItemKeys, MailItem, SendMail, StoreKeys
+from bitloot.contracts.events import MailKind
 from bitloot.contracts.sealed import SealedCode
 from bitloot.ids import OrderId, effect_id, item_id, message_id, order_id
 from bitloot.sealing import Opener, Sealer, generate_key_pair
@@ -41,6 +42,8 @@ def mail_effect(
     number: int = 1,
     email: str = "buyer@bitloot.test",
     items: tuple[tuple[str, int], ...] = (("Half-Life 3", 1),),
+    kind: MailKind = MailKind.KEYS,
+    about: str = "",
 ) -> SendMail:
     """Ask to send the order's mail."""
     identity = effect_id(order, "mail", attempt)
@@ -52,6 +55,8 @@ def mail_effect(
         attempt=attempt,
         message_id=message_id(order, number),
         email=email,
-        object_key=f"keys/{order}.json",
+        object_key=f"keys/{order}.json" if kind is MailKind.KEYS else "",
+        kind=kind,
+        about=about,
         items=tuple(MailItem(title=title, quantity=quantity) for title, quantity in items),
     )

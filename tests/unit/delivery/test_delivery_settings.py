@@ -44,7 +44,7 @@ def test_the_worker_s_settings(environment):
 
     assert settings.r2_endpoint_url == "https://account.r2.test"
     assert settings.public_url == "https://shop.test"
-    assert settings.link_age.total_seconds() == 900
+    assert settings.link_lifetime.total_seconds() == 900
     assert [each.get_secret_value() for each in settings.order_link_secrets] == ["current", "previous"]
     assert settings.resend_base_url == "https://api.resend.com"
     assert "storage-secret" not in repr(settings)
@@ -62,10 +62,10 @@ def test_the_page_needs_neither_private_keys_nor_the_mail_provider(environment):
     [
         ("EMAIL_FROM", "BitLoot <orders@bitloot.test>\nBcc: all@bitloot.test"),
         ("EMAIL_FROM", "nobody"),
-        ("R2_LINK_SECONDS", "604801"),
-        ("R2_LINK_SECONDS", "0"),
+        ("LINK_LIFETIME", "604801"),
+        ("LINK_LIFETIME", "0"),
         ("SEALING_PRIVATE_KEYS", "k1:not-a-key"),
-        ("RESEND_PER_SECOND", "0"),
+        ("EMAILS_PER_SECOND", "0"),
         ("PUBLIC_URL", "shop.test"),
         ("R2_BUCKET", ""),
         ("ORDER_LINK_SECRETS", ","),

@@ -3,9 +3,10 @@ from datetime import timedelta
 
 import pytest
 
+from bitloot.contracts.events import MailKind
 from bitloot.errors import Cause, Refused
 from bitloot.ids import MessageId
-from delivery.mail import SUBJECT, SignedLink, next_id, one_line, plain_address, render
+from delivery.mail import SUBJECT, Links, OrderLink, SignedLink, next_id, one_line, plain_address, render
 from tests.fakes.time import FakeTime
 from tests.unit.delivery.samples import ORDER, mail_effect
 
@@ -17,8 +18,11 @@ PAGE = "https://shop.test/o/token"
 SENDER = "BitLoot <orders@bitloot.test>"
 
 
-def rendered(**wish):
-    return render(mail_effect(**wish), MessageId("m"), LINK, PAGE, TIME(), sender=SENDER)
+LINKS = Links(PAGE, LINK)
+
+
+def rendered(links=LINKS, **wish):
+    return render(mail_effect(**wish), MessageId("m"), links, TIME(), sender=SENDER)
 
 
 def test_a_mail_is_the_link_the_page_and_what_was_bought():
@@ -27,8 +31,8 @@ def test_a_mail_is_the_link_the_page_and_what_was_bought():
     assert mail.subject == SUBJECT == "Your BitLoot Order"
     assert mail.recipient == "buyer@bitloot.test"
     assert (mail.link_expires_at, mail.rendered_at) == (LINK.expires_at, TIME())
-    assert re.findall(r"https://\S+", mail.text) == [LINK.url, PAGE]
-    assert re.findall(r'href="([^"]+)"', mail.html) == [LINK.url.replace("&", "&amp;"), PAGE]
+    assert re.findall(r"https://\S+", mail.text) == [PAGE, LINK.url]  # the page leads, the direct link is below
+    assert re.findall(r'href="([^"]+)"', mail.html) == [PAGE, LINK.url.replace("&", "&amp;")]
     assert "2 x Half-Life 3\n1 x Portal 3\n" in mail.text
     assert "works for 15 minutes, until 12:15 UTC on 1 March 2026" in mail.text
     assert "works for 15 minutes, until 12:15 UTC on 1 March 2026" in mail.html
@@ -37,9 +41,43 @@ def test_a_mail_is_the_link_the_page_and_what_was_bought():
     assert "Your 3 keys are ready" in mail.html
 
 
+def test_without_direct_links_there_is_the_page_alone():
+    mail = rendered(Links(PAGE))
+
+    assert re.findall(r"https://\S+", mail.text) == re.findall(r'href="([^"]+)"', mail.html) == [PAGE]
+    assert mail.link_expires_at is None
+    assert "directly" not in mail.text + mail.html
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MailKind if kind is not MailKind.KEYS])
+def test_every_kind_has_its_words_and_links_to_the_page_alone(kind):
+    mail = rendered(Links(PAGE), kind=kind, about="underpaid")
+
+    assert mail.kind is kind
+    assert mail.subject != SUBJECT
+    assert re.findall(r"https://\S+", mail.text) == [PAGE]
+    assert "forward" in mail.text or "nothing" in mail.text
+
+
+def test_a_review_says_what_it_is_about():
+    assert "less than the price" in rendered(Links(PAGE), kind=MailKind.REVIEW, about="underpaid").text
+    assert "person's eye" in rendered(Links(PAGE), kind=MailKind.REVIEW, about="whatever comes").text
+    assert "failed" in rendered(Links(PAGE), kind=MailKind.CANCELED, about="failed").text
+
+
+def test_the_mail_for_lost_links_names_every_order():
+    orders = tuple(OrderLink(f"{PAGE}{n}", TIME(), f"Game {n}<b>") for n in (1, 2))
+    mail = rendered(Links(PAGE, orders=orders), kind=MailKind.LOST)
+
+    assert re.findall(r"https://\S+", mail.text) == re.findall(r'href="([^"]+)"', mail.html) == [f"{PAGE}1", f"{PAGE}2"]
+    assert "1 March 2026: Game 1<b>\n" in mail.text
+    assert "Game 2&lt;b&gt;" in mail.html
+    assert PAGE not in repr(orders)
+
+
 def test_a_link_that_works_for_moments_is_not_said_to_work_for_none():
     link = SignedLink(LINK.url, TIME() + timedelta(seconds=20))
-    mail = render(mail_effect(), MessageId("m"), link, PAGE, TIME(), sender=SENDER)
+    mail = rendered(Links(PAGE, link))
 
     assert "works for 1 minute, until" in mail.text
 

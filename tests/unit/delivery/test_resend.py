@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 from bitloot.errors import Cause, Refused, Transient, Unknown
 from bitloot.ids import MessageId
-from delivery.mail import SignedLink, render
+from delivery.mail import Links, SignedLink, render
 from delivery.pace import Pace
 from delivery.resend import Resend, open_client, payload
 from tests.fakes.time import FakeTime
@@ -17,8 +17,7 @@ TIME = FakeTime()
 MESSAGE = render(
     mail_effect(items=(("Ключ “Game”", 1),)),
     MessageId(f"{ORDER}/mail/1"),
-    SignedLink("https://storage.test/k?X-Amz-Signature=s", TIME()),
-    "https://shop.test/o/t",
+    Links("https://shop.test/o/t", SignedLink("https://storage.test/k?X-Amz-Signature=s", TIME())),
     TIME(),
     sender=SENDER,
 )
@@ -82,7 +81,11 @@ async def test_a_message_is_posted_under_its_id():
         "subject": "Your BitLoot Order",
         "html": MESSAGE.html,
         "text": MESSAGE.text,
-        "tags": [{"name": "order_id", "value": ORDER}, {"name": "kind", "value": "keys"}],
+        "tags": [
+            {"name": "order_id", "value": ORDER},
+            {"name": "kind", "value": "keys"},
+            {"name": "message", "value": "mail-1"},
+        ],
     }
 
 
@@ -168,7 +171,7 @@ async def test_a_full_rate_holds_all_mails_and_a_spent_quota_none(answer, holds)
 async def test_a_message_id_that_is_no_idempotency_key_is_never_sent(message_id):
     api = Api(httpx.Response(200, json={"id": "5f1c"}))
     link = SignedLink("https://s.test", TIME())
-    message = render(mail_effect(), message_id, link, "https://p.test", TIME(), sender=SENDER)
+    message = render(mail_effect(), message_id, Links("https://p.test", link), TIME(), sender=SENDER)
 
     with pytest.raises(Refused):
         await api.send(message)

@@ -3,8 +3,10 @@ from datetime import timedelta
 
 import pytest
 
+from bitloot.contracts.events import MailKind
 from bitloot.errors import Cause, Refused, Transient, Unknown
-from delivery.sending import MailPorts, MailStatus, send_mail
+from bitloot.ids import order_id
+from delivery.sending import MailPorts, MailStatus, OrderOfAddress, send_mail
 from tests.fakes.emails import FakeEmails
 from tests.fakes.key_store import FakeKeyStore
 from tests.fakes.mailer import FakeMailer
@@ -30,7 +32,9 @@ class Room:
             emails=self.emails,
             mailer=self.mailer,
             links=self.store,
-            page_of=lambda order: f"https://shop.test/o/{order}",
+            page_of=lambda order, generation: f"https://shop.test/o/{order}/{generation}",
+            confirmation_of=lambda order, generation, email: f"https://shop.test/o/email/{order}/{generation}/{email}",
+            orders=self.emails,
             clock=self.time,
             sender="BitLoot <orders@bitloot.test>",
         )
@@ -216,6 +220,68 @@ async def test_a_try_that_another_worker_finished_meanwhile_is_reported_as_sent(
 
     assert room.ids == []
     assert outcome.provider_message_id == "accepted-elsewhere"
+
+
+async def test_where_nothing_can_be_repeated_an_unknown_outcome_is_for_a_human(room):
+    room.mailer.repeatable_for = timedelta(0)
+    room.mailer.lost_answers = 1
+    await room.fails()
+    room.mailer.memory.clear()
+    failure = await room.fails(attempt=2)
+
+    assert (type(failure), failure.cause) == (Refused, Cause.MAIL_OUTCOME_UNKNOWN)
+    assert room.ids == [MAIL]
+
+
+async def test_where_nothing_can_be_repeated_a_process_that_died_while_sending_is_for_a_human(room):
+    room.mailer.repeatable_for = timedelta(0)
+    room.emails.failures["accepted"] = DATABASE_AWAY
+    await room.fails()
+    room.mailer.memory.clear()
+    failure = await room.fails(attempt=2)
+
+    assert (type(failure), failure.cause) == (Refused, Cause.MAIL_OUTCOME_UNKNOWN)
+    assert room.ids == [MAIL]
+
+
+async def test_where_nothing_can_be_repeated_what_was_refused_for_now_is_sent_later(room):
+    room.mailer.repeatable_for = timedelta(0)
+    room.mailer.refusals = [LATER]
+    await room.fails()
+    await room.send(attempt=2)
+
+    assert room.ids == [MAIL]
+
+
+async def test_without_direct_links_a_mail_links_to_the_page_alone_and_stays_true(room):
+    room.ports = replace(room.ports, direct_link=False)
+    room.mailer.refusals = [LATER]
+    await room.fails()
+    room.time.advance(days=3)
+    await room.send(attempt=2)
+
+    assert room.store.signed == 0
+    assert room.ids == [MAIL]
+
+
+async def test_a_confirmation_links_to_nothing_but_itself(room):
+    await room.send(kind=MailKind.CONFIRM, email="right@bitloot.test")
+    (mail,) = room.mailer.mailbox
+
+    assert f"https://shop.test/o/email/{ORDER}/1/right@bitloot.test" in mail.text
+    assert f"https://shop.test/o/{ORDER}" not in mail.text
+
+
+async def test_lost_links_are_those_of_all_orders_of_the_address(room):
+    other = order_id("another of the same buyer")
+    room.emails.orders["buyer@bitloot.test"] = [
+        OrderOfAddress(ORDER, 3, room.time(), "Half-Life 3"),
+        OrderOfAddress(other, 1, room.time(), "Portal 3"),
+    ]
+    await room.send(kind=MailKind.LOST)
+
+    assert f"https://shop.test/o/{ORDER}/3\n" in room.mailer.mailbox[0].text
+    assert f"https://shop.test/o/{other}/1\n" in room.mailer.mailbox[0].text
 
 
 async def test_two_mails_of_one_order_are_two_mails(room):

@@ -1,5 +1,9 @@
 import json
 
+import pytest
+
+from bitloot.contracts.events import MailDeliveryUpdated
+from bitloot.ids import order_id
 from tests.unit.ingress.rig import Rig, leaks
 
 CLICKED = {
@@ -25,6 +29,69 @@ async def test_a_mail_event_is_logged_and_nothing_else(rig: Rig):
     assert (logged.provider, logged.event_type, logged.matched) == ("resend", "email.clicked", "current/raw")
     assert logged.headers["svix-id"] == "msg_1"
     assert "svix-signature" not in logged.headers
+
+
+ORDER = order_id("a mailed order")
+
+
+def told(kind, tags=None, **data):
+    tags = {"order_id": ORDER, "kind": "keys", "message": "mail-1"} if tags is None else tags
+    return {"type": kind, "data": {"email_id": "56761188", "tags": tags, **data}}
+
+
+@pytest.mark.parametrize(
+    ("body", "delivery", "detail"),
+    [
+        (told("email.sent"), "sent", ""),
+        (told("email.delivered"), "delivered", ""),
+        (told("email.delivery_delayed"), "delayed", ""),
+        (told("email.bounced", bounce={"type": "Permanent", "subType": "NoEmail"}), "bounced", "Permanent NoEmail"),
+        (
+            told("email.bounced", bounce={"type": "Transient", "subType": "MailboxFull"}),
+            "delayed",
+            "Transient MailboxFull",
+        ),
+        (told("email.complained"), "complained", ""),
+        (told("email.failed", failed={"reason": "reached_daily_quota"}), "failed", "reached_daily_quota"),
+        (told("email.suppressed"), "suppressed", ""),
+    ],
+)
+async def test_how_far_a_mail_came_is_told_to_its_order(rig: Rig, body, delivery, detail):
+    assert (await rig.resend(body)).status == 204
+    (event,) = [each for each in rig.events if isinstance(each, MailDeliveryUpdated)]
+
+    assert (event.order_id, event.message_id) == (ORDER, f"{ORDER}/mail/1")
+    assert (event.delivery, event.detail, event.provider_message_id) == (delivery, detail, "56761188")
+
+
+async def test_tags_may_be_a_list_too(rig: Rig):
+    await rig.resend(
+        told("email.bounced", [{"name": "order_id", "value": ORDER}, {"name": "message", "value": "notice-2"}])
+    )
+
+    assert rig.events[0].message_id == f"{ORDER}/notice/2"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        told("email.opened"),
+        told("email.clicked"),
+        told("email.bounced", {}),
+        told("email.bounced", {"order_id": ORDER}),
+        told("email.bounced", {"order_id": ORDER, "message": "mail-0"}),
+        told("email.bounced", {"order_id": ORDER, "message": "mail-1/../2"}),
+        told("email.bounced", {"order_id": "11111111-1111-4111-8111-111111111111", "message": "mail-1"}),
+        told("email.bounced", {"order_id": [ORDER], "message": {}}),
+        told("email.bounced", "text"),
+    ],
+)
+async def test_what_says_nothing_of_a_mail_of_ours_is_logged_alone(rig: Rig, body):
+    assert (await rig.resend(body)).status == 204
+
+    assert rig.events == []
+    assert len(rig.logged) == 1
+    assert rig.logged[0].note
 
 
 async def test_links_are_taken_out(rig: Rig):

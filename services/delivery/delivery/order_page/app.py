@@ -55,7 +55,7 @@ async def open_ports(settings: OrderPageSettings) -> AsyncIterator[Opened]:
         Layout(settings, SERVICE).register(health, advisory=True)
         ports = PagePorts(
             orders=orders,
-            links=r2.R2(client, settings.r2_bucket, link_age=settings.link_age, clock=now),
+            links=r2.R2(client, settings.r2_bucket, link_age=settings.link_lifetime, clock=now),
             events=producer,
             order_of=partial(order_of, secrets=settings.order_link_secrets, clock=now),
             clock=now,
