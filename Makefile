@@ -20,12 +20,22 @@ help: ## Show this list
 setup: ## Install the Python packages into .venv; quick when nothing has changed
 	@tools/setup.sh
 
+.PHONY: ui
+ui: ## Build the admin's desk; quick when nothing has changed
+	@tools/ui.sh build
+
+.PHONY: sdk
+sdk: setup ## Make openapi.json from the routes, and the TypeScript SDK from it
+	@$(PYTHON) -m admin_api.openapi > services/admin-api/openapi.json
+	@tools/ui.sh sdk
+
 .PHONY: demo
 demo: setup ## Start everything, run one order through it, show the codes behind the link, stop everything
 	@$(PYTHON) -m embedded demo $(STACK_OPTION)
 
 .PHONY: up
 up: setup ## Start everything and leave it running; WORKERS=fulfillment=2,kinguin=2,delivery=2 runs more of a kind
+	@tools/ui.sh build || echo "The desk could not be built; everything else works without it." >&2
 	@$(PYTHON) -m embedded up $(STACK_OPTION)
 
 .PHONY: down
@@ -44,6 +54,8 @@ rebuild-read-model: setup ## Fill the read tables from Kafka anew beside the run
 # By file, because tests that share a running system are in one file.
 test: setup ## Run all tests; ARGS goes to pytest
 	@$(PYTHON) -m embedded fetch
+	@tools/ui.sh build
+	@tools/ui.sh test
 	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: simulate
@@ -66,6 +78,7 @@ lint: setup ## Check style, types and who imports whom
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(PYTHON) -m embedded.kustomize
+	@tools/ui.sh lint
 
 .PHONY: alerts-test
 alerts-test: ## Check the alert rules and run their tests with promtool (built once with go; skipped where there is none)
@@ -75,6 +88,7 @@ alerts-test: ## Check the alert rules and run their tests with promtool (built o
 format: setup ## Put the code into its standard form
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
+	@tools/ui.sh format
 
 .PHONY: manifests
 manifests: setup ## Write the Kubernetes manifests that follow from the contracts
@@ -82,6 +96,7 @@ manifests: setup ## Write the Kubernetes manifests that follow from the contract
 
 .PHONY: images
 images: ## Build the image of each service as bitloot/SERVICE:TAG (dev)
+	@tools/ui.sh build
 	@tools/images.sh
 
 .PHONY: lock

@@ -1,4 +1,4 @@
-"""What a browser gets: the start page, the documentation, and the OpenAPI document. Nothing comes from elsewhere."""
+"""What a browser gets: the desk, the documentation, and the OpenAPI document. Nothing comes from elsewhere."""
 
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
@@ -6,13 +6,13 @@ from importlib.resources import files
 from aiohttp import web
 
 from admin_api import openapi
+from admin_api.api.desk import add_desk
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _FILES = {
-    "/": ("index.html", "text/html"),
     "/docs": ("docs.html", "text/html"),
     "/static/docs.js": ("docs.js", "text/javascript"),
     "/static/pages.css": ("pages.css", "text/css"),
@@ -25,6 +25,7 @@ def add_pages(app: web.Application) -> None:
     for path, (name, content_type) in _FILES.items():
         app.router.add_get(path, _fixed((static / name).read_text(encoding="utf-8"), content_type))
     app.router.add_get("/openapi.json", _fixed(openapi.text(), "application/json"))
+    add_desk(app)
 
 
 def _fixed(text: str, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:

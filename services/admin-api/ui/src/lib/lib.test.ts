@@ -1,0 +1,265 @@
+import { describe, expect, it } from "vitest";
+import { IDLE, step, type ActionState } from "./action";
+import { grouped } from "./causes";
+import { csv, csvField } from "./csv";
+import { jsonParts, prettyForm, prettyJson } from "./json";
+import { lines } from "./lines";
+import { money } from "./money";
+import { advice } from "./order";
+import { forgetFilter, savedFilters, saveFilter } from "./saved";
+import { offsetOf, only, parseSearch, safeLink, stringifySearch } from "./search";
+import { story } from "./story";
+import { duration, localTime, relative, utc } from "./time";
+
+const clicked = (newId: string) => ({ kind: "clicked", newId }) as const;
+
+describe("a click", () => {
+  it("keeps its id while it is under way, so that a double click is one", () => {
+    const first = step(IDLE, clicked("a"));
+    expect(first).toEqual({ kind: "sending", id: "a" });
+    expect(step(first, clicked("b"))).toBe(first);
+    const running = step(first, { kind: "accepted", id: "a", note: "" });
+    expect(step(running, clicked("b"))).toBe(running);
+  });
+
+  it("is a new one after each end", () => {
+    const ends = [
+      { kind: "finished", id: "a", note: "" },
+      { kind: "refused", id: "a", reason: "" },
+    ] as const;
+    for (const end of ends)
+      expect(step(step(step(IDLE, clicked("a")), end), clicked("b"))).toEqual({ kind: "sending", id: "b" });
+  });
+
+  it("says the same id again when nobody knows whether it was done", () => {
+    const lost = step(step(IDLE, clicked("a")), { kind: "lost", id: "a", reason: "time-out" });
+    expect(lost.kind).toBe("unknown");
+    expect(step(lost, clicked("b"))).toEqual({ kind: "sending", id: "a" });
+  });
+
+  it("is not changed by news of an older one, nor after its end", () => {
+    const second: ActionState = { kind: "sending", id: "b" };
+    expect(step(second, { kind: "finished", id: "a", note: "" })).toBe(second);
+    const done: ActionState = { kind: "done", id: "b", note: "" };
+    expect(step(done, { kind: "refused", id: "b", reason: "" })).toBe(done);
+    expect(step(IDLE, { kind: "finished", id: "a", note: "" })).toBe(IDLE);
+  });
+});
+
+describe("times", () => {
+  const now = new Date("2026-03-01T12:00:00Z");
+
+  it.each([
+    ["2026-03-01T11:59:58Z", "just now"],
+    ["2026-03-01T11:59:30Z", "30 s ago"],
+    ["2026-03-01T11:01:00Z", "59 min ago"],
+    ["2026-02-28T12:00:00Z", "1 d ago"],
+    ["2025-02-28T12:00:00Z", "1 y ago"],
+    ["2026-03-01T12:15:00Z", "in 15 min"],
+  ])("%s is %s", (moment, expected) => expect(relative(new Date(moment), now)).toBe(expected));
+
+  it.each([
+    [0.34, "340 ms"],
+    [4, "4 s"],
+    [7.25, "7.3 s"],
+    [59.6, "1 min"],
+    [3_725, "1 h 2 min"],
+    [90_061, "1 d 1 h"],
+    [-5, "−5 s"],
+  ])("%d s is %s", (seconds, expected) => expect(duration(seconds)).toBe(expected));
+
+  it("are shown in UTC to the second, and with their year when it is another one", () => {
+    expect(utc(new Date("2026-03-01T12:00:00.999Z"))).toBe("2026-03-01 12:00:00 UTC");
+    expect(localTime(new Date("2024-06-01T12:00:00Z"), now)).toContain("2024");
+    expect(localTime(now, now)).not.toContain("2026");
+  });
+});
+
+describe("CSV", () => {
+  it.each([
+    ["plain", "plain"],
+    ['say "hi", you', '"say ""hi"", you"'],
+    ["two\nlines", '"two\nlines"'],
+    ["=1+1", "'=1+1"],
+    ["@SUM(A1)", "'@SUM(A1)"],
+    ["-2", "'-2"],
+    [-2, "-2"],
+    [null, ""],
+    [undefined, ""],
+    [true, "true"],
+  ])("%j is written as %j", (value, expected) => expect(csvField(value)).toBe(expected));
+
+  it("has a header and ends its lines as RFC 4180 says", () =>
+    expect(csv(["a", "b"], [[1, null]])).toBe("a,b\r\n1,\r\n"));
+});
+
+describe("JSON for reading", () => {
+  it("keeps each number as it was written", () => {
+    expect(prettyJson('{"a":1.10,"b":12345678901234567890,"c":[],"d":{"e":"x{\\"}"}}')).toBe(
+      '{\n  "a": 1.10,\n  "b": 12345678901234567890,\n  "c": [],\n  "d": {\n    "e": "x{\\"}"\n  }\n}',
+    );
+    expect(prettyJson("[1,2]")).toBe("[\n  1,\n  2\n]");
+    expect(prettyJson('"only text"')).toBe('"only text"');
+  });
+
+  it.each(["", "{", "<html>", "{'a':1}", "a=1"])("%j is none", (text) => expect(prettyJson(text)).toBeNull());
+
+  it("shows forms as lines", () => {
+    expect(prettyForm("a=1&b=%3Cscript%3E")).toBe("a = 1\nb = <script>");
+    expect(prettyForm("no form")).toBeNull();
+    expect(prettyForm("{}")).toBeNull();
+  });
+
+  it.each(['  "a": 1.10,', '"b\\"c": "d", true', "null]", "  }", "nonsense f n t", "<b>x</b>", ""])(
+    "coloring %j changes no character",
+    (line) =>
+      expect(
+        jsonParts(line)
+          .map(([, text]) => text)
+          .join(""),
+      ).toBe(line),
+  );
+
+  it("cuts a line of a megabyte, and loses nothing", () => {
+    const long = "x".repeat(1_000_001);
+    expect(Math.max(...lines(long).map((line) => line.length))).toBeLessThanOrEqual(400);
+    expect(lines(long).join("")).toBe(long);
+    expect(lines("a\n\nb")).toEqual(["a", "", "b"]);
+  });
+});
+
+describe("addresses", () => {
+  it("round-trip, whatever is in them", () => {
+    const search = { q: "a&b=c+d%20é", status: "paid" };
+    expect(parseSearch(stringifySearch(search))).toEqual(search);
+    expect(stringifySearch({ q: "", other: undefined })).toBe("");
+    expect(parseSearch("?__proto__=x&q=1")).toEqual(
+      Object.assign(Object.create(null) as object, JSON.parse('{"__proto__":"x","q":"1"}')) as unknown,
+    );
+  });
+
+  it("keep only what a page knows of", () => expect(only(["q"], { q: "1", evil: "2", n: 5 })).toEqual({ q: "1" }));
+
+  it.each([
+    ["50", 50],
+    ["-1", 0],
+    ["abc", 0],
+    ["1e3", 0],
+    ["99999999999", 0],
+    [undefined, 0],
+  ])("offset %j is %d", (offset, expected) => expect(offsetOf(offset === undefined ? {} : { offset })).toBe(expected));
+
+  it.each([
+    ["https://pay.example.test/1", "https://pay.example.test/1"],
+    ["javascript:alert(1)", null],
+    ["data:text/html,x", null],
+    [" java\nscript:alert(1)", null],
+    ["/relative", null],
+    [null, null],
+  ])("%j may become the link %j", (address, expected) => expect(safeLink(address)).toBe(expected));
+});
+
+describe("saved filters", () => {
+  const store = () => {
+    const kept = new Map<string, string>();
+    return {
+      getItem: (key: string) => kept.get(key) ?? null,
+      setItem: (key: string, value: string) => void kept.set(key, value),
+    };
+  };
+
+  it("are kept by page and name", () => {
+    const at = store();
+    saveFilter(at, "orders", { name: "mine", search: { status: "paid" } });
+    saveFilter(at, "orders", { name: "mine", search: { status: "failed" } });
+    saveFilter(at, "payments", { name: "other", search: {} });
+    expect(savedFilters(at, "orders")).toEqual([{ name: "mine", search: { status: "failed" } }]);
+    forgetFilter(at, "orders", "mine");
+    expect(savedFilters(at, "orders")).toEqual([]);
+    expect(savedFilters(at, "payments")).toHaveLength(1);
+  });
+
+  it.each([
+    "nonsense",
+    "null",
+    "[]",
+    '{"orders": 5}',
+    '{"orders": [{"name": 1}, null, {"name": "a", "search": {"q": 5}}]}',
+  ])("what is not sound is left out: %s", (text) => {
+    const at = store();
+    at.setItem("bitloot.filters", text);
+    expect(savedFilters(at, "orders")).toEqual([]);
+  });
+});
+
+describe("an order", () => {
+  const order = {
+    status: "needs_review" as const,
+    review: { cause: "out_of_stock", detail: "no offer", itemId: null, since: "2026-03-01T12:00:00Z" },
+    mailedAt: null,
+    revealedAt: null,
+    payments: [],
+  };
+
+  it("in review says why and offers to go on", () => {
+    const advised = advice(order);
+    expect(advised.title).toContain("out of stock");
+    expect(advised.text).toContain("No offer. Kinguin has nothing to sell");
+    expect(advised.actions[0]).toBe("reprocess");
+  });
+
+  it.each(["canceled", "refunded", "failed"] as const)("that is %s offers nothing", (status) =>
+    expect(advice({ ...order, status, review: null }).actions).toEqual([]),
+  );
+
+  it("is grouped by its typed cause, the oldest named", () => {
+    const waiting = (id: string, cause: string, since: string) => ({
+      id,
+      review: { cause, detail: `text ${id}`, itemId: null, since },
+    });
+    const groups = grouped([
+      waiting("1", "a", "2026-03-02"),
+      waiting("2", "b", "2026-03-01"),
+      waiting("3", "a", "2026-03-01"),
+    ]);
+    expect(groups.map((group) => [group.cause, group.count, group.first.id])).toEqual([
+      ["a", 2, "3"],
+      ["b", 1, "2"],
+    ]);
+  });
+
+  it("is told as a story, also by events that nobody has heard of", () => {
+    const happening = (type: string, payload: unknown) => ({
+      eventId: type,
+      type,
+      occurredAt: "2026-03-01T12:00:00Z",
+      sincePreviousSeconds: null,
+      repeats: 0,
+      lastRecordedAt: "2026-03-01T12:00:00Z",
+      payload,
+    });
+    const [failed, strange, bare] = story({
+      timeline: [
+        happening("effect.failed", {
+          effect_id: "i/buy/2",
+          failure: "transient",
+          cause: "rate_limited",
+          detail: "429",
+        }),
+        happening("from.the.future", { a: 1 }),
+        happening("mail.sent", null),
+      ] as never,
+    });
+    expect([failed?.title, failed?.text]).toEqual(["Failed: buy, try 2", "transient · rate limited · 429"]);
+    expect(strange?.title).toBe("from.the.future");
+    expect(bare?.text).toBe("");
+  });
+});
+
+it.each([
+  ["17.3", "17.30"],
+  ["17", "17.00"],
+  ["0.00039960", "0.00039960"],
+  ["-1.5", "-1.50"],
+  ["1e5", "1e5"],
+])("%s is %s", (value, expected) => expect(money(value)).toBe(expected));

@@ -1,0 +1,46 @@
+/** The state of a list in its address: plain words, so that links can be read, typed and shared. */
+
+export type Search = Readonly<Record<string, string>>;
+
+/** Read an address's query; a name that is given twice counts once, the last time. */
+export function parseSearch(text: string): Search {
+  const found: Record<string, string> = Object.create(null) as Record<string, string>;
+  for (const [name, value] of new URLSearchParams(text)) if (value !== "") found[name] = value;
+  return { ...found };
+}
+
+/** Write a query, without what is empty. */
+export function stringifySearch(search: Readonly<Record<string, unknown>>): string {
+  const given = Object.entries(search).filter(
+    (each): each is [string, string] => typeof each[1] === "string" && each[1] !== "",
+  );
+  const text = new URLSearchParams(given).toString();
+  return text === "" ? "" : `?${text}`;
+}
+
+/** Keep what a page knows of; all else in an address is nobody's. */
+export function only(names: readonly string[], search: Readonly<Record<string, unknown>>): Search {
+  const kept: Record<string, string> = {};
+  for (const name of names) {
+    const value = search[name];
+    if (typeof value === "string" && value !== "") kept[name] = value;
+  }
+  return kept;
+}
+
+/** The offset that a search names: 0 for anything strange. */
+export function offsetOf(search: Search): number {
+  const value = search["offset"] ?? "0";
+  return /^\d{1,9}$/.test(value) ? Number(value) : 0;
+}
+
+/** Only addresses of the web may become links: what a payload names may be `javascript:`. */
+export function safeLink(address: string | null | undefined): string | null {
+  if (!address) return null;
+  try {
+    const { protocol, href } = new URL(address);
+    return protocol === "https:" || protocol === "http:" ? href : null;
+  } catch {
+    return null;
+  }
+}
