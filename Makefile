@@ -96,7 +96,6 @@ manifests: setup ## Write the Kubernetes manifests that follow from the contract
 
 .PHONY: images
 images: ## Build the image of each service as bitloot/SERVICE:TAG (dev)
-	@tools/ui.sh build
 	@tools/images.sh
 
 .PHONY: lock

@@ -7,7 +7,7 @@ cd "$root/services/admin-api"
 node=("$root/tools/node.sh")
 built=admin_api/api/static/dist
 schema=sdk/typescript/src/schema.ts
-generate=(npx --no-install openapi-typescript openapi.json --alphabetize --silent)
+generate=(npx --no-install openapi-typescript openapi.json --alphabetize)
 
 sum() { sha256sum | cut -d' ' -f1; }
 stamped() { [ "$(cat "$1" 2>/dev/null || true)" = "$2" ]; }
@@ -38,10 +38,9 @@ sdk() {
 
 lint() {
   install
-  local made
   made=$(mktemp -d)
   trap 'rm -rf "$made"' EXIT
-  "${node[@]}" "${generate[@]}" --output "$made/schema.ts"
+  "${node[@]}" "${generate[@]}" --output "$made/schema.ts" >/dev/null
   cmp -s "$made/schema.ts" "$schema" || { echo "The SDK is not what openapi.json makes: run make sdk." >&2; exit 1; }
   "${node[@]}" npx --no-install prettier --check --log-level warn .
   "${node[@]}" npx --no-install tsc --project tsconfig.json

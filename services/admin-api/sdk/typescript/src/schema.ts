@@ -615,7 +615,7 @@ export interface components {
         ItemResult: "waiting" | "sent" | "refused" | "canceled";
         /**
          * ItemStatus
-         * @description Where an item is.
+         * @description Where an item is: as far as the least of the purchases that were made for it.
          * @enum {string}
          */
         ItemStatus: "waiting" | "buying" | "reserved" | "bought" | "received" | "stored" | "failed" | "canceled";
