@@ -4,6 +4,66 @@
  */
 
 export interface paths {
+    "/admin/actions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what was asked for, newest first
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listActions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/actions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what became of a click
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["showAction"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List who did what, newest first
+         * @description For the roles admin, auditor.
+         */
+        get: operations["listAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/dead-letters": {
         parameters: {
             query?: never;
@@ -11,7 +71,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List dead letters, newest first */
+        /**
+         * List dead letters, newest first
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
         get: operations["listDeadLetters"];
         put?: never;
         post?: never;
@@ -28,7 +91,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show one dead letter */
+        /**
+         * Show one dead letter
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
         get: operations["showDeadLetter"];
         put?: never;
         post?: never;
@@ -47,8 +113,31 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Send what was put aside to its topic again */
+        /**
+         * Send what was put aside to its topic again
+         * @description For the roles operator, admin.
+         */
         post: operations["replayDeadLetter"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/dead-letters/{id}/unmask": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Show a dead letter with its content
+         * @description For the roles operator, admin.
+         */
+        post: operations["unmaskDeadLetter"];
         delete?: never;
         options?: never;
         head?: never;
@@ -62,10 +151,16 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List replays of many dead letters, newest first */
+        /**
+         * List replays of many dead letters, newest first
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
         get: operations["listReplays"];
         put?: never;
-        /** Send all dead letters that a filter finds again */
+        /**
+         * Send all dead letters that a filter finds again
+         * @description For the roles operator, admin.
+         */
         post: operations["replayDeadLetters"];
         delete?: never;
         options?: never;
@@ -80,7 +175,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show how far a replay is */
+        /**
+         * Show how far a replay is
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
         get: operations["showReplay"];
         put?: never;
         post?: never;
@@ -99,7 +197,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End a replay; what is not sent yet stays */
+        /**
+         * End a replay; what is not sent yet stays
+         * @description For the roles operator, admin.
+         */
         post: operations["cancelReplay"];
         delete?: never;
         options?: never;
@@ -114,7 +215,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List what became of each dead letter of a replay */
+        /**
+         * List what became of each dead letter of a replay
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
         get: operations["listReplayItems"];
         put?: never;
         post?: never;
@@ -133,7 +237,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Count what a replay would send again */
+        /**
+         * Count what a replay would send again
+         * @description For the roles operator, admin.
+         */
         post: operations["countDeadLettersToReplay"];
         delete?: never;
         options?: never;
@@ -148,7 +255,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List reservations, newest first */
+        /**
+         * List reservations, newest first
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
         get: operations["listKinguinReservations"];
         put?: never;
         post?: never;
@@ -165,7 +275,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How long buyers waited for their keys */
+        /**
+         * How long buyers waited for their keys
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
         get: operations["timeToKey"];
         put?: never;
         post?: never;
@@ -182,7 +295,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List our offers on Kinguin with what is wrong with them */
+        /**
+         * List our offers on Kinguin with what is wrong with them
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
         get: operations["listOffers"];
         put?: never;
         post?: never;
@@ -199,8 +315,45 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Tell what keeps customers from buying an offer */
+        /**
+         * Tell what keeps customers from buying an offer
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
         get: operations["showOfferProblems"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/oidc/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Come back from the identity provider: to the desk, or with ?signIn= and the reason why not */
+        get: operations["comeFromProvider"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/oidc/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Go to the identity provider's page */
+        get: operations["signInByProvider"];
         put?: never;
         post?: never;
         delete?: never;
@@ -216,7 +369,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List orders, newest first */
+        /**
+         * List orders, newest first
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
         get: operations["listOrders"];
         put?: never;
         post?: never;
@@ -233,10 +389,53 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show one order with all its parts and its timeline */
+        /**
+         * Show one order with all its parts and its timeline
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
         get: operations["showOrder"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/orders/{id}/address": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Correct the buyer's address
+         * @description For the roles support, operator, admin.
+         */
+        post: operations["changeAddress"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/orders/{id}/mails": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send the buyer a mail again
+         * @description For the roles support, operator, admin.
+         */
+        post: operations["sendMailAgain"];
         delete?: never;
         options?: never;
         head?: never;
@@ -252,8 +451,71 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ask an order that waits for a human to go on */
+        /**
+         * Ask an order to go on: now what waits for its time, and where it waits for a human
+         * @description For the roles operator, admin.
+         */
         post: operations["reprocessOrder"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/orders/{id}/resolve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Decide about an order that waits for a human
+         * @description For the roles operator, admin.
+         */
+        post: operations["resolveReview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/orders/{id}/revoke-link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke all links to the order page
+         * @description For the roles support, operator, admin.
+         */
+        post: operations["revokeLink"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/orders/{id}/unmask": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Show an order with its mail addresses
+         * @description For the roles support, operator, admin.
+         */
+        post: operations["unmaskOrder"];
         delete?: never;
         options?: never;
         head?: never;
@@ -267,7 +529,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List payments, newest first */
+        /**
+         * List payments, newest first
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
         get: operations["listPayments"];
         put?: never;
         post?: never;
@@ -284,8 +549,47 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List reservations, newest first */
+        /**
+         * List reservations, newest first
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
         get: operations["listReservations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show who is signed in */
+        get: operations["showSession"];
+        put?: never;
+        /** Sign in with a local account; sets the session's cookie */
+        post: operations["signIn"];
+        /** Sign out */
+        delete: operations["signOut"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/session/ways": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show how people can sign in here */
+        get: operations["showSignInWays"];
         put?: never;
         post?: never;
         delete?: never;
@@ -301,7 +605,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Count the codes that we sell on Kinguin, product by product */
+        /**
+         * Count the codes that we sell on Kinguin, product by product
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
         get: operations["listStock"];
         put?: never;
         post?: never;
@@ -320,7 +627,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Add the codes of a CSV file to what we sell on Kinguin */
+        /**
+         * Add the codes of a CSV file to what we sell on Kinguin
+         * @description For the roles operator, admin.
+         */
         post: operations["importStock"];
         delete?: never;
         options?: never;
@@ -335,7 +645,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List notifications, newest first */
+        /**
+         * List notifications, newest first
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
         get: operations["listWebhookLogs"];
         put?: never;
         post?: never;
@@ -352,7 +665,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show one notification with its whole body */
+        /**
+         * Show one notification with its whole body
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
         get: operations["showWebhookLog"];
         put?: never;
         post?: never;
@@ -371,8 +687,31 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Handle a notification again */
+        /**
+         * Handle a notification again
+         * @description For the roles operator, admin.
+         */
         post: operations["reprocessWebhookLog"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/webhook-logs/{id}/unmask": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Show a notification with its body
+         * @description For the roles operator, admin.
+         */
+        post: operations["unmaskWebhookLog"];
         delete?: never;
         options?: never;
         head?: never;
@@ -392,6 +731,58 @@ export interface components {
             actionId: string;
         };
         /**
+         * Action
+         * @description A click and what became of it.
+         */
+        Action: {
+            /** Actionid */
+            actionId: string;
+            /** Actor */
+            actor: string;
+            /**
+             * Askedat
+             * Format: date-time
+             */
+            askedAt: string;
+            /**
+             * Detail
+             * @description Why it was refused, what is waited for, or how it ended
+             */
+            detail: string;
+            /**
+             * Handledat
+             * @description When the order took note of it
+             */
+            handledAt: string | null;
+            /** Kind */
+            kind: string;
+            /** Orderid */
+            orderId: string | null;
+            status: components["schemas"]["ActionStatus"];
+            /** Target */
+            target: string;
+        };
+        /**
+         * Actions
+         * @description A page of clicks, newest first.
+         */
+        Actions: {
+            /** Items */
+            items: components["schemas"]["Action"][];
+            /** Limit */
+            limit: number;
+            /** Offset */
+            offset: number;
+            /** Total */
+            total: number;
+        };
+        /**
+         * ActionStatus
+         * @description How a click stands.
+         * @enum {string}
+         */
+        ActionStatus: "running" | "done" | "refused";
+        /**
          * Asked
          * @description What a replay was asked for.
          */
@@ -399,6 +790,56 @@ export interface components {
             filter: components["schemas"]["ReplayFilter"];
             /** Limit */
             limit: number;
+        };
+        /**
+         * AuditEntries
+         * @description A page of the audit log, newest first.
+         */
+        AuditEntries: {
+            /** Items */
+            items: components["schemas"]["AuditEntry"][];
+            /** Limit */
+            limit: number;
+            /** Offset */
+            offset: number;
+            /** Total */
+            total: number;
+        };
+        /**
+         * AuditEntry
+         * @description Who did what, and with what result.
+         */
+        AuditEntry: {
+            /** Action */
+            action: string;
+            /** Actor */
+            actor: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Details */
+            details: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+            /**
+             * Hash
+             * @description Over this entry and the hash of the one before it, in hex
+             */
+            hash: string;
+            /** Number */
+            number: number;
+            /** Reason */
+            reason: string;
+            result: components["schemas"]["Result"];
+            /** Target */
+            target: string;
+            /**
+             * Via
+             * @enum {string}
+             */
+            via: "setting" | "token" | "password" | "oidc" | "command" | "nobody";
         };
         /**
          * Count
@@ -591,6 +1032,11 @@ export interface components {
          * @description A line of an order.
          */
         Item: {
+            /**
+             * Expectedat
+             * @description The release of a pre-order
+             */
+            expectedAt: string | null;
             /** Id */
             id: string;
             /** Position */
@@ -599,7 +1045,10 @@ export interface components {
             productId: string;
             /** Quantity */
             quantity: number;
-            /** Reservationid */
+            /**
+             * Reservationid
+             * @description The first that has keys of it
+             */
             reservationId: string | null;
             status: components["schemas"]["ItemStatus"];
             /** Title */
@@ -630,6 +1079,11 @@ export interface components {
              * Format: date-time
              */
             createdAt: string;
+            /**
+             * Mediatype
+             * @description text/plain, or of a picture, which is an object of its own
+             */
+            mediaType: string;
             /** Orderitemid */
             orderItemId: string;
             /** Position */
@@ -680,6 +1134,12 @@ export interface components {
             /** Subject */
             subject: string;
         };
+        /**
+         * MailKind
+         * @description What a mail is about. None of them ever holds a code.
+         * @enum {string}
+         */
+        MailKind: "keys" | "page" | "lost" | "confirm" | "review" | "refunded" | "canceled";
         /**
          * Offer
          * @description An offer as Kinguin showed it when it was last read.
@@ -1133,8 +1593,13 @@ export interface components {
             id: string;
             /** Orderid */
             orderId: string;
-            /** Orderitemid */
+            /**
+             * Orderitemid
+             * @description The first of its items
+             */
             orderItemId: string;
+            /** Orderitemids */
+            orderItemIds: string[];
             /**
              * Reservedat
              * Format: date-time
@@ -1163,6 +1628,18 @@ export interface components {
          */
         ReservationStatus: "reserved" | "given" | "delivered" | "canceled" | "reversed";
         /**
+         * Resolution
+         * @description How a human ends a review.
+         * @enum {string}
+         */
+        Resolution: "retry" | "mark_refunded" | "delivered_by_hand" | "close";
+        /**
+         * Result
+         * @description How far an act came.
+         * @enum {string}
+         */
+        Result: "asked" | "done" | "refused";
+        /**
          * Review
          * @description Why an order waits for a human.
          */
@@ -1181,6 +1658,59 @@ export interface components {
              * Format: date-time
              */
             since: string;
+        };
+        /**
+         * Right
+         * @description What an endpoint can ask for.
+         * @enum {string}
+         */
+        Right: "read" | "read_addresses" | "read_bodies" | "support" | "operate" | "stock" | "read_audit" | "administer";
+        /**
+         * Role
+         * @description What a person or a token is. The first four each have all rights of the one before.
+         * @enum {string}
+         */
+        Role: "viewer" | "support" | "operator" | "admin" | "auditor";
+        /**
+         * SessionAnswer
+         * @description Who is signed in, what they may do, and until when.
+         */
+        SessionAnswer: {
+            /**
+             * Csrftoken
+             * @description Goes into the header X-CSRF-Token of whatever is not a GET
+             */
+            csrfToken: string;
+            /**
+             * Endsat
+             * Format: date-time
+             * @description In any case
+             */
+            endsAt: string;
+            /**
+             * Idleendsat
+             * Format: date-time
+             * @description Without another request
+             */
+            idleEndsAt: string;
+            /** Rights */
+            rights: components["schemas"]["Right"][];
+            /** Roles */
+            roles: components["schemas"]["Role"][];
+            /** User */
+            user: string;
+            /** Via */
+            via: string;
+        };
+        /**
+         * SignInWays
+         * @description How people can sign in here.
+         */
+        SignInWays: {
+            /** Oidc */
+            oidc: boolean;
+            /** Password */
+            password: boolean;
         };
         /**
          * StockList
@@ -1316,6 +1846,11 @@ export interface components {
             messageId: string | null;
             /** Objectkey */
             objectKey: string | null;
+            /**
+             * Owed
+             * @description What the buyer has paid for keys that will not come
+             */
+            owed: string;
             /** Paidat */
             paidAt: string | null;
             /** Payments */
@@ -1364,8 +1899,17 @@ export interface components {
                 "application/problem+json": components["schemas"]["ProblemDocument"];
             };
         };
-        /** @description The bearer token is missing or wrong */
+        /** @description There is neither a bearer token nor a session that counts */
         Problem401: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProblemDocument"];
+            };
+        };
+        /** @description The asker has not the right to this, or a header against cross-site requests is missing */
+        Problem403: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1418,6 +1962,15 @@ export interface components {
                 "application/problem+json": components["schemas"]["ProblemDocument"];
             };
         };
+        /** @description Too many tries; Retry-After says for how long */
+        Problem429: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProblemDocument"];
+            };
+        };
         /** @description A defect, which is logged */
         Problem500: {
             headers: {
@@ -1444,6 +1997,108 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    listActions: {
+        parameters: {
+            query?: {
+                actor?: string;
+                kind?: string;
+                /** @description How many at most */
+                limit?: number;
+                /** @description How many to skip */
+                offset?: number;
+                orderId?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Actions"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    showAction: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Action"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listAudit: {
+        parameters: {
+            query?: {
+                action?: string;
+                actor?: string;
+                /** @description At or after */
+                atFrom?: string;
+                /** @description Before */
+                atTo?: string;
+                /** @description How many at most */
+                limit?: number;
+                /** @description How many to skip */
+                offset?: number;
+                result?: components["schemas"]["Result"];
+                target?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEntries"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     listDeadLetters: {
         parameters: {
             query?: {
@@ -1481,6 +2136,8 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1507,7 +2164,9 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1537,8 +2196,47 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
             409: components["responses"]["Problem409"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    unmaskDeadLetter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** Reason */
+                    reason: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadLetter"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1568,6 +2266,8 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1613,8 +2313,10 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             409: components["responses"]["Problem409"];
             415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1641,7 +2343,9 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1668,7 +2372,9 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1701,7 +2407,9 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1732,7 +2440,9 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1765,6 +2475,8 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1792,6 +2504,8 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1826,6 +2540,8 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1852,7 +2568,69 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    comeFromProvider: {
+        parameters: {
+            query?: {
+                code?: string;
+                /** @description Why there is no code */
+                error?: string;
+                error_description?: string;
+                error_uri?: string;
+                iss?: string;
+                scope?: string;
+                session_state?: string;
+                state?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Another page */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    signInByProvider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Another page */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1894,6 +2672,8 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1920,7 +2700,98 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    changeAddress: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the click: the same key again is the same click */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** Email */
+                    email: string;
+                    /** Reason */
+                    reason: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Written to Kafka: it will be done */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    sendMailAgain: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the click: the same key again is the same click */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description keys: with the link to the keys; page: the order page alone
+                     * @default keys
+                     */
+                    kind?: components["schemas"]["MailKind"];
+                    /** Reason */
+                    reason: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Written to Kafka: it will be done */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1950,8 +2821,130 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
             409: components["responses"]["Problem409"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    resolveReview: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the click: the same key again is the same click */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** Reason */
+                    reason: string;
+                    resolution: components["schemas"]["Resolution"];
+                };
+            };
+        };
+        responses: {
+            /** @description Written to Kafka: it will be done */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    revokeLink: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the click: the same key again is the same click */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** Reason */
+                    reason: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Written to Kafka: it will be done */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    unmaskOrder: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** Reason */
+                    reason: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WholeOrder"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -1983,6 +2976,8 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -2015,6 +3010,126 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    showSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionAnswer"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    signIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Password
+                     * Format: password
+                     */
+                    password: string;
+                    /** Username */
+                    username: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionAnswer"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    signOut: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The session's csrfToken */
+                "X-CSRF-Token"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    showSignInWays: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInWays"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -2045,6 +3160,8 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -2078,11 +3195,13 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409"];
             413: components["responses"]["Problem413"];
             415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -2115,6 +3234,8 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -2141,7 +3262,9 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
@@ -2171,8 +3294,47 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
             409: components["responses"]["Problem409"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    unmaskWebhookLog: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** Reason */
+                    reason: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookLog"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
         };
