@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from bitloot import ids
 from bitloot.contracts.events import (
-    CodesReceived,
     EffectFailed,
     Failure,
     KeysStored,
@@ -16,7 +16,7 @@ from bitloot.contracts.events import (
     PurchasePlaced,
 )
 from bitloot.contracts.state import ItemStatus, OrderSnapshot, OrderStatus, PaymentVerdict, Review
-from bitloot.ids import EffectId, EventId, MessageId, OrderId, PaymentId, ProductId, ReservationId
+from bitloot.ids import EffectId, EventId, MessageId, OrderId, PaymentId, ProductId
 from tests.integration.admin_api.api import Api
 from tests.unit.admin_api import records
 
@@ -207,29 +207,21 @@ async def _seed_story_of_fulfilled(api: Api) -> None:
     paid = order.paid_at
     assert paid is not None
     item = order.items[0].item_id
-    when = {"occurred_at": paid, "order_id": order.order_id}
 
     def after(seconds: float) -> dict[str, object]:
-        return when | {"occurred_at": paid + timedelta(seconds=seconds)}
+        return {"order_id": order.order_id, "occurred_at": paid + timedelta(seconds=seconds)}
 
-    buy, fetch, mail = (EffectId(f"{item}/{kind}/1") for kind in ("buy", "fetch_codes", "send_mail"))
+    buy, mail = (EffectId(f"{item}/{kind}/1") for kind in ("buy", "send_mail"))
+    purchase = ids.purchase_id(order.order_id, 1)
     await api.seed(
         api.ports.topics.events,
         _placed(1, order),
         _paying(order, PaymentStatus.FINISHED, 95),
         PurchasePlaced.model_validate(
-            after(1) | {"event_id": "p1", "effect_id": buy, "item_id": item, "reservation_id": "res-1", "given": True}
+            after(1)
+            | {"event_id": "p1", "effect_id": buy, "purchase_id": purchase, "reservation_id": "res-1", "given": True}
         ),
-        CodesReceived.model_validate(
-            after(3)
-            | {
-                "event_id": "c1",
-                "effect_id": fetch,
-                "item_id": item,
-                "reservation_id": ReservationId("res-1"),
-                "codes": (records.sealed(),),
-            }
-        ),
+        records.codes_received(1, count=1).model_copy(update=after(3)),
         KeysStored.model_validate(
             after(3.5)
             | {
