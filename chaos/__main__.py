@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.faults import crash_directory
+from chaos.plan import Dialect
 from chaos.report import figures, table
 from chaos.run import Wish, run
 
@@ -58,8 +59,9 @@ def main() -> int:
     """Run once; return 0 when nothing differs."""
     arguments = _arguments()
     run_dir = Path(tempfile.mkdtemp(prefix="bitloot-chaos-")) / "run"
-    wish = Wish(arguments.seed, arguments.duration, arguments.rate, arguments.patience)
-    _tell(f"seed {wish.seed}, {wish.seconds:.0f} s, in {run_dir}")
+    dialect: Dialect = "esa" if os.environ.get("KINGUIN_DIALECT") == "esa" else "reservations"
+    wish = Wish(arguments.seed, arguments.duration, arguments.rate, arguments.patience, dialect)
+    _tell(f"seed {wish.seed}, {wish.seconds:.0f} s, Kinguin's API {dialect}, in {run_dir}")
     with _stack(run_dir, arguments.workers) as stack:
         shown = asyncio.run(run(wish, run_dir, stack, _tell))
     text = table(shown)

@@ -47,6 +47,8 @@ def forgeries(sale: Sale, kinguin_secret: str) -> Sequence[Forgery]:
     mail = json.dumps({"type": "email.delivered", "created_at": "2026-01-01T00:00:00Z", "data": {}}).encode()
     svix = {"svix-id": "msg_1", "svix-timestamp": "1767225600", "svix-signature": "v1,Zm9yZ2Vk"}
     token, forged = {"X-Auth-Token": kinguin_secret}, {"X-Auth-Token": "forged"}
+    hint = json.dumps({"orderId": "FORGED", "orderExternalId": f"{sale.order}-1", "status": "completed"}).encode()
+    esa = {"X-Event-Name": "order.status", "X-Event-Secret": "forged"}
     no, broken, large = frozenset({401}), frozenset({400}), frozenset({413})
     return (
         Forgery("payment without signature", "/webhooks/nowpayments", paid, no),
@@ -57,6 +59,7 @@ def forgeries(sale: Sale, kinguin_secret: str) -> Sequence[Forgery]:
         Forgery("delivery with a forged token", "/webhooks/kinguin", delivered, no, forged),
         Forgery("delivery that is not JSON", "/webhooks/kinguin", delivered[:-1], broken, token),
         Forgery("delivery that is a list", "/kinguin/webhook", b"[]", broken, token),
+        Forgery("order status with a forged secret", "/webhooks/kinguin", hint, no, esa),
         Forgery("mail event with an old signature", "/webhooks/resend", mail, no, svix),
         Forgery("order without token", "/orders", json.dumps(sale.body).encode(), no, {"Idempotency-Key": sale.key}),
     )

@@ -3,13 +3,16 @@
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import partial
+from typing import Literal, TypeAlias
 
 from bitloot.crash_points import CrashPoint
 
 Json: TypeAlias = str | int | float | bool | list[str]
 Rule: TypeAlias = Mapping[str, Json]
 """A fault of the sandbox."""
+Dialect: TypeAlias = Literal["reservations", "esa"]
+"""Of Kinguin's two APIs, the one that is spoken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +89,8 @@ _OUTAGE_SECONDS = (5.0, 20.0)
 _COUNT = (2, 12)
 
 
-def schedule(seed: int, seconds: float) -> tuple[Action, ...]:
-    """Return what happens within `seconds`, in order of time.
+def schedule(seed: int, seconds: float, dialect: Dialect = "reservations") -> tuple[Action, ...]:
+    """Return what happens within `seconds`, in order of time, to a stack that speaks `dialect` with Kinguin.
 
     Everything ends by itself within that time but the weather, which `Weather.at` says how to replace.
     """
@@ -96,7 +99,7 @@ def schedule(seed: int, seconds: float) -> tuple[Action, ...]:
         ("crash points", _arms),
         ("pauses", _pauses),
         ("servers", _servers),
-        ("weather", _weather),
+        ("weather", partial(_weather, dialect=dialect)),
         ("tokens", _tokens),
     )
     # A stream of its own for each kind: a change to one leaves the others as they were.
@@ -165,16 +168,19 @@ def _tokens(dice: random.Random, seconds: float) -> Iterator[Action]:
 
 _STATUSES: Mapping[str, tuple[int, ...]] = {
     "kinguin": (500, 502, 503, 429, 401),
+    "kinguin-esa": (500, 502, 503, 429, 401),
     "resend": (500, 503, 429),
     "nowpayments": (500, 502, 503, 429),
 }
 _CALLS: Mapping[str, tuple[str, ...]] = {
     "kinguin": ("token", "reserve", "give", "delivered", "lookup", "*"),
+    "kinguin-esa": ("product", "place", "place", "order", "keys", "search", "*"),
     "resend": ("send",),
     "nowpayments": ("invoice",),
 }
 _EVENTS: Mapping[str, tuple[str, ...]] = {
     "kinguin": ("reserve", "give", "delivered"),
+    "kinguin-esa": ("order.status",),
     "resend": ("email.sent", "email.delivered"),
     "nowpayments": ("waiting", "finished"),
 }
@@ -184,6 +190,11 @@ _LIES_OF: Mapping[str, tuple[str, ...]] = {
     "token": _LIES,
     "reserve": (*_LIES, "foreign_external_id", "unknown_status", "wrong_quantity"),
     "give": (*_LIES, "unknown_status"),
+    "product": _LIES,
+    "place": (*_LIES, "foreign_external_id", "unknown_status", "wrong_quantity"),
+    "order": (*_LIES, "foreign_external_id", "unknown_status", "wrong_quantity"),
+    "keys": (*_LIES, "short", "long", "duplicate", "empty_code", "huge_code", "control_code"),
+    "search": (*_LIES, "foreign_external_id", "unknown_status"),
     "delivered": (*_LIES, "short", "long", "duplicate", "empty_code", "huge_code", "control_code"),
     "send": _LIES,
     "invoice": _LIES,
@@ -193,16 +204,17 @@ _MOST_LIES = 4
 """A code that is none sends its order to a human, and there shall be others left."""
 
 
-def _weather(dice: random.Random, seconds: float) -> Iterator[Action]:
+def _weather(dice: random.Random, seconds: float, *, dialect: Dialect) -> Iterator[Action]:
     deck: list[tuple[str, str]] = []
+    silent = "kinguin" if dialect == "esa" else "kinguin-esa"
     for at in _times(dice, seconds, (6.0, 16.0)):
         rules = []
         for _ in range(dice.randint(2, 4)):
             if not deck:  # each provider in each way before anything is repeated
-                deck = [(provider, kind) for provider in _CALLS for kind in KINDS]
+                deck = [(provider, kind) for provider in _CALLS if provider != silent for kind in KINDS]
                 dice.shuffle(deck)
             rules.append(_rule(dice, *deck.pop()))
-        yield Weather(at, tuple(rules), _dials(dice))
+        yield Weather(at, tuple(rules), _dials(dice) | (_esa_dials(dice) if dialect == "esa" else {}))
 
 
 def _rule(dice: random.Random, provider: str, kind: str) -> Rule:
@@ -231,7 +243,18 @@ def _rule(dice: random.Random, provider: str, kind: str) -> Rule:
     return rule
 
 
-def _dials(dice: random.Random) -> Mapping[str, Json]:
+def _esa_dials(dice: random.Random) -> dict[str, Json]:
+    """Return how soon a search finds a new order, how far its keys come apart, and what Kinguin itself gets wrong."""
+    return {
+        "lookupDelay": dice.choice((0.0, 1.0, 20.0)),
+        "keySpread": dice.choice((0.0, 0.0, 0.5)),
+        "keyPages": dice.choice(("stable", "shuffled")),
+        "paymentPrice": dice.choice(("number", "text")),
+        "externalIds": dice.choice(("repeatable", "refused")),
+    }
+
+
+def _dials(dice: random.Random) -> dict[str, Json]:
     return {
         "webhookDuplicates": dice.choice((0, 1, 1, 2)),
         "webhookShuffle": dice.choice((0.0, 0.5, 2.0)),

@@ -22,7 +22,7 @@ from chaos.faults import Saboteur, pids
 from chaos.forger import CODE, Forger
 from chaos.leaks import scan
 from chaos.litter import litter
-from chaos.plan import schedule
+from chaos.plan import Dialect, schedule
 from chaos.report import Run
 from chaos.sales import Fate, sales, sold_out
 from chaos.takeover import Blow, read_logs, takeovers
@@ -36,12 +36,13 @@ _EVIDENCE = 10
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to do: the seed, seconds of chaos, orders per second, seconds to settle afterwards."""
+    """What to do: the seed, seconds of chaos, orders per second, seconds to settle afterwards, Kinguin's API."""
 
     seed: int
     seconds: float
     rate: float
     patience: float
+    dialect: Dialect = "reservations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ async def run(wish: Wish, run_dir: Path, stack: Mapping[str, Any], tell: Tell) -
     async with httpx.AsyncClient(limits=limits, timeout=120, trust_env=False) as client:
         cast = _Cast(
             shop=Shop(client, stack, wish.seed, wanted),
-            saboteur=Saboteur(run_dir, stack, client, tell, sold_out(wanted)),
+            saboteur=Saboteur(run_dir, stack, client, tell, sold_out(wanted, wish.dialect)),
             forger=Forger(client, stack["ingress_url"], settings["KINGUIN_WEBHOOK_SECRET"], wish.seed),
             litter=Counter(),
         )
@@ -90,7 +91,7 @@ async def _break(
         _meanwhile(cast.forger.forge(targets)),
         _meanwhile(litter(stack["kafka"], wish.seed, cast.litter)),
     ):
-        plan = schedule(wish.seed, wish.seconds)
+        plan = schedule(wish.seed, wish.seconds, wish.dialect)
         await asyncio.gather(cast.saboteur.follow(plan), asyncio.sleep(wish.seconds))
     await cast.saboteur.heal()
     tell("healed")

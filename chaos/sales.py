@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bitloot.ids import OrderId, item_id, order_id
-from chaos.plan import Rule
+from bitloot.ids import OrderId, item_id, order_id, purchase_id
+from chaos.plan import Dialect, Rule
 
 _UNIT_PRICE = 5
 _SHARES = {"plain": 86, "sold_out": 5, "underpaid": 5, "unpaid": 4}
@@ -84,9 +84,13 @@ def _sale(dice: random.Random, seed: int, number: int) -> Sale:
     return Sale(order_id(key), key, f"buyer-{number}@example.com", lines, Fate(fate))
 
 
-def sold_out(wanted: Sequence[Sale]) -> tuple[Rule, ...]:
+def sold_out(wanted: Sequence[Sale], dialect: Dialect = "reservations") -> tuple[Rule, ...]:
     """Return the standing rules by which Kinguin has nothing left of what must be refused."""
+    refused = [sale for sale in wanted if sale.fate is Fate.SOLD_OUT]
+    if dialect == "esa":  # all items are one Kinguin order
+        placing: Rule = {"provider": "kinguin-esa", "call": "place", "kind": "error", "status": 404}
+        return tuple(
+            {**placing, "code": "ProductUnavailable", "orderId": purchase_id(sale.order, 1)} for sale in refused
+        )
     refusal: Rule = {"provider": "kinguin", "call": "reserve", "kind": "error", "status": 404, "code": "OutOfStock"}
-    return tuple(
-        {**refusal, "orderId": item_id(sale.order, len(sale.lines))} for sale in wanted if sale.fate is Fate.SOLD_OUT
-    )
+    return tuple({**refusal, "orderId": item_id(sale.order, len(sale.lines))} for sale in refused)

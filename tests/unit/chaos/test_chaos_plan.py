@@ -33,9 +33,10 @@ def test_the_sandbox_is_the_proof_and_is_left_alone(seed):
     assert SANDBOX.name not in struck
 
 
+@pytest.mark.parametrize("dialect", ["reservations", "esa"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_sandbox_accepts_the_weather_and_every_fault_is_bounded(seed):
-    weather = [action for action in schedule(seed, 300) if isinstance(action, Weather)]
+def test_the_sandbox_accepts_the_weather_and_every_fault_is_bounded(seed, dialect):
+    weather = [action for action in schedule(seed, 300, dialect) if isinstance(action, Weather)]
     assert weather
     names = {field.alias for field in Dials.model_fields.values()}
     for each in weather:
@@ -61,11 +62,12 @@ def test_each_crash_point_is_armed_early_enough_in_a_default_run(seed):
     assert {a.point for a in schedule(seed, 300) if isinstance(a, Arm) and a.at < 270} == set(CrashPoint)
 
 
+@pytest.mark.parametrize(("dialect", "kinguin"), [("reservations", "kinguin"), ("esa", "kinguin-esa")])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_each_provider_fails_in_every_way_in_a_default_run(seed):
-    rules = [rule for a in schedule(seed, 300) if isinstance(a, Weather) for rule in a.rules]
+def test_each_provider_fails_in_every_way_in_a_default_run(seed, dialect, kinguin):
+    rules = [rule for a in schedule(seed, 300, dialect) if isinstance(a, Weather) for rule in a.rules]
     assert {(rule["provider"], rule["kind"]) for rule in rules} == {
-        (provider, kind) for provider in ("kinguin", "resend", "nowpayments") for kind in KINDS
+        (provider, kind) for provider in (kinguin, "resend", "nowpayments") for kind in KINDS
     }
 
 

@@ -20,3 +20,10 @@ def test_only_the_last_item_of_what_is_sold_out_is_refused():
     refused = {sale.order: sale for sale in wanted if sale.fate is Fate.SOLD_OUT}
     assert [rule.order_id for rule in rules] == [f"{order}-{len(sale.lines)}" for order, sale in refused.items()]
     assert all(rule.count is None and rule.probability == 1.0 for rule in rules), "for as long as the run lasts"
+
+
+def test_in_the_buyer_api_the_whole_order_is_refused():
+    wanted = sales(1, 200)
+    rules = _RULES.validate_python([dict(rule) for rule in sold_out(wanted, "esa")])
+    refused = [sale.order for sale in wanted if sale.fate is Fate.SOLD_OUT]
+    assert [(rule.provider, rule.order_id) for rule in rules] == [("kinguin-esa", f"{order}-1") for order in refused]
