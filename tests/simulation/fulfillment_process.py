@@ -15,6 +15,7 @@ from bitloot.contracts.topics import (
 )
 from bitloot.errors import Cause, Malformed
 from fulfillment.agents import OrdersAgent, OrderTables, ReservationRouter
+from fulfillment.dialects import rules
 from fulfillment.due import Due, DueIndex
 from fulfillment.order import Policy
 from fulfillment.routing import HELD_FOR
@@ -24,7 +25,7 @@ from fulfillment.timers import Timers, of_notices, of_orders
 from tests.simulation.broker import TOPICS, Written, partition_of
 from tests.simulation.mutations import Bug
 from tests.simulation.processes import Process
-from tests.simulation.schedule import HOUR, Group
+from tests.simulation.schedule import HOUR, Dialect, Group
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -114,7 +115,10 @@ class VirtualStream:
         return None
 
 
-POLICY = Policy(retention=timedelta(days=30))
+POLICIES: dict[Dialect, Policy] = {
+    dialect: Policy(retention=timedelta(days=30), look_ups=rules(dialect).look_ups, limits=rules(dialect).limits)
+    for dialect in ("reservations", "esa")
+}
 _FORGETS = {False: Bug.DEAD_LETTER_DROPPED, True: Bug.EXPIRY_FORGETS_NOTICES}
 _SLEWING = 5 * HOUR
 """A steady clock needs so long at most until it agrees with one that was set by an hour."""
@@ -148,7 +152,7 @@ class FulfillmentProcess(Process):
         self._committing = False
         put_aside: Any = SimpleNamespace(send=self.put_aside)
         tables = OrderTables(self.orders, self.retired)
-        orders = OrdersAgent(tables, self, put_aside, self.due, clock=self.steady, policy=POLICY)
+        orders = OrdersAgent(tables, self, put_aside, self.due, clock=self.steady, policy=world.policy)
         router = ReservationRouter(self.routes, self, put_aside, self._due_notices, clock=self.steady)
         self.spawn(orders.run(self._streams[ORDER_EVENTS.name]))
         self.spawn(router.run(self._streams[KINGUIN_NOTICES.name]))

@@ -10,6 +10,7 @@ from bitloot.contracts.events import FoundReservation
 from bitloot.contracts.sealed import SealedCode
 from bitloot.errors import BitLootError, Cause, Transient, Unknown
 from fulfillment.kinguin.call_market import CallMarket
+from fulfillment.kinguin.ports import PurchaseMarket
 from fulfillment.kinguin.reservations import Reservations
 from fulfillment.kinguin.wire import Answer, Unreadable
 from tests.simulation.mutations import Bug
@@ -35,7 +36,7 @@ _WITH_EFFECT = {"lost_after", "error_after", "garbled"}
 
 @dataclass
 class Purchase:
-    """A reservation in Kinguin's books."""
+    """A reservation in Kinguin's books, or an order of the buyer API: then it has lines (product, quantity)."""
 
     id: str
     external_id: str
@@ -47,6 +48,7 @@ class Purchase:
     """`cancel` (the money was not taken) or `reversed` (it went back)."""
     told: bool = False
     """Whether any notification about it was handed in."""
+    lines: tuple[tuple[str, int], ...] = ()
 
     @property
     def bought(self) -> bool:
@@ -112,6 +114,18 @@ class Kinguin:
             return 200, self._shown(purchase)
         return 200, self._shown(purchase) | {"codes": list(purchase.ready(self.world.loop.time()))}
 
+    def site(self, method: str, path: str) -> str:
+        """Return which call it is, as faults name them."""
+        last = path.rsplit("/", 1)[-1]
+        return ("reserve" if method == "POST" else "lookup") if last == "reservations" else last
+
+    def order_of_call(self, path: str, about: Mapping[str, Any]) -> str | None:
+        """Return our order that a call is about."""
+        external: str | None = about.get("orderId")
+        if external is None:
+            external = self.purchases[path.split("/")[2]].external_id
+        return external[:36]
+
     def _reserve(self, body: Mapping[str, Any]) -> dict[str, Any]:
         external = body["orderId"]
         plan = self.world.plan_of(external)
@@ -168,9 +182,10 @@ class KinguinGateway:
     ) -> Answer:
         process, world = self._process, self._process.world
         await process.passes("calling")
-        last = path.rsplit("/", 1)[-1]
-        site = ("reserve" if method == "POST" else "lookup") if last == "reservations" else last
-        world.watch.called(self._order(path, params, body))
+        site = world.kinguin.site(method, path)
+        order = world.kinguin.order_of_call(path, params or body or {})
+        if order is not None:
+            world.watch.called(order)
         fault = world.fault(f"kinguin.{site}")
         try:
             async with asyncio.timeout(CALL_SECONDS):
@@ -187,12 +202,6 @@ class KinguinGateway:
         if answer.status >= 500:
             raise _lost(method, Cause.PROVIDER_UNAVAILABLE)
         return answer
-
-    def _order(self, path: str, params: Mapping[str, str] | None, body: Mapping[str, Any] | None) -> str:
-        external: str | None = (params or body or {}).get("orderId")
-        if external is None:
-            external = self._process.world.kinguin.purchases[path.split("/")[2]].external_id
-        return external[:36]
 
     def _arrive(self, fault: CallFault | None, site: str, method: str, path: str, *about: Any) -> Answer | None:
         """Let a request come to Kinguin, or not; return what is answered, None for silence."""
@@ -228,9 +237,11 @@ class Market(CallMarket):
     """The real dialect, or one with a planted bug."""
 
     def __init__(self, process: "Process") -> None:
-        gateway, sealing = KinguinGateway(process), Sealing(process.world)
-        super().__init__(Reservations(gateway, sealing))  # type: ignore[arg-type]
+        super().__init__(self.over(process, KinguinGateway(process), Sealing(process.world)))
         self._world = process.world
+
+    def over(self, _process: "Process", gateway: Any, sealing: Any) -> PurchaseMarket:
+        return Reservations(gateway, sealing)
 
     async def look_up(self, call: LookUpPurchase) -> tuple[FoundReservation, ...]:
         found = await super().look_up(call)

@@ -22,6 +22,7 @@ from bitloot.contracts.notices import ReservationNotified
 from bitloot.contracts.sealed import SealedCode
 from bitloot.contracts.topics import DEAD_LETTERS, DELIVERIES, KINGUIN_CALLS, KINGUIN_NOTICES, ORDER_EVENTS, Topic
 from bitloot.ids import EventId, OrderId, PaymentId, ProductId, ReservationId, content_id, item_id, order_id, order_of
+from tests.simulation.buyer_market import BuyerKinguin
 from tests.simulation.market import Purchase, turned
 from tests.simulation.schedule import Again, Click, Foreign, Junk, Notification, OrderPlan
 
@@ -104,6 +105,9 @@ class Outside:
 
     def notified(self, purchase: Purchase, notice: str) -> None:
         purchase.told = True
+        if isinstance(self._world.kinguin, BuyerKinguin) and purchase.external_id:
+            self._hinted(purchase, self._world.kinguin.status(purchase), notice)
+            return
         ready = purchase.ready(self._world.loop.time()) if notice == "delivered" else ()
         codes = ready if self._world.rng.random() < 0.5 else ()
         about: dict[str, Any] = {
@@ -119,6 +123,21 @@ class Outside:
             self.accept(ORDER_EVENTS, order, KinguinNotified(**about, order_id=order, external_id=purchase.external_id))
         else:
             self.accept(KINGUIN_NOTICES, purchase.id, ReservationNotified(**about))
+
+    def _hinted(self, purchase: Purchase, status: str, notice: str) -> None:
+        """Tell that an order has changed, as the buyer API does: the rest is to be asked for."""
+        order = order_of(purchase.external_id)
+        assert order is not None
+        event = KinguinNotified(
+            event_id=content_id("kinguin", purchase.id, notice, status),
+            occurred_at=self._now(),
+            order_id=order,
+            notice=Notice.CHANGED,
+            provider_status=status,
+            reservation_id=ReservationId(purchase.id),
+            external_id=purchase.external_id,
+        )
+        self.accept(ORDER_EVENTS, order, event)
 
     # --- admins ---
 

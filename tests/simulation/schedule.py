@@ -9,14 +9,20 @@ FAULTS_END = 240.0
 """Seconds after which everything is well again."""
 VERY_LATE = 120.0
 """Seconds after which no look-up is under way any more: what Kinguin does then on an old request nobody can prevent."""
+ESA_SHARE = 4
+"""One schedule in so many speaks the buyer API."""
 DAY = 86_400.0
 HOUR = 3600.0
 
 Group = Literal["fulfillment", "kinguin", "delivery"]
+Dialect = Literal["reservations", "esa"]
 Part = Literal["broker", "database", "kinguin", "mail", "store"]
 How = Literal["not_now", "lost_before", "lost_after", "late", "refused", "error_before", "error_after", "garbled"]
 Supply = Literal["whole", "parts", "short", "mended", "repeated", "shared"]
-"""How codes come: at once; in two parts; for ever one too few; so, and mended later; one twice; one in two items."""
+"""How codes come: at once; in two parts; for ever one too few; so, and mended later; one twice; one in two items.
+
+In the buyer API one too few is one that Kinguin cancels.
+"""
 Retold = Literal["placed", "payment", "delivered", "outcome", "reveal"]
 Junk = Literal["empty", "no_json", "version", "type", "key", "stranger"]
 
@@ -174,9 +180,10 @@ class Schedule:
     seed: int
     orders: tuple[OrderPlan, ...]
     faults: tuple[Fault, ...]
+    dialect: Dialect = "reservations"
 
     def __str__(self) -> str:
-        lines = [f"seed {self.seed}", *map(str, self.orders), *map(str, self.faults)]
+        lines = [f"seed {self.seed}, {self.dialect}", *map(str, self.orders), *map(str, self.faults)]
         return "\n  ".join(lines)
 
 
@@ -255,7 +262,7 @@ def generate(seed: int) -> Schedule:
     faults = [kind(rng, len(orders)) for _ in range(count)]
     if rng.random() < 0.25:  # what comes long after the end
         faults += _long_after(rng, len(orders))
-    return Schedule(seed, orders, tuple(faults))
+    return Schedule(seed, orders, tuple(faults), "esa" if seed % ESA_SHARE == ESA_SHARE - 1 else "reservations")
 
 
 def _long_after(rng: random.Random, orders: int) -> list[Fault]:

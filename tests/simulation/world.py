@@ -19,7 +19,8 @@ from fulfillment.kinguin.worker import KinguinWorker
 from fulfillment.order import Order
 from tests.simulation import mutations
 from tests.simulation.broker import TOPICS, Broker
-from tests.simulation.fulfillment_process import POLICY, FulfillmentProcess
+from tests.simulation.buyer_market import BuyerKinguin, BuyerSide
+from tests.simulation.fulfillment_process import POLICIES, FulfillmentProcess
 from tests.simulation.market import Kinguin, Market, Purchase, Sealing
 from tests.simulation.mutations import Bug
 from tests.simulation.outside import Outside
@@ -74,12 +75,13 @@ class World:
     def __init__(self, loop: VirtualLoop, schedule: Schedule, bugs: frozenset[Bug]) -> None:
         self.loop = loop
         self.schedule = schedule
+        self.policy = POLICIES[schedule.dialect]
         self.rng = random.Random(schedule.seed)  # noqa: S311 - repeatable on purpose
         self.clocks = Clocks(loop)
         self.watch = Watch(self)
         self.broker = Broker(self)
         self.outside = Outside(self)
-        self.kinguin = Kinguin(self)
+        self.kinguin = BuyerKinguin(self) if schedule.dialect == "esa" else Kinguin(self)
         self.mailbox = Mailbox()
         self.objects: dict[str, bytes] = {}
         self.ledger: dict[str, Row] = {}
@@ -168,12 +170,12 @@ class World:
     def read_value(self, table: str, value: bytes | None) -> bytes | None:
         if value is None or table != ORDERS_CHANGELOG.name or not self._bugs & mutations.IN_THE_TABLE:
             return value
-        return order_to_bytes(mutations.as_read(order_from_bytes(value), self._bugs), POLICY)
+        return order_to_bytes(mutations.as_read(order_from_bytes(value), self._bugs), self.policy)
 
     def written_value(self, table: str, value: bytes) -> bytes:
         if table != ORDERS_CHANGELOG.name or not self._bugs & mutations.IN_THE_TABLE:
             return value
-        return order_to_bytes(mutations.as_written(order_from_bytes(value), self._bugs), POLICY)
+        return order_to_bytes(mutations.as_written(order_from_bytes(value), self._bugs), self.policy)
 
     # --- what comes from outside ---
 
@@ -193,7 +195,7 @@ class World:
         ledger: Any = LedgerPort(process)
         producer: Any = process
         if process.group == "kinguin":
-            market = Market(process)
+            market = BuyerSide(process) if self.schedule.dialect == "esa" else Market(process)
             return KinguinWorker(market, ledger, producer, claim_time=CLAIM_TIME, clock=process.clock).handle
         store = StorePort(process)
         mail = MailPorts(

@@ -656,6 +656,10 @@ def _notified(state: Order, event: KinguinNotified) -> Order:
 def _changed(order: Order, purchase: Purchase, event: KinguinNotified) -> Order:
     """Ask at once what has changed. What can be asked no more, because the keys are here, a human must hear of."""
     word = event.provider_status.lower()
+    if purchase.reservation_id is not None and event.reservation_id not in {None, purchase.reservation_id}:
+        # Of another order with our external id: a search tells whether there are two.
+        known = any(r.reservation_id == event.reservation_id for r in order.reservations)
+        return order if known else _owe(order, Kind.LOOK_UP, event.occurred_at, purchase.purchase_id)
     if word == "processing":
         return order  # so it begins: no news
     if purchase.status not in {ItemStatus.RECEIVED, ItemStatus.STORED}:

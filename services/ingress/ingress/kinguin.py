@@ -215,12 +215,14 @@ def _esa(incoming: Incoming, matched: str) -> Notification:
 def _hint(
     event_id: EventId, order: OrderId, external: str | None, status: str, document: Document, incoming: Incoming
 ) -> Publication:
+    reservation = fields.word(document, "orderId")
     event = KinguinNotified(
         event_id=event_id,
         occurred_at=incoming.received_at,
         order_id=order,
         notice=Notice.CHANGED,
         provider_status=status,
+        reservation_id=None if reservation is None else ReservationId(reservation),
         external_id=external,
         provider_updated_at=fields.instant(document, "updatedAt"),
     )

@@ -20,7 +20,7 @@ from bitloot.contracts.events import (
     StoredObject,
 )
 from bitloot.contracts.state import ItemStatus, OrderStatus, ReservationStatus
-from bitloot.ids import EventId, ProductId, content_id, outcome_id
+from bitloot.ids import EventId, ProductId, ReservationId, content_id, outcome_id
 from fulfillment.codec import order_from_bytes, order_to_bytes
 from fulfillment.dialects import rules
 from fulfillment.order import CALLS, Kind, Policy, wake_at
@@ -428,3 +428,18 @@ def test_purchases_are_numbered_by_items_where_each_is_bought_by_itself():
     world.tell(placed(1, 2))
     buys = world.tell(payment(PaymentStatus.FINISHED, price_amount=Decimal(15)), replace(ESA, limits=Policy().limits))
     assert [(buy.external_id, buy.purchase_id) for buy in buys] == [(f"{ORDER}-{n}", f"{ORDER}-{n}") for n in (1, 2)]
+
+
+def test_a_hint_of_another_order_under_our_external_id_leads_to_a_search_and_is_told_once():
+    world, fetch = bought(1)
+    second = replace(world.reservations[0], reservation_id=ReservationId("r2"))
+    world.reservations.append(second)
+    other = hint(world, "processing").model_copy(update={"reservation_id": second.reservation_id})
+    (look_up,) = world.tell(other)
+    assert isinstance(look_up, LookUpPurchase)
+    world.tell(world.outcome(look_up))
+    assert [incident.cause for incident in world.order.incidents] == ["second_purchase"]
+    assert world.order.purchases[0].reservation_id == "r1"
+    world.now += timedelta(seconds=1)
+    assert world.tell(other.model_copy(update={"occurred_at": world.now})) == (), "it is known"
+    assert isinstance(fetch, FetchCodes)

@@ -329,7 +329,7 @@ async def test_an_esa_order_status_becomes_a_hint(rig: Rig):
     assert (response.status, await response.read()) == (204, b"")
     (event,) = rig.events
     assert (event.order_id, event.notice, event.provider_status) == (ORDER, Notice.CHANGED, "completed")
-    assert (event.external_id, event.reservation_id) == (EXTERNAL, None)
+    assert (event.external_id, event.reservation_id) == (EXTERNAL, "PHS84FJAG5U")
     assert event.provider_updated_at == datetime(2020, 10, 16, 11, 24, 8, 15000, UTC)
     (logged,) = rig.logged
     assert (logged.external_id, logged.event_type) == ("PHS84FJAG5U", "order.status/completed")
