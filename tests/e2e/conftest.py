@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,21 @@ _UP_SECONDS = 110
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory):
     """The facts of a running stack, as `.run/stack.json` has them."""
-    run_dir: Path = tmp_path_factory.mktemp("stack") / "run"
-    env = os.environ | {"BITLOOT_RUN_DIR": str(run_dir)}
+    with _running(tmp_path_factory.mktemp("stack")) as facts:
+        yield facts
+
+
+@pytest.fixture(scope="module")
+def esa_stack(tmp_path_factory):
+    """The facts of one that speaks the buyer API with Kinguin."""
+    with _running(tmp_path_factory.mktemp("esa-stack"), KINGUIN_DIALECT="esa") as facts:
+        yield facts
+
+
+@contextmanager
+def _running(directory: Path, **settings: str) -> Iterator[dict]:
+    run_dir = directory / "run"
+    env = os.environ | {"BITLOOT_RUN_DIR": str(run_dir)} | settings
 
     def embedded(action: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -49,6 +49,9 @@ class Shop:
         answer.raise_for_status()
         return answer.json()
 
+    async def settings(self, **dials) -> None:
+        (await self.client.put(f"{self.stack['sandbox_url']}/_settings", json=dials)).raise_for_status()
+
     async def admin(self, path: str, **query) -> dict:
         answer = await self.client.get(
             f"{self.stack['admin_url']}/admin/{path}",
