@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from bitloot.sealing import SealingPrivateKeys
 from bitloot.settings import BaseUrl, HttpSettings, KafkaSettings, PostgresSettings, Secret, Secrets, Settings
@@ -24,6 +24,11 @@ def _address(value: str) -> str:
 def _sender(value: str) -> str:
     if not _SENDER.fullmatch(value):
         raise ValueError("it is neither a@b.c nor Name <a@b.c>")
+    return value
+
+
+def _mail_server(value: SecretStr) -> SecretStr:
+    server_of(value)
     return value
 
 
@@ -73,7 +78,7 @@ class WorkerSettings(KafkaSettings, PostgresSettings, HttpSettings, StorageSetti
     public_url: BaseUrl = Field(description="the address at which buyers reach the order page")
     order_link_days: int = Field(90, ge=1, le=3650, description="how long a link to an order page works, in days")
     email_provider: Literal["resend", "smtp"] = Field("resend", description="resend or smtp: how mails are sent")
-    smtp_url: Secret | None = Field(
+    smtp_url: Annotated[Secret, AfterValidator(_mail_server)] | None = Field(
         None, description="the mail server, for smtp: smtps://user:password@host:465 or smtp://… with STARTTLS"
     )
     resend_base_url: BaseUrl = Field("https://api.resend.com", description="the address of Resend's API")
@@ -101,13 +106,8 @@ class WorkerSettings(KafkaSettings, PostgresSettings, HttpSettings, StorageSetti
     def _has_a_mail_provider(self) -> Self:
         if self.email_provider == "resend" and self.resend_api_key is None:
             raise ValueError("RESEND_API_KEY is missing: set it, or EMAIL_PROVIDER=smtp with SMTP_URL")
-        if self.email_provider == "smtp":
-            if self.smtp_url is None:
-                raise ValueError("SMTP_URL is missing: EMAIL_PROVIDER=smtp needs it")
-            try:
-                server_of(self.smtp_url)
-            except ValueError as error:
-                raise ValueError(f"SMTP_URL: {error}") from None
+        if self.email_provider == "smtp" and self.smtp_url is None:
+            raise ValueError("SMTP_URL is missing: EMAIL_PROVIDER=smtp needs it")
         return self
 
 
