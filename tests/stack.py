@@ -1,5 +1,9 @@
 """Real Kafka, PostgreSQL and S3 for tests: started when first asked for, shared by all workers, isolated by names.
 
+They run in containers (testcontainers) when an engine answers and has the images of deploy/images.env, else as processes
+of the embedded stack; `TEST_STACK=containers` or `TEST_STACK=embedded` says which. Tests that stop, kill or restart a
+server bring an embedded one of their own.
+
 Each server is held by a keeper process that belongs to the test run as a whole (the xdist controller, or pytest
 itself), so it does not matter which worker asks first or ends first, and nothing outlives the run: the run stops its
 keepers when it ends, and a keeper whose run was killed stops by itself.
@@ -22,6 +26,7 @@ import uuid
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +35,12 @@ import psutil
 import pytest
 from aiobotocore.session import get_session
 
+from embedded.paths import CHECKOUT
+
 _RUN_DIR = "BITLOOT_TEST_STACK_DIR"
 _RUN_PID = "BITLOOT_TEST_STACK_PID"
+_KEEPER = "BITLOOT_TEST_STACK_KEEPER"
+_KEEPERS = {"embedded": "embedded.keeper", "containers": "tests.containers"}
 _FIXTURES = frozenset({"kafka", "postgres", "s3"})
 _START_SECONDS = 100.0  # below the time limit of one test; the jars of Kafka may have to be fetched first
 _STOP_SECONDS = 20.0
@@ -44,14 +53,12 @@ _started: list[subprocess.Popen[bytes]] = []
 @dataclass(frozen=True)
 class KafkaFacts:
     bootstrap: str
-    data_dir: Path
 
 
 @dataclass(frozen=True)
 class PostgresFacts:
     dsn: str
     """Address of the server's own database: tests use `database` instead."""
-    data_dir: Path
 
     def dsn_of(self, database: str) -> str:
         return f"{self.dsn.rsplit('/', 1)[0]}/{database}"
@@ -62,7 +69,6 @@ class S3Facts:
     endpoint: str
     access_key: str
     secret_key: str
-    data_dir: Path
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,33 @@ class Bucket:
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return  # a worker of xdist: it inherits the environment of the controller
+    chosen, _ = _choice()
+    os.environ[_KEEPER] = _KEEPERS[chosen]
     os.environ[_RUN_DIR] = tempfile.mkdtemp(prefix="bitloot-tests-")
     os.environ[_RUN_PID] = str(os.getpid())
+
+
+def pytest_report_header() -> str:
+    chosen, reason = _choice()
+    return f"test stack: {chosen} ({reason})"
+
+
+@cache
+def _choice() -> tuple[str, str]:
+    """Return what the shared servers run on, and why. A choice that cannot be had ends the run."""
+    wanted = os.environ.get("TEST_STACK", "")
+    if wanted not in {"", *_KEEPERS}:
+        raise pytest.UsageError(f"TEST_STACK is one of {', '.join(_KEEPERS)}")
+    if wanted == "embedded":
+        return wanted, "TEST_STACK"
+    from tests.containers import missing  # noqa: PLC0415 - slow to import, and needed by no worker
+
+    reason = missing()
+    if reason is None:
+        return "containers", "TEST_STACK" if wanted else "an engine has the images"
+    if wanted == "containers":
+        raise pytest.UsageError(f"TEST_STACK=containers: {reason}")
+    return "embedded", reason
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -125,10 +156,11 @@ def _start_keeper(name: str, run_dir: Path, facts_file: Path) -> None:
     log_file = run_dir / f"{name}.keeper.log"
     with log_file.open("ab") as log:
         keeper = subprocess.Popen(
-            [sys.executable, "-m", "embedded.keeper", name, str(run_dir), os.environ[_RUN_PID]],
+            [sys.executable, "-m", os.environ[_KEEPER], name, str(run_dir), os.environ[_RUN_PID]],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            cwd=CHECKOUT,
             start_new_session=True,  # Ctrl-C is for pytest, which then stops us in order
         )
     _started.append(keeper)
@@ -154,7 +186,7 @@ def _run(coroutine: Coroutine[Any, Any, None]) -> None:
 @pytest.fixture(scope="session")
 def kafka() -> KafkaFacts:
     facts = _facts("kafka")
-    return KafkaFacts(bootstrap=facts["bootstrap"], data_dir=Path(facts["data_dir"]))
+    return KafkaFacts(bootstrap=facts["bootstrap"])
 
 
 @pytest.fixture
@@ -176,7 +208,7 @@ def topic_prefix() -> str:
 def postgres() -> PostgresFacts:
     """The server, with a template that has all migrations applied, made once for all workers."""
     facts = _facts("postgres")
-    server = PostgresFacts(dsn=facts["dsn"], data_dir=Path(facts["data_dir"]))
+    server = PostgresFacts(dsn=facts["dsn"])
     run_dir = Path(os.environ[_RUN_DIR])
     with (run_dir / "template.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -222,7 +254,6 @@ def s3() -> S3Facts:
         endpoint=facts["endpoint"],
         access_key=facts["access_key"],
         secret_key=facts["secret_key"],
-        data_dir=Path(facts["data_dir"]),
     )
 
 
