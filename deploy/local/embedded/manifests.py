@@ -17,6 +17,7 @@ from embedded.services import MIGRATIONS, SERVICES
 from embedded.services import TOPICS as TOPICS_JOB
 
 K8S = CHECKOUT / "deploy" / "k8s"
+_OBSERVABILITY = CHECKOUT / "deploy" / "observability"
 _CLUSTER = {"strimzi.io/cluster": "bitloot"}
 _STORE = {"kind": "ClusterSecretStore", "name": "bitloot"}
 _HEADER = "# Made by `make manifests` from {source}: do not edit.\n"
@@ -124,14 +125,42 @@ def external_secrets() -> list[Manifest]:
     ]
 
 
+def prometheus_rule() -> list[Manifest]:
+    """Return the alert rules as the Prometheus operator reads them."""
+    rules = yaml.safe_load((_OBSERVABILITY / "prometheus" / "rules.yaml").read_text())
+    return [
+        {
+            "apiVersion": "monitoring.coreos.com/v1",
+            "kind": "PrometheusRule",
+            "metadata": {"name": "bitloot", "labels": {"release": "prometheus"}},
+            "spec": {"groups": rules["groups"]},
+        }
+    ]
+
+
+def grafana_dashboards() -> list[Manifest]:
+    """Return a ConfigMap for each dashboard, with the label that Grafana's sidecar looks for."""
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": f"dashboard-{path.stem}", "labels": {"grafana_dashboard": "1"}},
+            "data": {path.name: path.read_text()},
+        }
+        for path in sorted((_OBSERVABILITY / "grafana" / "dashboards").glob("*.json"))
+    ]
+
+
 def files() -> Mapping[Path, str]:
     """Return each file's content."""
     contracts, services = "shared/bitloot/contracts", "deploy/local/embedded/services.py"
-    strimzi = K8S / "components" / "strimzi"
+    strimzi, monitoring = K8S / "components" / "strimzi", K8S / "components" / "monitoring"
     return {
         strimzi / "topics.yaml": _text(kafka_topics(), contracts),
         strimzi / "users.yaml": _text(kafka_users(), contracts),
         strimzi / "clients.yaml": _text(kafka_clients(), contracts),
+        monitoring / "rules.yaml": _text(prometheus_rule(), "deploy/observability/prometheus/rules.yaml"),
+        monitoring / "dashboards.yaml": _text(grafana_dashboards(), "deploy/observability/grafana"),
         K8S / "components" / "external-secrets" / "secrets.yaml": _text(external_secrets(), services),
     }
 

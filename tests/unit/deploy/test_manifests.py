@@ -251,3 +251,14 @@ def test_what_may_be_evicted_leaves_somebody(overlay: str):
         least = keda[name]["spec"]["minReplicaCount"] if name in keda else least
         assert least >= 2, name
         assert len(pod(workload)["topologySpreadConstraints"]) == 2
+
+
+def test_alerts_and_dashboards_of_the_cluster_are_those_that_are_tested():
+    (rule,) = named("production", "PrometheusRule").values()
+    assert {group["name"] for group in rule["spec"]["groups"]} >= {"bitloot-objective", "bitloot-orders"}
+    (monitor,) = named("production", "ServiceMonitor").values()
+    (endpoint,) = monitor["spec"]["endpoints"]
+    services = named("production", "Service")
+    for each in SERVICES:  # all of them have what is scraped, under the name that the alerts ask for
+        assert services[each.name]["metadata"]["labels"][monitor["spec"]["jobLabel"]] == each.name
+        assert endpoint["port"] in {port["name"] for port in services[each.name]["spec"]["ports"]}
