@@ -128,6 +128,7 @@ def postgres(_run_dir: Path) -> Server:
         .with_env("POSTGRES_USER", "bitloot")
         .with_env("POSTGRES_PASSWORD", password)
         .with_env("POSTGRES_DB", "bitloot")
+        .with_env("LANG", "C.UTF-8")  # what the database's encoding follows from
         # Nothing has to outlive the run.
         .with_command("postgres -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200")
     )
