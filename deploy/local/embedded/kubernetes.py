@@ -135,7 +135,8 @@ def _secret(name: str, values: Mapping[str, str]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": dict(values)}
 
 
-def _read_secret(name: str, key: str) -> str:
+def read_secret(name: str, key: str) -> str:
+    """Return one of the secrets that were made for a process, the current one. Raises ServerFailed."""
     answer = _kubectl("get", "secret", "-n", NAMESPACE, f"{name}-settings", "-o", "json")
     _checked(answer)
     return current(base64.b64decode(json.loads(answer.stdout)["data"][key]).decode())
@@ -161,8 +162,8 @@ def reach() -> Iterator[dict[str, Any]]:
             "sandbox_url": f"http://127.0.0.1:{ports['sandbox']}",
             "s3_endpoint": _S3,
             "s3_bucket": BUCKET,
-            "shop_token": _read_secret("ingress", "SHOP_TOKEN"),
-            "admin_token": _read_secret("admin-api", "ADMIN_TOKEN"),
+            "shop_token": read_secret("ingress", "SHOP_TOKEN"),
+            "admin_token": read_secret("admin-api", "ADMIN_TOKEN"),
             "reach": {"order-page:8080": f"127.0.0.1:{ports['order-page']}", "s3:8333": f"127.0.0.1:{ports['s3']}"},
             "log_dir": f"kubectl logs -n {NAMESPACE}",
         }
