@@ -80,6 +80,10 @@ lint: setup ## Check style, types and who imports whom
 	@$(PYTHON) -m embedded.kustomize
 	@tools/ui.sh lint
 
+.PHONY: trace
+trace: setup ## Run one order through, as the demo does, and show its trace from webhook to mail
+	@$(PYTHON) -m embedded.spans
+
 .PHONY: alerts-test
 alerts-test: ## Check the alert rules and run their tests with promtool (built once with go; skipped where there is none)
 	@tools/alerts-test.sh

@@ -83,7 +83,9 @@ async def _observe(request: web.Request, handler: "Handler") -> web.StreamRespon
     request[_FIELDS] = {}
     started = time.perf_counter()
     status = 499  # the client went away, as nginx has it
-    with trace.use(trace.parse(request.headers.get(trace.HEADER))):
+    route = _route(request)
+    name = "" if route in _PROBES else f"{_method(request)} {route}"
+    with trace.use(trace.parse(request.headers.get(trace.HEADER)), name, "server"):
         try:
             response = await handler(request)
             status = response.status
@@ -93,12 +95,13 @@ async def _observe(request: web.Request, handler: "Handler") -> web.StreamRespon
         else:
             return response
         finally:
+            trace.note(**{"http.response.status_code": status})
             _record(request, status, time.perf_counter() - started)
 
 
 def _record(request: web.Request, status: int, seconds: float) -> None:
     route = _route(request)
-    method = request.method if request.method in _METHODS else "OTHER"
+    method = _method(request)
     HTTP_REQUESTS.labels(method, route, str(status)).inc()
     HTTP_SECONDS.labels(method, route).observe(seconds)
     write = _log.debug if route in _PROBES else _log.info
@@ -111,6 +114,10 @@ def _record(request: web.Request, status: int, seconds: float) -> None:
         "remote": request.remote,
     }
     write("http.request", **(fields | request[_FIELDS]))
+
+
+def _method(request: web.Request) -> str:
+    return request.method if request.method in _METHODS else "OTHER"
 
 
 def _route(request: web.Request) -> str:

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
-from bitloot import crash_points, log, metrics
+from bitloot import crash_points, log, metrics, tracing
 from bitloot.settings import Settings
 
 S = TypeVar("S", bound=Settings)
@@ -29,7 +29,7 @@ def run(service: str, settings: type[S], serve: Callable[[S, asyncio.Event], Cor
             asyncio.get_running_loop().add_signal_handler(each, stop.set)
         await serve(loaded, stop)
 
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with tracing.exported(service, loaded), asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(until_signal())
 
 

@@ -157,6 +157,9 @@ class Settings(BaseSettings):
         description="a name for this process that no other running process has",
     )
     log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    otel_exporter_otlp_endpoint: BaseUrl | None = Field(
+        None, description="the address of an OpenTelemetry collector that takes OTLP over HTTP, or nothing"
+    )
     crash_points: Annotated[Path, AfterValidator(watched)] | None = Field(
         None, description="for tests only: a directory that tells where to die, see bitloot.crash_points"
     )

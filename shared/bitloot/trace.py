@@ -1,14 +1,22 @@
-"""W3C trace context, as much of it as correlates log lines: https://www.w3.org/TR/trace-context/.
+"""W3C trace context: https://www.w3.org/TR/trace-context/.
 
-A trace is followed over HTTP and Kafka by its `traceparent` header. Nothing is recorded or exported here.
+A trace is followed over HTTP and Kafka by its `traceparent` header. An order is one trace, whatever sets it going: a
+notification, a timer, a click, hours apart. Its trace id is its order id, without the dashes (docs/adr/0029). Work
+begins under the trace that came with it, and joins the order's as soon as the order is known.
+
+What is done is a span: `use` begins and ends it. Spans go to `export` where one is set (`bitloot.tracing`); without
+it nothing is kept, and beginning one costs what making its id costs.
 """
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 HEADER = "traceparent"
 
@@ -69,12 +77,96 @@ def headers() -> list[tuple[str, bytes]]:
     return [(HEADER, str(trace).encode())]
 
 
+Kind = Literal["internal", "server", "client", "consumer"]
+
+
+@dataclass(slots=True)
+class Span:
+    """Work under way, or done. Times are in nanoseconds since the epoch; never key material, never a mail address."""
+
+    name: str
+    kind: Kind
+    trace: Trace
+    parent: Trace | None
+    started: int
+    attributes: dict[str, str | int] = field(default_factory=dict)
+    links: list[Trace] = field(default_factory=list)
+    ended: int = 0
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Tracing:
+    """Where spans go when they end."""
+
+    export: Callable[[Span], None] | None = None
+
+
+tracing = Tracing()
+_under_way: ContextVar[Span | None] = ContextVar("span_under_way", default=None)
+
+
 @contextmanager
-def use(trace: Trace | None) -> Iterator[Trace]:
-    """Work under a child span of `trace`, or under a new trace where there is none."""
-    span = trace.child() if trace else new()
-    token = current.set(span)
+def use(parent: Trace | None, name: str = "", kind: Kind = "internal", **attributes: str | int) -> Iterator[Trace]:
+    """Work under a child span of `parent`, or under a new trace where there is none.
+
+    A span without a name is not exported.
+    """
+    here = parent.child() if parent else new()
+    span = None
+    if name and tracing.export is not None and here.flags & _SAMPLED:
+        span = Span(name, kind, here, parent, time.time_ns(), attributes)
+    token, begun = current.set(here), _under_way.set(span)
     try:
-        yield span
+        yield here
+    except BaseException as error:
+        if span is not None:
+            span.error = type(error).__name__  # never its text: it may quote what was sent
+        raise
     finally:
+        _under_way.reset(begun)
         current.reset(token)
+        if span is not None and tracing.export is not None:
+            span.ended = time.time_ns()
+            tracing.export(span)
+
+
+@contextmanager
+def step(name: str, kind: Kind = "internal", **attributes: str | int) -> Iterator[None]:
+    """Do a part of the work at hand, as a span of its own where spans are exported."""
+    if tracing.export is None:
+        yield
+        return
+    with use(current.get(), name, kind, **attributes):
+        yield
+
+
+def note(**attributes: str | int) -> None:
+    """Add to the span under way."""
+    if (span := _under_way.get()) is not None:
+        span.attributes.update(attributes)
+
+
+def join(order_id: str) -> None:
+    """From here on the work at hand is a part of the order's trace; that it came from another one stays as a link."""
+    here, trace_id = current.get(), _trace_id_of(order_id)
+    if here is None or trace_id is None:
+        return
+    span = _under_way.get()
+    if span is not None:
+        span.attributes["bitloot.order_id"] = order_id
+    if here.trace_id == trace_id:
+        return
+    joined = replace(here, trace_id=trace_id)
+    current.set(joined)
+    if span is not None:
+        span.links.append(span.parent or here)
+        span.trace, span.parent = joined, None
+
+
+def _trace_id_of(order_id: str) -> str | None:
+    try:
+        trace_id = uuid.UUID(order_id).hex
+    except ValueError:
+        return None
+    return trace_id if int(trace_id, 16) else None

@@ -10,13 +10,23 @@ from pathlib import Path
 
 import pytest
 
+from embedded.spans import Receiver, receiving
+
 _UP_SECONDS = 110
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory):
+def spans():
+    """What the processes of the stack export, as an OpenTelemetry collector gets it."""
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory, spans: Receiver):
     """The facts of a running stack, as `.run/stack.json` has them."""
-    with _running(tmp_path_factory.mktemp("stack")) as facts:
+    tracing = {"OTEL_EXPORTER_OTLP_ENDPOINT": spans.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+    with _running(tmp_path_factory.mktemp("stack"), **tracing) as facts:
         yield facts
 
 

@@ -63,8 +63,11 @@ async def each_event(stream: Stream, handle: Callable[[Any], Awaitable[None]], d
     """Handle every event, whatever is in it: Faust acknowledges the event of an agent that raised."""
     async for event in stream.events():
         try:
-            with trace.use(trace.from_headers(event.message.headers or {})):
-                await handle(event.message)
+            message = event.message
+            with trace.use(trace.from_headers(message.headers or {}), f"{message.topic} process", "consumer"):
+                if message.topic == ORDER_EVENTS.name:
+                    trace.join((message.key or b"").decode(errors="replace"))
+                await handle(message)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is put aside and seen
             await dead_letters.send(event.message, error)
 

@@ -14,7 +14,7 @@ from time import perf_counter
 
 from pydantic import SecretStr
 
-from bitloot import ids, links, log, metrics
+from bitloot import ids, links, log, metrics, trace
 from bitloot.contracts.events import OrderItem, OrderPlaced
 from bitloot.contracts.topics import ORDER_EVENTS
 from bitloot.crash_points import CrashPoint, reach
@@ -103,6 +103,7 @@ class Checkout:
         not acknowledge: then nothing was promised and the same request may be sent again.
         """
         order, request_hash = ids.order_id(idempotency_key), request.hash
+        trace.join(order)
         if order in self._running:
             running_hash, task = self._running[order]
             if running_hash != request_hash:

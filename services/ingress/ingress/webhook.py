@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from bitloot import log, metrics
+from bitloot import log, metrics, trace
 from bitloot.contracts import codec
 from bitloot.contracts.topics import WEBHOOKS_LOG
 from bitloot.contracts.webhooks import WebhookLogged
@@ -76,6 +76,8 @@ class Webhook:
             _refuse_forms(request)
         except NotAccepted as refusal:
             raise self._refused(request, refusal, started) from refusal
+        if notification.order_id:
+            trace.join(notification.order_id)
         try:
             await self._publish(notification, incoming)
             reach(CrashPoint.INGRESS_PUBLISHED)

@@ -47,7 +47,9 @@ class Attempts:
 
     async def attempt(self, record: ConsumerRecord) -> bool:
         """Handle a record or put it aside; False when it has to be tried again. Raises `ProducerFailed`."""
-        with trace.use(trace.from_headers(record.headers)):
+        with trace.use(trace.from_headers(record.headers), f"{record.topic} process", "consumer", **_told(record)):
+            if self.topics[record.topic].key == "order id":
+                trace.join((record.key or b"").decode(errors="replace"))
             try:
                 return await self._handle_or_put_aside(record)
             except Transient as error:
@@ -90,6 +92,15 @@ def _decoded(topic: Topic, record: ConsumerRecord) -> Consumed:
         headers={name: (value or b"").decode(errors="replace") for name, value in record.headers},
         timestamp=datetime.fromtimestamp(record.timestamp / 1000, UTC),
     )
+
+
+def _told(record: ConsumerRecord) -> dict[str, str | int]:
+    return {
+        "messaging.system": "kafka",
+        "messaging.destination.name": record.topic,
+        "messaging.destination.partition.id": str(record.partition),
+        "messaging.kafka.offset": record.offset,
+    }
 
 
 def _where(record: ConsumerRecord) -> dict[str, object]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from bitloot import log, metrics
+from bitloot import log, metrics, trace
 from bitloot.contracts.base import Record
 from bitloot.contracts.events import Failure
 from bitloot.crash_points import CrashPoint, reach
@@ -158,8 +158,9 @@ async def _outcome_of(
 ) -> Record:
     """Await the act; every error becomes a failure in the book, one that says nothing certain as `otherwise`."""
     try:
-        async with asyncio.timeout(within.total_seconds()):
-            return await act()
+        with trace.step(f"effect {effect.type}"):
+            async with asyncio.timeout(within.total_seconds()):
+                return await act()
     except BitLootError as error:
         retry_after = error.retry_after if isinstance(error, Transient) else None
         detail = error.detail[:_DETAIL_CHARACTERS]

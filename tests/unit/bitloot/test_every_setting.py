@@ -90,7 +90,7 @@ def _kinds(annotation: Any) -> Iterator[str]:
 def malformed(cls: type[Settings], name: str) -> str:
     if name in BY_NAME:
         return BY_NAME[name]
-    if name.endswith("_url"):
+    if name.endswith(("_url", "_endpoint")):
         return "ftp://files.example"
     kinds = _kinds(cls.model_fields[name].annotation)
     return next((BY_TYPE[kind] for kind in kinds if kind in BY_TYPE), ANY_TEXT)

@@ -67,3 +67,66 @@ def test_records_without_a_trace():
     assert trace.from_headers(None) is None
     assert trace.from_headers([]) is None
     assert trace.from_headers([("traceparent", b"broken"), ("other", b"x")]) is None
+
+
+ORDER = "0af76519-16cd-43dd-8448-eb211c80319d"
+
+
+@pytest.fixture
+def exported():
+    """What is exported during a test."""
+    spans: list[trace.Span] = []
+    trace.tracing.export = spans.append
+    yield spans
+    trace.tracing.export = None
+
+
+def test_work_joins_its_orders_trace_and_keeps_where_it_came_from(exported: list[trace.Span]):
+    with trace.use(trace.parse(PARENT), "POST /orders", "server"):
+        trace.join(ORDER)
+        carried = trace.headers()
+        with trace.step("effect buy_key"):
+            pass
+    after = trace.from_headers(carried)
+
+    step, work = exported
+    assert after is not None
+    assert after.trace_id == work.trace.trace_id == step.trace.trace_id == ORDER.replace("-", "")
+    assert step.parent == work.trace == after
+    assert (work.parent, work.links) == (None, [trace.parse(PARENT)])
+    assert work.attributes == {"bitloot.order_id": ORDER}
+    assert work.started <= step.started <= step.ended <= work.ended
+
+
+def test_work_that_came_from_its_orders_trace_is_a_child(exported: list[trace.Span]):
+    parent = Trace(ORDER.replace("-", ""), "b7ad6b7169203331")
+    with trace.use(parent, "orders.events.v1 process", "consumer"):
+        trace.join(ORDER)
+    (work,) = exported
+    assert (work.parent, work.links, work.trace.trace_id) == (parent, [], parent.trace_id)
+
+
+@pytest.mark.parametrize("no_order", ["", "nonsense", "00000000-0000-0000-0000-000000000000"])
+def test_what_is_no_order_id_changes_nothing(no_order: str):
+    with trace.use(None) as here:
+        trace.join(no_order)
+        assert trace.current.get() == here
+
+
+def test_a_failure_is_told_by_its_kind_only(exported: list[trace.Span]):
+    with pytest.raises(ValueError), trace.use(None, "work"):
+        raise ValueError("AAAAA-BBBBB-CCCCC")
+    (work,) = exported
+    assert work.error == "ValueError"
+    assert "AAAAA" not in repr(work)
+
+
+def test_nothing_is_kept_when_nothing_is_exported_or_the_caller_does_not_want_it(exported: list[trace.Span]):
+    with trace.use(trace.parse(PARENT.removesuffix("01") + "00"), "unsampled"), trace.use(None, ""):
+        trace.note(a=1)
+    assert exported == []
+    trace.tracing.export = None
+    with trace.use(None, "off") as here:
+        trace.join(ORDER)
+        with trace.step("part"):
+            assert trace.current.get() == Trace(ORDER.replace("-", ""), here.span_id)

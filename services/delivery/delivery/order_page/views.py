@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from bitloot import log
+from bitloot import log, trace
 from bitloot.contracts.base import Record
 from bitloot.contracts.events import KeysRevealed
 from bitloot.contracts.topics import ORDER_EVENTS, Topic
@@ -105,6 +105,7 @@ class OrderPage:
     async def reveal(self, request: web.Request) -> web.Response:
         """Record that the buyer looks, then answer with a fresh link; a browser's form is sent on to it."""
         order_id = self._order_id(request)
+        trace.join(order_id)
         if wait := self._rate.take(order_id):
             raise Problem(429, "Too many at once. Try again in a moment.", headers={"Retry-After": str(wait)})
         order = await self._ports.orders.find(order_id)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+from bitloot import trace
 from bitloot.errors import BitLootError
 from bitloot.metrics import PROVIDER_CALLS, PROVIDER_SECONDS
 
@@ -32,7 +33,8 @@ def measured(call: Call) -> Iterator[None]:
     started = time.perf_counter()
     result = "canceled_by_us"
     try:
-        yield
+        with trace.step(f"kinguin {call}", "client"):
+            yield
         result = "ok"
     except BitLootError as error:
         result = error.cause
