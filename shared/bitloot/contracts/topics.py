@@ -112,6 +112,7 @@ WEBHOOKS_LOG = Topic(
     records=TypeAdapter(WebhookLogged),
     producers=("ingress",),
     consumers=("sink",),
+    retention=timedelta(days=400),  # as its table: a year, and time to settle what is disputed at its end
 )
 DEAD_LETTERS = Topic(
     name="dead-letters.v1",

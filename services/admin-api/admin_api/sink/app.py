@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from admin_api import condition
+from admin_api.retention.cleaning import keep_clean
 from admin_api.settings import SinkSettings
 from admin_api.sink.loop import GROUP, Sink
 from admin_api.sink.source import Topics
@@ -42,4 +43,4 @@ async def run(
         writer = Writer(Store(pool), topics, producer, checks)
         sink = Sink(settings, writer, checks, topics=topics, witness=PostgresWitness(pool), group=group)
         await stack.enter_async_context(health.serve(checks, settings.http_host, settings.health_port))
-        await process.until(stop, sink.run(), Standing(pool).run(), producer.watch())
+        await process.until(stop, sink.run(), Standing(pool).run(), keep_clean(pool), producer.watch())

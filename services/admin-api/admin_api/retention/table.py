@@ -1,0 +1,182 @@
+"""How long each store keeps what, in one table: `docs/retention.md` is made from it, and `cleaning` carries it out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from bitloot.contracts.topics import CHANGELOGS, FOREVER, TOPICS, Topic
+
+Store = Literal["Kafka", "fulfillment tables", "PostgreSQL", "S3", "logs and metrics"]
+
+FOR_GOOD = None
+"""Kept until a person decides otherwise."""
+
+_YEAR_AND_A_BIT = timedelta(days=400)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How long something is kept. `sql` deletes at most $2 rows that are older than $1 days and returns nothing."""
+
+    store: Store
+    name: str
+    kept: timedelta | None
+    why: str
+    personal: str = ""
+    """What of it says something about a person."""
+    enforced_by: str = ""
+    sql: str | None = None
+
+
+def _delete(table: str, condition: str) -> str:
+    """Return what deletes a part of what is due; rows that somebody else has locked come next time."""
+    return (
+        f"delete from {table} where ctid = any (array(select ctid from {table} where {condition} "  # noqa: S608 - ours
+        "limit $2 for update skip locked))"
+    )
+
+
+_CLEANER = "the sink, each hour; `python -m admin_api.retention`"
+
+
+def _cleaned(name: str, kept: timedelta, why: str, condition: str, personal: str = "") -> Rule:
+    return Rule("PostgreSQL", name, kept, why, personal, _CLEANER, _delete(name, condition))
+
+
+def _for_good(name: str, why: str, personal: str = "") -> Rule:
+    return Rule("PostgreSQL", name, FOR_GOOD, why, personal)
+
+
+POSTGRES = (
+    _for_good("orders", "bookkeeping, and proof of what was bought", "mail address"),
+    _for_good("order_items", "bookkeeping"),
+    _for_good("keys", "where the codes of an order are, and when they were seen; never a code"),
+    _for_good("payments", "bookkeeping"),
+    _for_good("reservations", "proof of what was bought from Kinguin"),
+    _for_good("order_events", "the order's history; filled again from orders.events.v1", "mail address"),
+    _cleaned(
+        "webhook_logs",
+        _YEAR_AND_A_BIT,
+        "to settle disputes with providers; the logs of open orders stay longer",
+        "last_received_at < now() - make_interval(days => $1) and not exists ("
+        "select from orders where orders.id = webhook_logs.order_id and orders.closed_at is null)",
+        "what the provider said of the buyer",
+    ),
+    _cleaned(
+        "dead_letters",
+        timedelta(days=90),
+        "as its topic: afterwards nothing could be replayed",
+        "occurred_at < now() - make_interval(days => $1)",
+        "whatever stood in the record",
+    ),
+    _cleaned(
+        "dead_letter_replays", timedelta(days=90), "as the letters", "replayed_at < now() - make_interval(days => $1)"
+    ),
+    _cleaned(
+        "bulk_replay_items",
+        timedelta(days=90),
+        "as the letters",
+        "replay_id in (select id from bulk_replays where finished_at < now() - make_interval(days => $1))",
+    ),
+    _cleaned(
+        "bulk_replays",
+        timedelta(days=90),
+        "as the letters",
+        "finished_at < now() - make_interval(days => $1) and not exists ("
+        "select from bulk_replay_items where replay_id = bulk_replays.id)",
+    ),
+    _for_good("effect_ledger", "it keeps a key from being bought twice, and a mail from being sent twice"),
+    Rule(
+        "PostgreSQL",
+        "emails",
+        timedelta(days=30),
+        "the rendered text and its links go; that a mail was sent, when and where to, stays with the order",
+        "mail address; until then the text of the mail",
+        _CLEANER,
+        "update emails set html = '', text = '' where id = any (array(select id from emails where html <> '' "
+        "and accepted_at < now() - make_interval(days => $1) limit $2 for update skip locked))",
+    ),
+    _for_good("sink_offsets", "how far the read model is"),
+    _for_good("schema_migrations", "which migrations were applied"),
+    _for_good("kafka_topics", "it keeps a lost log from being taken for a new one"),
+    _for_good("kafka_positions", "the same"),
+    _for_good("sealing_keys", "public halves of keys: a row for each rotation"),
+    _for_good("rate_limits", "one row for each account at a provider"),
+    Rule("PostgreSQL", "balance_readings", timedelta(days=90), "how fast the balance falls", "", "the kinguin worker"),
+    _for_good("stock_imports", "where a code came from"),
+    _for_good("stock_codes", "codes that we sell, sealed; a sold code proves what was handed over"),
+    _for_good("stock_sales", "which code went to which sale"),
+    Rule("PostgreSQL", "stock_offers", timedelta(0), "the offers of now", "", "the seller worker"),
+    _for_good("attempt_limits", "one row for each thing that may be tried so often"),
+    _for_good("deleted_objects", "which objects of ours were deleted on purpose"),
+    _for_good("admin_actions", "what admins asked for, and what became of it", "name of the admin"),
+    _for_good("admin_accounts", "who may sign in", "name of the admin"),
+    _for_good("admin_tokens", "which tokens were given out; hashes only", "name of the admin"),
+    Rule("PostgreSQL", "admin_sessions", timedelta(days=1), "until they end", "address of the admin", "the admin API"),
+    Rule("PostgreSQL", "oidc_sign_ins", timedelta(days=1), "until they end, minutes", "", "the admin API"),
+    Rule("PostgreSQL", "access_limits", timedelta(days=1), "tries of signing in", "", "the admin API"),
+    _for_good("audit_log", "a chain of hashes: what admins did; nothing may be taken out", "name of the admin"),
+    _for_good("checkouts", "what the shop asked for, until it is placed", "mail address"),
+    Rule("PostgreSQL", "refused_notifications", timedelta(days=14), "a sample, to see why", "", "the ingress"),
+)
+
+OTHERS = (
+    Rule("fulfillment tables", "orders", timedelta(days=30), "after the order has closed (CLOSED_ORDER_RETENTION)", "mail address", "the orders agent"),
+    Rule("fulfillment tables", "retired", FOR_GOOD, "eight bytes for each order that has left, so that nothing begins it anew"),
+    Rule("fulfillment tables", "routes", timedelta(days=30), "as long as the order", "", "the reservation router"),
+    Rule("fulfillment tables", "sales", FOR_GOOD, "sales on Kinguin; no buyer is named there"),
+    Rule("S3", "keys/{orderId}.json", FOR_GOOD, "the codes that were paid for; give the bucket a lifecycle rule to keep them for less", "", "the bucket's lifecycle rule, if one is set"),
+    Rule("logs and metrics", "standard output, /metrics, spans", FOR_GOOD, "theirs to say who collects them; they hold order ids, no addresses and no codes"),
+)  # fmt: skip
+
+
+def _of_topic(topic: Topic) -> Rule:
+    compacted = topic.cleanup == "compact"
+    kept = None if compacted or topic.retention == FOREVER else topic.retention
+    why = "the newest record of each key" if compacted else topic.description
+    personal = {
+        "orders.events.v1": "mail address",
+        "orders.state.v1": "mail address",
+        "fulfillment-orders-changelog": "mail address",
+        "deliveries.v1": "mail address",
+        "webhooks.log.v1": "what the provider said of the buyer",
+        "dead-letters.v1": "whatever stood in the record",
+    }.get(topic.name, "")
+    return Rule("Kafka", topic.name, kept, why, personal, "Kafka" if kept or compacted else "")
+
+
+def rules() -> Iterator[Rule]:
+    """Yield all rules, store by store."""
+    yield from (_of_topic(topic) for topic in (*TOPICS, *CHANGELOGS))
+    yield from OTHERS
+    yield from POSTGRES
+
+
+_HEAD = """# What is kept, where, and for how long
+
+One table over every store. It is made from [table.py](../services/admin-api/admin_api/retention/table.py):
+`python -m admin_api.retention --page > docs/retention.md`. What no store deletes by itself is deleted by the sink, each hour, and by
+`python -m admin_api.retention` (with `DATABASE_URL`), which tells what it deleted; rows of orders that are still open are spared.
+
+"For good" means until a person decides otherwise. A buyer's personal data is the mail address, and what providers tell of the payer. **There is no command yet that
+erases one buyer's data everywhere**: where the table says "for good" beside a mail address, it stays. Until there is one, answer a demand for erasure by hand
+and note that Kafka's logs keep the address for as long as the topic.
+
+| store | what | kept | why | personal data | deleted by |
+| --- | --- | --- | --- | --- | --- |
+"""
+
+
+def page() -> str:
+    """Return `docs/retention.md`."""
+    return _HEAD + "".join(
+        f"| {rule.store} | `{rule.name}` | {_shown(rule.kept)} | {rule.why} | {rule.personal} | {rule.enforced_by} |\n"
+        for rule in rules()
+    )
+
+
+def _shown(kept: timedelta | None) -> str:
+    if kept is None:
+        return "for good"
+    return f"{kept.days} days" if kept else "while they are true"
