@@ -150,6 +150,7 @@ SERVICES = (
                 *_LINKS,
                 "INGRESS_PUBLIC_URL",
                 "KINGUIN_ALLOWED_IPS",
+                "TRUSTED_PROXIES",
                 "KINGUIN_SELLER_WEBHOOK_SECRET",
                 "KINGUIN_WEBHOOK_SECRET",
                 "NOWPAYMENTS_API_KEY",

@@ -51,14 +51,14 @@ def build(settings: Settings, ports: Ports, health: Health) -> web.Application:
     add("/orders", Orders(checkout, settings.shop_token, limits).handle)
 
     payments = nowpayments.reader(settings.nowpayments_ipn_secret)
-    add("/webhooks/nowpayments", Webhook("nowpayments", payments, ports.publisher, _ok).handle)
+    add("/webhooks/nowpayments", Webhook("nowpayments", payments, ports.publisher, _ok, settings.proxy_networks).handle)
     sealer = Sealer(settings.sealing_public_key)
     notices = kinguin.reader(settings.kinguin_webhook_secret, sealer, settings.kinguin_networks)
     for path in ("/webhooks/kinguin", "/kinguin/webhook"):
-        add(path, Webhook("kinguin", notices, ports.publisher, _kinguin_answer).handle)
+        add(path, Webhook("kinguin", notices, ports.publisher, _kinguin_answer, settings.proxy_networks).handle)
     add("/webhooks/kinguin-seller", _sales(settings, ports))
     mails = resend.reader(settings.resend_webhook_secret)
-    add("/webhooks/resend", Webhook("resend", mails, ports.publisher, _no_content).handle)
+    add("/webhooks/resend", Webhook("resend", mails, ports.publisher, _no_content, settings.proxy_networks).handle)
     return app
 
 
@@ -67,7 +67,7 @@ def _sales(settings: Settings, ports: Ports) -> "Handler":
     if settings.kinguin_seller_webhook_secret is None:
         return kinguin_seller.refuse
     sales = kinguin_seller.reader(settings.kinguin_seller_webhook_secret, settings.kinguin_networks)
-    return Webhook("kinguin-seller", sales, ports.publisher, _ok).handle
+    return Webhook("kinguin-seller", sales, ports.publisher, _ok, settings.proxy_networks).handle
 
 
 @asynccontextmanager

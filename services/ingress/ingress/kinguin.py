@@ -7,7 +7,6 @@ hint: whoever acts on one asks Kinguin.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from pydantic import SecretStr
 
@@ -16,6 +15,7 @@ from bitloot.contracts.notices import ReservationNotified
 from bitloot.contracts.sealed import SealedCode
 from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS
 from bitloot.ids import EventId, OrderId, ReservationId, content_id, order_of
+from bitloot.proxies import Networks, is_within
 from bitloot.sealing import Sealer
 from bitloot.signing import Refusal, token_equal
 from ingress import codes, fields
@@ -34,8 +34,6 @@ from ingress.notification import (
 TOKEN_HEADER = "X-Auth-Token"  # noqa: S105 - a header's name
 ESA_SECRET_HEADER = "X-Event-Secret"  # noqa: S105
 ESA_NAME_HEADER = "X-Event-Name"
-
-Networks = Sequence[IPv4Network | IPv6Network]
 
 # Events, then the status words that go with them; older texts call the first two RESERVE and GIVE.
 _NOTICES = {
@@ -91,11 +89,7 @@ def check_address(remote: str, allowed: Networks) -> None:
     """Judge the address, as an extra to the secret; say which was seen, for whoever wonders behind a proxy."""
     if not allowed:
         return
-    try:
-        address = ip_address(remote)
-    except ValueError:
-        address = None
-    if address is None or not any(address in network for network in allowed):
+    if not is_within(remote, allowed):
         raise NotAccepted(403, Reason.ADDRESS, f"Notifications from the address {remote or '(none)'} are not allowed.")
 
 

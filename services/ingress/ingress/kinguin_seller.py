@@ -13,8 +13,9 @@ from bitloot.contracts.sales import SaleNews, SaleNotified, SaleStatus
 from bitloot.contracts.topics import KINGUIN_SALES
 from bitloot.ids import OfferId, ProductId, ReservationId, content_id
 from bitloot.problem import Problem
+from bitloot.proxies import Networks
 from ingress import codes, fields
-from ingress.kinguin import TOKEN_HEADER, Networks, check_address, verify_token
+from ingress.kinguin import TOKEN_HEADER, check_address, verify_token
 from ingress.notification import Incoming, Notification, Publication, Reader, parse_object
 
 _OLD_WORDS = {"RESERVE": SaleStatus.BUYING, "GIVE": SaleStatus.BOUGHT}  # older texts of Kinguin's

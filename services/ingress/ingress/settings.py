@@ -46,6 +46,9 @@ class Settings(KafkaSettings, PostgresSettings, HttpSettings):
     kinguin_allowed_ips: Annotated[Words, AfterValidator(_networks)] = Field(
         (), description="the addresses or networks that may send Kinguin's notifications, or nothing for all"
     )
+    trusted_proxies: Annotated[Words, AfterValidator(_networks)] = Field(
+        (), description="the addresses or networks of our own proxies, whose X-Forwarded-For is believed"
+    )
     kinguin_seller_webhook_secret: Secrets | None = Field(
         None,
         description="the secret that Kinguin sends along with news of our sales, or nothing where nothing is sold; "
@@ -69,3 +72,8 @@ class Settings(KafkaSettings, PostgresSettings, HttpSettings):
     def kinguin_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """Return the allow list, parsed."""
         return tuple(ip_network(each, strict=False) for each in self.kinguin_allowed_ips)
+
+    @property
+    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Return our proxies, parsed."""
+        return tuple(ip_network(each, strict=False) for each in self.trusted_proxies)

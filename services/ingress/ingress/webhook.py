@@ -20,6 +20,7 @@ from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import Transient
 from bitloot.kafka import ProducerFailed
 from bitloot.problem import Problem
+from bitloot.proxies import Networks, client_address
 from ingress.body import read_body
 from ingress.notification import Incoming, NotAccepted, Notification, Provider, Reader, Reason
 from ingress.ports import Publisher
@@ -47,13 +48,11 @@ _IMPOSSIBLE_TYPES = ("multipart/", "application/x-www-form-urlencoded", "text/ht
 _log = log.get(__name__)
 
 
-def client_address(request: web.Request) -> str:
-    """Return the address of the sender. Behind a proxy that is the proxy's, until trusted ones are configured."""
-    return request.remote or ""
-
-
 class Webhook:
-    """The handler of one provider's notifications. `answer` makes the body-less or short answer that it wants."""
+    """The handler of one provider's notifications. `answer` makes the body-less or short answer that it wants.
+
+    Senders are judged by their address before `proxies`, which are ours.
+    """
 
     def __init__(
         self,
@@ -61,17 +60,19 @@ class Webhook:
         read: Reader,
         publisher: Publisher,
         answer: Callable[[web.Request], web.Response],
+        proxies: Networks = (),
     ) -> None:
         self._provider = provider
         self._read = read
         self._publisher = publisher
         self._answer = answer
+        self._proxies = proxies
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer a notification. Raises `Problem` for every refusal."""
         started = time.perf_counter()
         try:
-            incoming = await _receive(request)
+            incoming = await self._receive(request)
             notification = self._read(incoming)
             _refuse_forms(request)
         except NotAccepted as refusal:
@@ -86,6 +87,17 @@ class Webhook:
         metrics.WEBHOOKS_ACCEPTED.labels(self._provider, notification.matched.partition("/")[0]).inc()
         _log.info("webhook.accepted", **_about(notification, started))
         return self._answer(request)
+
+    async def _receive(self, request: web.Request) -> Incoming:
+        return Incoming(
+            body=await read_body(request),
+            headers=request.headers,
+            remote=self._sender(request),
+            received_at=datetime.now(UTC),
+        )
+
+    def _sender(self, request: web.Request) -> str:
+        return client_address(request.remote or "", request.headers.getall("X-Forwarded-For", []), self._proxies)
 
     async def _publish(self, notification: Notification, incoming: Incoming) -> None:
         """Publish side by side; all must be acknowledged. Raises the first failure once all have ended."""
@@ -106,7 +118,7 @@ class Webhook:
             status=refusal.status,
             reason=refusal.reason,
             detail=refusal.detail,
-            remote=client_address(request),
+            remote=self._sender(request),
             length=request.content_length,
             duration_ms=_milliseconds(started),
         )
@@ -124,15 +136,6 @@ def _refuse_forms(request: web.Request) -> None:
     kind = request.headers.get("Content-Type", "").strip().lower()
     if kind.startswith(_IMPOSSIBLE_TYPES):
         raise NotAccepted(415, Reason.MEDIA_TYPE, "A notification is JSON.")
-
-
-async def _receive(request: web.Request) -> Incoming:
-    return Incoming(
-        body=await read_body(request),
-        headers=request.headers,
-        remote=client_address(request),
-        received_at=datetime.now(UTC),
-    )
 
 
 def _log_key(notification: Notification) -> str:

@@ -61,6 +61,7 @@ BY_NAME: dict[str, str] = {
     "kafka_sasl_mechanism": "GSSAPI",
     "kafka_security_protocol": "TLS",
     "kinguin_allowed_ips": "10.0.0.0/99",
+    "trusted_proxies": "10.0.0.0/99",
     "kinguin_dialect": "soap",
     "kinguin_eur_rates": "USD:0.9",
     "kinguin_key_type": "audio",

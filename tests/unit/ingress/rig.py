@@ -161,9 +161,9 @@ class Rig:
         return await self.post("/webhooks/nowpayments", raw, **({"x-nowpayments-sig": signature} | headers))
 
     async def kinguin(
-        self, document: Any, *, token: str = KINGUIN_TOKEN, path: str = "/webhooks/kinguin"
+        self, document: Any, *, token: str = KINGUIN_TOKEN, path: str = "/webhooks/kinguin", **headers: str
     ) -> ClientResponse:
-        return await self.post(path, body_of(document), **{"X-Auth-Token": token})
+        return await self.post(path, body_of(document), **{"X-Auth-Token": token} | headers)
 
     async def esa(self, document: Any, *, name: str = "order.status", secret: str = KINGUIN_TOKEN) -> ClientResponse:
         headers = {"X-Event-Secret": secret, "X-Event-Name": name}

@@ -306,6 +306,21 @@ async def test_another_address_is_refused_and_told(start: Start):
     assert rig.producer.sent == []
 
 
+async def test_behind_a_trusted_proxy_the_address_before_it_is_judged(start: Start):
+    rig = await start(rigs.settings(kinguin_allowed_ips="198.51.100.0/24", trusted_proxies="127.0.0.1,10.0.0.0/8"))
+
+    assert (await rig.kinguin(notice(), **{"X-Forwarded-For": "1.1.1.1, 198.51.100.7, 10.1.1.1"})).status == 200
+    await refusal(await rig.kinguin(notice(), **{"X-Forwarded-For": "198.51.100.7, 203.0.113.9"}), 403, "203.0.113.9")
+    await refusal(await rig.kinguin(notice()), 403, "127.0.0.1")
+    assert [logged.remote_address for logged in rig.logged] == ["198.51.100.7"]
+
+
+async def test_nobody_else_chooses_an_address(start: Start):
+    rig = await start(rigs.settings(kinguin_allowed_ips="198.51.100.0/24"))
+
+    await refusal(await rig.kinguin(notice(), **{"X-Forwarded-For": "198.51.100.7"}), 403, "127.0.0.1")
+
+
 async def test_the_allow_list_is_for_kinguin_only(start: Start):
     rig = await start(rigs.settings(kinguin_allowed_ips="10.0.0.1"))
 
