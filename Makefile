@@ -56,6 +56,7 @@ test: setup ## Run all tests; ARGS goes to pytest
 	@$(PYTHON) -m embedded fetch
 	@tools/ui.sh build
 	@tools/ui.sh test
+	@tools/identity-provider.sh
 	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: simulate

@@ -72,7 +72,15 @@ async def filled(api: Api) -> Api:
 
 @pytest.mark.parametrize("path", LISTS)
 async def test_an_empty_list_is_a_page(api: Api, path: str):
-    assert await api.page(path) == {"items": [], "total": 0, "limit": 50, "offset": 0}
+    assert await api.page(path) == {
+        "items": [],
+        "total": 0,
+        "totalExact": True,
+        "limit": 50,
+        "offset": 0,
+        "next": None,
+        "asOf": None,
+    }
 
 
 @pytest.mark.parametrize("path", LISTS)

@@ -4,13 +4,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import asyncpg
 from pydantic import Field, JsonValue
 
+from admin_api.api.listing import Listing
 from admin_api.api.ports import Ports
-from admin_api.api.reading import SQL, Filter, page
+from admin_api.api.reading import SQL, Filter
 from admin_api.api.routing import AnyRoute, Route
 from admin_api.api.schemas import ActionKey, Answer, OrderIdText, Page, Paging, Question, Words
 from bitloot.contracts.state import CLOSED, OrderStatus
@@ -83,12 +84,16 @@ class OneAction(Question):
     id: ActionKey
 
 
-class ActionQuestion(Paging):
+class ActionFilter(Question):
     """Which clicks."""
 
     order_id: OrderIdText | None = None
     actor: Words | None = None
     kind: Words | None = None
+
+
+class ActionQuestion(Paging, ActionFilter):
+    """Which page of which clicks."""
 
 
 class Action(Answer):
@@ -115,27 +120,25 @@ async def show_action(ports: Ports, question: OneAction) -> Action:
         found = await ports.pool.fetchrow(f"{SQL['actions']} where a.action_id = $1", question.id)
     if found is None:
         raise Problem(404, "There is no such action: it was not asked for, or not sent.")
-    return _action(found)
+    return _action(dict(found))
 
 
-async def list_actions(ports: Ports, question: ActionQuestion) -> Actions:
-    """Answer the list."""
+def _where(question: ActionFilter) -> Filter:
     where = Filter()
     where.add("a.order_id = {}::uuid", question.order_id)
     where.add("a.actor = {}", question.actor)
     where.add("a.kind = {}", question.kind)
-    rows, total = await page(ports.pool, "actions", where, "a.asked_at desc, a.action_id", question)
-    return Actions(items=[_action(each) for each in rows], total=total, limit=question.limit, offset=question.offset)
+    return where
 
 
-def _action(row: asyncpg.Record) -> Action:
+def _action(row: dict[str, Any]) -> Action:
     status, detail = _outcome(row)
     answer = row["answer"] or {}
     known = {name: row[name] for name in ("action_id", "kind", "actor", "target", "order_id", "asked_at")}
     return Action(**known, status=status, detail=detail, handled_at=answer.get("at"))
 
 
-def _outcome(row: asyncpg.Record) -> tuple[ActionStatus, str]:  # noqa: PLR0911 - one line for each way it can end
+def _outcome(row: dict[str, Any]) -> tuple[ActionStatus, str]:  # noqa: PLR0911 - one line for each way it can end
     if row["refused"] is not None:
         return ActionStatus.REFUSED, row["refused"]
     if row["order_id"] is None:
@@ -154,17 +157,23 @@ def _outcome(row: asyncpg.Record) -> tuple[ActionStatus, str]:  # noqa: PLR0911 
     return ActionStatus.DONE, f"The order waits for a human: {review.get('cause')}: {review.get('detail')}"
 
 
+LISTING = Listing(
+    path="/admin/actions",
+    name="listActions",
+    summary="List what was asked for, newest first",
+    tag="Actions",
+    filter=ActionFilter,
+    paged=ActionQuestion,
+    item=Action,
+    page=Actions,
+    query="actions",
+    where=_where,
+    sort=("timestamptz", "text"),
+    read=_action,
+)
+
 ROUTES: tuple[AnyRoute, ...] = (
-    Route(
-        method="GET",
-        path="/admin/actions",
-        name="listActions",
-        summary="List what was asked for, newest first",
-        tag="Actions",
-        question=ActionQuestion,
-        answer=Actions,
-        handle=list_actions,
-    ),
+    *LISTING.routes,
     Route(
         method="GET",
         path="/admin/actions/{id}",

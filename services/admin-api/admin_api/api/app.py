@@ -1,8 +1,11 @@
 """The composition root of the admin API."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import httpx
 from aiohttp import web
@@ -11,12 +14,15 @@ from admin_api import condition
 from admin_api.access.gate import Gate
 from admin_api.access.oidc import Provider
 from admin_api.api.intake import Intake
+from admin_api.api.live import Live
 from admin_api.api.originals import KafkaOriginals
 from admin_api.api.pages import add_pages
 from admin_api.api.ports import Ports
 from admin_api.api.replayer import Replayer
 from admin_api.api.routes import ROUTES
 from admin_api.api.routing import add_routes
+from admin_api.api.settings_page import told
+from admin_api.api.watching import Watch
 from admin_api.database import Pool
 from admin_api.settings import ApiSettings
 from admin_api.sink.source import Topics
@@ -33,12 +39,23 @@ from bitloot.sealing import Sealer
 _REPLAYABLE = {topic.name: topic for topic in replayable()}
 
 
-def build(settings: ApiSettings, ports: Ports, health: Health, provider: Provider | None = None) -> web.Application:
-    """Return the application on these ports, and with this identity provider."""
+def build(
+    settings: ApiSettings, ports: Ports, health: Health, provider: Provider | None = None, closing: Live | None = None
+) -> web.Application:
+    """Return the application on these ports, and with this identity provider. At its end `closing` is closed."""
     app = create_app(health, probes=settings.probe_port is None)
     add_routes(app, ROUTES, ports, Gate(settings.access(), ports.pool, provider))
     add_pages(app)
+    if closing is not None:
+        app.on_shutdown.append(_closing(closing))
     return app
+
+
+def _closing(live: Live) -> Callable[[web.Application], Awaitable[None]]:
+    async def close(_app: web.Application) -> None:
+        live.close()  # else whoever looks would hold up the end
+
+    return close
 
 
 @asynccontextmanager
@@ -59,7 +76,15 @@ async def open_ports(settings: ApiSettings, health: Health) -> AsyncIterator[Por
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         watching = tasks.create_task(producer.watch())
         stack.callback(watching.cancel)
+        watch = Watch(settings, pool, Topics().names)
+        looking = tasks.create_task(watch.run())
+        stack.callback(looking.cancel)
         yield Ports(
+            fresh_as_of=watch.fresh_as_of,
+            looked_at=lambda: watch.looked_at,
+            behind=watch.behind,
+            settings=told(settings),
+            cursor_key=_cursor_key(settings),
             pool=pool,
             publisher=producer,
             originals=KafkaOriginals(settings),
@@ -67,6 +92,11 @@ async def open_ports(settings: ApiSettings, health: Health) -> AsyncIterator[Por
             replayable=_REPLAYABLE,
             intake=_intake(settings),
         )
+
+
+def _cursor_key(settings: ApiSettings) -> bytes:
+    """Return a key that all replicas have, and that is worth nothing elsewhere."""
+    return hmac.digest(settings.admin_token[0].get_secret_value().encode(), b"cursors", hashlib.sha256)
 
 
 def _intake(settings: ApiSettings) -> Intake | None:
@@ -81,10 +111,13 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
     async with open_ports(settings, health) as ports, asyncio.TaskGroup() as tasks:
         replayer = Replayer(ports, incarnation(settings.service_instance), settings.dead_letter_replays_per_second)
         replaying = tasks.create_task(replayer.run())
+        live = Live(settings.database_url.get_secret_value())
+        listening = tasks.create_task(live.run())
         async with open_provider(settings) as provider:
-            app = build(settings, ports, health, provider)
+            app = build(settings, replace(ports, live=live.events), health, provider, live)
             await serve_until(stop, app, settings.http_host, settings.http_port, probe_port=settings.probe_port)
         replaying.cancel()
+        listening.cancel()
 
 
 @asynccontextmanager

@@ -7,13 +7,13 @@ from pydantic import Field, JsonValue
 
 from admin_api.access.audit import Result
 from admin_api.access.rights import Right
-from admin_api.api.ports import Ports
-from admin_api.api.reading import Filter, page
-from admin_api.api.routing import AnyRoute, Route
-from admin_api.api.schemas import Answer, Moment, Page, Paging, Words
+from admin_api.api.listing import Listing
+from admin_api.api.reading import Filter
+from admin_api.api.routing import AnyRoute
+from admin_api.api.schemas import Answer, Moment, Page, Paging, Question, Words
 
 
-class AuditQuestion(Paging):
+class AuditFilter(Question):
     """Which entries."""
 
     actor: Words | None = None
@@ -22,6 +22,10 @@ class AuditQuestion(Paging):
     result: Result | None = None
     at_from: Annotated[Moment | None, Field(description="At or after")] = None
     at_to: Annotated[Moment | None, Field(description="Before")] = None
+
+
+class AuditQuestion(Paging, AuditFilter):
+    """Which page of which entries."""
 
 
 class AuditEntry(Answer):
@@ -43,8 +47,7 @@ class AuditEntries(Page[AuditEntry]):
     """A page of the audit log, newest first."""
 
 
-async def list_audit(ports: Ports, question: AuditQuestion) -> AuditEntries:
-    """Answer the list."""
+def _where(question: AuditFilter) -> Filter:
     where = Filter()
     where.add("actor = {}", question.actor)
     where.add("action = {}", question.action)
@@ -52,21 +55,22 @@ async def list_audit(ports: Ports, question: AuditQuestion) -> AuditEntries:
     where.add("result = {}", question.result)
     where.add("at >= {}", question.at_from)
     where.add("at < {}", question.at_to)
-    rows, total = await page(ports.pool, "audit_entries", where, "number desc", question)
-    items = [AuditEntry.model_validate(dict(each)) for each in rows]
-    return AuditEntries(items=items, total=total, limit=question.limit, offset=question.offset)
+    return where
 
 
-ROUTES: tuple[AnyRoute, ...] = (
-    Route(
-        method="GET",
-        path="/admin/audit",
-        name="listAudit",
-        summary="List who did what, newest first",
-        tag="Audit",
-        question=AuditQuestion,
-        answer=AuditEntries,
-        handle=list_audit,
-        right=Right.READ_AUDIT,
-    ),
+LISTING = Listing(
+    path="/admin/audit",
+    name="listAudit",
+    summary="List who did what, newest first",
+    tag="Audit",
+    filter=AuditFilter,
+    paged=AuditQuestion,
+    item=AuditEntry,
+    page=AuditEntries,
+    query="audit_entries",
+    where=_where,
+    sort=("bigint", "bigint"),
+    right=Right.READ_AUDIT,
 )
+
+ROUTES: tuple[AnyRoute, ...] = LISTING.routes

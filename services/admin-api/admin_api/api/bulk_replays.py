@@ -4,7 +4,7 @@ import uuid
 from collections import Counter
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from asyncpg import Record
 from pydantic import Field, StringConstraints, field_validator
@@ -12,11 +12,12 @@ from pydantic import Field, StringConstraints, field_validator
 from admin_api.access.rights import Right
 from admin_api.api.clicks import ACTION_HEADERS, Action
 from admin_api.api.dead_letters import DeadLetterFilter
+from admin_api.api.listing import Listing
 from admin_api.api.ports import Ports
-from admin_api.api.reading import SQL, Filter, page
+from admin_api.api.reading import SQL, Filter
 from admin_api.api.replaying import Unsendable, destination
 from admin_api.api.routing import AnyRoute, Route
-from admin_api.api.schemas import Answer, Page, Paging, Question
+from admin_api.api.schemas import Answer, Nothing, Page, Paging, Question
 from admin_api.database import Connection
 from bitloot import log
 from bitloot.ledger import translated
@@ -210,22 +211,16 @@ async def _choose(connection: Connection, identity: str, question: StartQuestion
     return matching
 
 
-async def list_replays(ports: Ports, question: Paging) -> Replays:
-    """Answer the list."""
-    rows, total = await page(ports.pool, "bulk_replays", Filter(), "r.created_at desc, r.id", question)
-    return Replays(items=[_replay(each) for each in rows], total=total, limit=question.limit, offset=question.offset)
-
-
 async def show_replay(ports: Ports, question: OneReplay) -> Replay:
     """Answer one replay."""
     with translated():
         found = await ports.pool.fetchrow(f"{SQL['bulk_replays']} where r.id = $1", question.id)
     if found is None:
         raise Problem(404, "There is no such replay.")
-    return _replay(found)
+    return _replay(dict(found))
 
 
-def _replay(found: Record) -> Replay:
+def _replay(found: dict[str, Any]) -> Replay:
     if found["canceled_at"] is not None:
         status = ReplayStatus.CANCELED
     elif found["finished_at"] is not None:
@@ -236,15 +231,17 @@ def _replay(found: Record) -> Replay:
     return Replay.model_validate({**found, "request": request, "status": status})
 
 
-async def list_items(ports: Ports, question: ItemQuestion) -> ReplayItems:
+async def list_items(ports: Ports, question: ItemQuestion) -> Page[Any]:
     """Answer what became of each."""
     await show_replay(ports, OneReplay(id=question.id))
+    return await _ITEMS.answer(ports, question)
+
+
+def _items_where(question: ItemQuestion) -> Filter:
     where = Filter()
     where.add("i.replay_id = {}", question.id)
     where.add("i.result = {}", question.result)
-    rows, total = await page(ports.pool, "bulk_replay_items", where, "i.position", question)
-    items = [ReplayItem.model_validate(dict(each)) for each in rows]
-    return ReplayItems(items=items, total=total, limit=question.limit, offset=question.offset)
+    return where
 
 
 async def cancel_replay(ports: Ports, question: OneReplay) -> Replay:
@@ -259,7 +256,38 @@ async def cancel_replay(ports: Ports, question: OneReplay) -> Replay:
 _PATH = "/admin/dead-letters/replays"
 _TAG = "Dead letters"
 
+_REPLAYS = Listing(
+    path=_PATH,
+    name="listReplays",
+    summary="List replays of many dead letters, newest first",
+    tag="Dead letters",
+    filter=Nothing,
+    paged=Paging,
+    item=Replay,
+    page=Replays,
+    query="bulk_replays",
+    where=lambda _: Filter(),
+    sort=("timestamptz", "text"),
+    read=_replay,
+)
+
+_ITEMS = Listing(
+    path="/admin/dead-letters/replays/{id}/items",
+    name="listReplayItems",
+    summary="List what became of each dead letter of a replay",
+    tag="Dead letters",
+    filter=ItemQuestion,
+    paged=ItemQuestion,
+    item=ReplayItem,
+    page=ReplayItems,
+    query="bulk_replay_items",
+    where=_items_where,
+    sort=("integer", "text"),
+    order="asc",
+)
+
 ROUTES: tuple[AnyRoute, ...] = (
+    *_REPLAYS.routes,
     Route(
         method="POST",
         path=f"{_PATH}/count",
@@ -288,16 +316,6 @@ ROUTES: tuple[AnyRoute, ...] = (
         problems=(409, 415),
         headers=ACTION_HEADERS,
         body=True,
-    ),
-    Route(
-        method="GET",
-        path=_PATH,
-        name="listReplays",
-        summary="List replays of many dead letters, newest first",
-        tag=_TAG,
-        question=Paging,
-        answer=Replays,
-        handle=list_replays,
     ),
     Route(
         method="GET",

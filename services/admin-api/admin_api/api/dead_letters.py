@@ -5,12 +5,13 @@ from typing import Annotated
 
 from pydantic import Field
 
+from admin_api.api.lag import unknown
+from admin_api.api.listing import Listing
 from admin_api.api.masking import Body, Headers
 from admin_api.api.ports import Ports
-from admin_api.api.reading import Filter, page, row
+from admin_api.api.reading import Filter, row
 from admin_api.api.routing import AnyRoute, Route
 from admin_api.api.schemas import Answer, Moment, Page, Paging, Question, RowNumber, Words
-from bitloot.problem import Problem
 
 
 class DeadLetterFilter(Question):
@@ -72,32 +73,30 @@ class DeadLetters(Page[DeadLetter]):
     """A page of dead letters, newest first."""
 
 
-async def list_dead_letters(ports: Ports, question: DeadLetterQuestion) -> DeadLetters:
-    """Answer the list."""
-    rows, total = await page(ports.pool, "dead_letters", question.where(), "d.occurred_at desc, d.id desc", question)
-    items = [DeadLetter.model_validate(dict(each)) for each in rows]
-    return DeadLetters(items=items, total=total, limit=question.limit, offset=question.offset)
-
-
 async def show_dead_letter(ports: Ports, question: OneDeadLetter) -> DeadLetter:
     """Answer one dead letter."""
     found = await row(ports.pool, "dead_letter", question.id)
     if found is None:
-        raise Problem(404, "There is no such dead letter.")
+        raise unknown(ports, "There is no such dead letter.")
     return DeadLetter.model_validate(dict(found))
 
 
+LISTING = Listing(
+    path="/admin/dead-letters",
+    name="listDeadLetters",
+    summary="List dead letters, newest first",
+    tag="Dead letters",
+    filter=DeadLetterFilter,
+    paged=DeadLetterQuestion,
+    item=DeadLetter,
+    page=DeadLetters,
+    query="dead_letters",
+    where=DeadLetterFilter.where,
+    sort=("timestamptz", "bigint"),
+)
+
 ROUTES: tuple[AnyRoute, ...] = (
-    Route(
-        method="GET",
-        path="/admin/dead-letters",
-        name="listDeadLetters",
-        summary="List dead letters, newest first",
-        tag="Dead letters",
-        question=DeadLetterQuestion,
-        answer=DeadLetters,
-        handle=list_dead_letters,
-    ),
+    *LISTING.routes,
     Route(
         method="GET",
         path="/admin/dead-letters/{id}",

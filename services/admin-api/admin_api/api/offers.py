@@ -5,19 +5,24 @@ from typing import Annotated
 
 from pydantic import Field
 
+from admin_api.api.listing import Listing
 from admin_api.api.ports import Ports
-from admin_api.api.reading import Filter, page, row
+from admin_api.api.reading import Filter, row
 from admin_api.api.routing import AnyRoute, Route
 from admin_api.api.schemas import Answer, Page, Paging, Question, Words
 from bitloot.problem import Problem
 
 
-class OfferQuestion(Paging):
+class OfferFilter(Question):
     """Which offers."""
 
     product_id: Words | None = None
     status: Annotated[Words | None, Field(description="In Kinguin's words: ACTIVE or INACTIVE")] = None
     problem: Annotated[Words | None, Field(description="Only offers with this problem, such as no_stock")] = None
+
+
+class OfferQuestion(Paging, OfferFilter):
+    """Which page of which offers."""
 
 
 class OneOffer(Question):
@@ -61,15 +66,12 @@ class OfferProblems(Answer):
     read_at: datetime
 
 
-async def list_offers(ports: Ports, question: OfferQuestion) -> Offers:
-    """Answer the list."""
+def _where(question: OfferFilter) -> Filter:
     where = Filter()
     where.add("product_id = {}", question.product_id)
     where.add("status = {}", question.status)
     where.add("problems @> jsonb_build_array(jsonb_build_object('problem', {}::text))", question.problem)
-    rows, total = await page(ports.pool, "offers", where, "product_id, offer_id", question)
-    items = [Offer.model_validate(dict(each)) for each in rows]
-    return Offers(items=items, total=total, limit=question.limit, offset=question.offset)
+    return where
 
 
 async def show_problems(ports: Ports, question: OneOffer) -> OfferProblems:
@@ -80,17 +82,23 @@ async def show_problems(ports: Ports, question: OneOffer) -> OfferProblems:
     return OfferProblems.model_validate(dict(found))
 
 
+LISTING = Listing(
+    path="/admin/offers",
+    name="listOffers",
+    summary="List our offers on Kinguin with what is wrong with them",
+    tag="Stock",
+    filter=OfferFilter,
+    paged=OfferQuestion,
+    item=Offer,
+    page=Offers,
+    query="offers",
+    where=_where,
+    sort=("text", "text"),
+    order="asc",
+)
+
 ROUTES: tuple[AnyRoute, ...] = (
-    Route(
-        method="GET",
-        path="/admin/offers",
-        name="listOffers",
-        summary="List our offers on Kinguin with what is wrong with them",
-        tag="Stock",
-        question=OfferQuestion,
-        answer=Offers,
-        handle=list_offers,
-    ),
+    *LISTING.routes,
     Route(
         method="GET",
         path="/admin/offers/{id}/problems",

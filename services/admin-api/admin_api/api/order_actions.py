@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, JsonValue, StringConstraints
 from admin_api.access.rights import Right
 from admin_api.api.actions import Click, perform, refuse
 from admin_api.api.clicks import ACTION_HEADERS, Action
+from admin_api.api.lag import unknown
 from admin_api.api.orders import OneOrder
 from admin_api.api.ports import Ports
 from admin_api.api.reading import row
@@ -152,7 +153,7 @@ async def _ask(
     """Send an event to an order that is known and does not say no at once; it answers in its own time."""
     found = await row(ports.pool, "order_status", question.id)
     if found is None:
-        raise Problem(404, "There is no such order.")
+        raise unknown(ports, "There is no such order.")
     order_id, status = OrderId(question.id), OrderStatus(found["status"])
     click = Click(question.action, kind, order_id, order_id, request)
     if detail := why_not(status):

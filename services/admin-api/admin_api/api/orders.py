@@ -1,22 +1,25 @@
 """Orders: the list, and one order's whole story."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from admin_api.api.effects import Effect
+from admin_api.api.lag import unknown
+from admin_api.api.listing import Listing
 from admin_api.api.masking import Address, Prose
 from admin_api.api.payments import Payment
 from admin_api.api.ports import Ports
-from admin_api.api.reading import SQL, Filter, page
+from admin_api.api.reading import SQL, Filter
 from admin_api.api.reservations import Reservation
 from admin_api.api.routing import AnyRoute, Route
 from admin_api.api.schemas import Answer, Moment, OrderIdText, Page, Paging, Question, Words
 from bitloot.contracts.state import ItemStatus, OrderStatus
 from bitloot.ledger import translated
-from bitloot.problem import Problem
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UUID_LENGTH = 36
@@ -31,7 +34,7 @@ _FOUND_BY = """o.id in (
 )"""
 
 
-class OrderQuestion(Paging):
+class OrderFilter(Question):
     """Which orders."""
 
     status: OrderStatus | None = None
@@ -48,6 +51,10 @@ class OrderQuestion(Paging):
             "or a part of the buyer's address"
         ),
     ] = None
+
+
+class OrderQuestion(Paging, OrderFilter):
+    """Which page of which orders."""
 
 
 class OneOrder(Question):
@@ -150,8 +157,40 @@ class Happening(Answer):
     payload: Prose
 
 
+class Notification(Answer):
+    """A notification about an order, without its content."""
+
+    id: int
+    provider: str
+    event_type: str
+    repeats: int
+    first_received_at: datetime
+    last_received_at: datetime
+
+
+class Asked(Answer):
+    """A click about an order. `GET /admin/actions/{id}` tells what became of it."""
+
+    action_id: str
+    kind: str
+    actor: str
+    asked_at: datetime
+    refused: str | None
+
+
+class Chapter(Answer):
+    """One thing in an order's story: whatever happened, was called, came in, was sent or was asked for."""
+
+    at: datetime
+    kind: Literal["event", "call", "notification", "mail", "action"]
+    id: str
+    title: str
+    duration_seconds: Annotated[float | None, Field(description="Of a call")]
+    detail: Prose
+
+
 class WholeOrder(Order):
-    """An order with all its parts and its timeline, oldest first."""
+    """An order with all its parts, its timeline and its whole story, oldest first."""
 
     version: int
     invoice_id: str | None
@@ -170,25 +209,27 @@ class WholeOrder(Order):
     keys: list[Key]
     mails: list[Mail]
     timeline: list[Happening]
+    calls: list[Effect]
+    notifications: list[Notification]
+    actions: list[Asked]
+    link_generation: Annotated[int, Field(description="Links to the order page of an earlier generation are revoked")]
+    mail_states: Annotated[
+        Prose, Field(description="The newest mails as the order knows them: kind, recipient, how far each came")
+    ]
+    story: list[Chapter]
+    as_of: Annotated[datetime | None, Field(description="All that Kafka had by then is in this answer")]
 
 
-async def list_orders(ports: Ports, question: OrderQuestion) -> Orders:
-    """Answer the list."""
-    where = _where(question)
-    rows, total = await page(ports.pool, "orders", where, "o.placed_at desc nulls last, o.id", question)
-    items = [Order.model_validate(dict(each)) for each in rows]
-    return Orders(items=items, total=total, limit=question.limit, offset=question.offset)
-
-
-def _where(question: OrderQuestion) -> Filter:
+def _where(question: OrderFilter) -> Filter:
     where = Filter()
     where.add("o.status = {}", question.status)
     where.add("lower(o.email) = lower({})", question.email)
     where.add("o.id in (select order_id from payments where id = {})", question.payment_id)
     where.add("o.id in (select order_id from reservations where id = {})", question.reservation_id)
     where.add("o.id in (select order_id from order_items where product_id = {})", question.product_id)
-    where.add("o.placed_at >= {}", question.placed_from)
-    where.add("o.placed_at < {}", question.placed_to)
+    # In the words of the index that the list is sorted by.
+    where.add("coalesce(o.placed_at, '-infinity'::timestamptz) >= {}", question.placed_from)
+    where.add("coalesce(o.placed_at, '-infinity'::timestamptz) < {} and o.placed_at is not null", question.placed_to)
     if question.q is not None:
         _search(where, question.q.strip())
     return where
@@ -212,7 +253,7 @@ async def show_order(ports: Ports, question: OneOrder) -> WholeOrder:
         ):
             order = await connection.fetchrow(SQL["order"], question.id)
             if order is None:
-                raise Problem(404, "There is no such order.")
+                raise unknown(ports, "There is no such order.")
 
             async def part(query: str) -> list[dict[str, object]]:
                 return [dict(each) for each in await connection.fetch(query, question.id)]
@@ -225,21 +266,70 @@ async def show_order(ports: Ports, question: OneOrder) -> WholeOrder:
                 "keys": await part(SQL["keys_of_order"]),
                 "mails": await part(SQL["mails_of_order"]),
                 "timeline": await part(SQL["timeline_of_order"]),
+                "calls": await part(
+                    SQL["effects"] + " where order_id = $1::uuid order by claimed_at, effect_id limit 2000"
+                ),
+                "notifications": await part(SQL["notifications_of_order"]),
+                "actions": await part(SQL["actions_of_order"]),
             }
-    return WholeOrder.model_validate(whole)
+    return WholeOrder.model_validate({**whole, "story": _story(whole), "as_of": ports.fresh_as_of()})
 
+
+def _story(whole: Mapping[str, Any]) -> list[Chapter]:
+    """Return all that happened to an order as one list."""
+    told = [
+        *((each["occurred_at"], "event", each["event_id"], each["type"], None, None) for each in whole["timeline"]),
+        *(
+            (
+                each["claimed_at"],
+                "call",
+                each["effect_id"],
+                each["kind"],
+                each["duration_seconds"],
+                ": ".join(part for part in (each["outcome"], each["cause"], each["detail"]) if part) or None,
+            )
+            for each in whole["calls"]
+        ),
+        *(
+            (
+                each["first_received_at"],
+                "notification",
+                str(each["id"]),
+                f"{each['provider']}: {each['event_type']}",
+                None,
+                f"came {each['repeats'] + 1} times" if each["repeats"] else None,
+            )
+            for each in whole["notifications"]
+        ),
+        *(
+            (each["rendered_at"], "mail", each["id"], each["kind"], None, f"{each['status']} to {each['recipient']}")
+            for each in whole["mails"]
+        ),
+        *(
+            (each["asked_at"], "action", each["action_id"], each["kind"], None, f"by {each['actor']}")
+            for each in whole["actions"]
+        ),
+    ]
+    names = ("at", "kind", "id", "title", "duration_seconds", "detail")
+    return [Chapter.model_validate(dict(zip(names, each, strict=True))) for each in sorted(told, key=lambda t: t[0])]
+
+
+LISTING = Listing(
+    path="/admin/orders",
+    name="listOrders",
+    summary="List orders, newest first",
+    tag="Orders",
+    filter=OrderFilter,
+    paged=OrderQuestion,
+    item=Order,
+    page=Orders,
+    query="orders",
+    where=_where,
+    sort=("timestamptz", "uuid"),
+)
 
 ROUTES: tuple[AnyRoute, ...] = (
-    Route(
-        method="GET",
-        path="/admin/orders",
-        name="listOrders",
-        summary="List orders, newest first",
-        tag="Orders",
-        question=OrderQuestion,
-        answer=Orders,
-        handle=list_orders,
-    ),
+    *LISTING.routes,
     Route(
         method="GET",
         path="/admin/orders/{id}",

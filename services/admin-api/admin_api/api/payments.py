@@ -6,19 +6,23 @@ from typing import Annotated
 
 from pydantic import Field
 
-from admin_api.api.ports import Ports
-from admin_api.api.reading import Filter, page
-from admin_api.api.routing import AnyRoute, Route
-from admin_api.api.schemas import Answer, OrderIdText, Page, Paging
+from admin_api.api.listing import Listing
+from admin_api.api.reading import Filter
+from admin_api.api.routing import AnyRoute
+from admin_api.api.schemas import Answer, OrderIdText, Page, Paging, Question
 from bitloot.contracts.events import PaymentStatus
 from bitloot.contracts.state import PaymentVerdict
 
 
-class PaymentQuestion(Paging):
+class PaymentFilter(Question):
     """Which payments."""
 
     order_id: OrderIdText | None = None
     status: PaymentStatus | None = None
+
+
+class PaymentQuestion(Paging, PaymentFilter):
+    """Which page of which payments."""
 
 
 class Payment(Answer):
@@ -46,25 +50,25 @@ class Payments(Page[Payment]):
     """A page of payments, newest first."""
 
 
-async def list_payments(ports: Ports, question: PaymentQuestion) -> Payments:
-    """Answer the list."""
+def _where(question: PaymentFilter) -> Filter:
     where = Filter()
     where.add("order_id = {}::uuid", question.order_id)
     where.add("status = {}", question.status)
-    rows, total = await page(ports.pool, "payments", where, "updated_at desc, id", question)
-    items = [Payment.model_validate(dict(each)) for each in rows]
-    return Payments(items=items, total=total, limit=question.limit, offset=question.offset)
+    return where
 
 
-ROUTES: tuple[AnyRoute, ...] = (
-    Route(
-        method="GET",
-        path="/admin/payments",
-        name="listPayments",
-        summary="List payments, newest first",
-        tag="Payments",
-        question=PaymentQuestion,
-        answer=Payments,
-        handle=list_payments,
-    ),
+LISTING = Listing(
+    path="/admin/payments",
+    name="listPayments",
+    summary="List payments, newest first",
+    tag="Payments",
+    filter=PaymentFilter,
+    paged=PaymentQuestion,
+    item=Payment,
+    page=Payments,
+    query="payments",
+    where=_where,
+    sort=("timestamptz", "text"),
 )
+
+ROUTES: tuple[AnyRoute, ...] = LISTING.routes

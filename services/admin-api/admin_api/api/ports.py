@@ -1,16 +1,26 @@
 """What the admin API needs of the outside."""
 
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
 
 from admin_api.access.rights import NOBODY, Asker
 from admin_api.api.intake import Intake
+from admin_api.api.watching import Behind
 from admin_api.database import Pool
 from admin_api.sink.source import Topics
 from bitloot.contracts.base import Record
 from bitloot.contracts.topics import Topic
+
+
+async def no_news() -> AsyncIterator[bytes]:
+    """Stand in where nobody listens: nothing is told, and that at once."""
+    nothing: tuple[bytes, ...] = ()
+    for each in nothing:
+        yield each
 
 
 class Publisher(Protocol):
@@ -43,7 +53,10 @@ class Originals(Protocol):
 class Ports:
     """The outside. `replayable` are the topics that something may be sent to again, by their declared names.
 
-    Without `intake` nothing is sold on Kinguin. `asker` is who asks: each request has ports of its own.
+    Without `intake` nothing is sold on Kinguin. `asker` is who asks: each request has ports of its own. `cursor_key`
+    signs cursors, for all replicas. `fresh_as_of` tells until when the read model has all that Kafka has,
+    `behind` how far each consumer is, as it was `looked_at`; `live` is what changes from now on. `settings` is what may
+    be told of how this process is set up.
     """
 
     pool: Pool
@@ -53,3 +66,9 @@ class Ports:
     replayable: Mapping[str, Topic]
     intake: Intake | None = None
     asker: Asker = NOBODY
+    cursor_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    fresh_as_of: Callable[[], datetime | None] = lambda: None
+    looked_at: Callable[[], datetime | None] = lambda: None
+    behind: Callable[[], Sequence[Behind]] = tuple
+    live: Callable[[], AsyncIterator[bytes]] = no_news
+    settings: Sequence[Any] = ()

@@ -2,7 +2,8 @@
 -- The orders as a list shows them.
 select
     o.id::text as id, o.status, o.email, o.currency, o.total, o.kinguin_reservation_id, o.review, o.placed_at, o.paid_at,
-    o.mailed_at, o.closed_at, o.updated_at, extract(epoch from o.mailed_at - o.paid_at)::float8 as time_to_key_seconds
+    o.mailed_at, o.closed_at, o.updated_at, extract(epoch from o.mailed_at - o.paid_at)::float8 as time_to_key_seconds,
+    coalesce(o.placed_at, '-infinity'::timestamptz) as sort_1, o.id as sort_2
 from orders as o
 
 -- name: order
@@ -11,7 +12,7 @@ select
     o.id::text as id, o.status, o.email, o.currency, o.total, o.kinguin_reservation_id, o.review, o.placed_at, o.paid_at,
     o.mailed_at, o.closed_at, o.updated_at, extract(epoch from o.mailed_at - o.paid_at)::float8 as time_to_key_seconds,
     o.version, o.invoice_id, o.pay_url, o.object_key, o.owed, o.message_id, o.incidents, o.purchased_at, o.received_at,
-    o.stored_at, o.revealed_at
+    o.stored_at, o.revealed_at, o.link_generation, o.mails as mail_states
 from orders as o
 where o.id = $1::uuid
 
@@ -57,12 +58,14 @@ limit 2000
 -- The payments as a list shows them.
 select
     id, order_id::text as order_id, parent_payment_id, invoice_id, status, provider_status, verdict, price_amount,
-    price_currency, pay_amount, pay_currency, actually_paid, outcome_amount, outcome_currency, first_seen_at, updated_at
+    price_currency, pay_amount, pay_currency, actually_paid, outcome_amount, outcome_currency, first_seen_at, updated_at,
+    updated_at as sort_1, id as sort_2
 from payments
 
 -- name: reservations
 -- The reservations as a list shows them.
-select id, order_id::text as order_id, order_item_id, order_item_ids, status, reserved_at, given_at, delivered_at, ended_at
+select id, order_id::text as order_id, order_item_id, order_item_ids, status, reserved_at, given_at, delivered_at,
+    ended_at, reserved_at as sort_1, id as sort_2
 from reservations
 
 -- name: webhook_logs
@@ -70,7 +73,7 @@ from reservations
 select
     id, provider, external_id, event_type, order_id::text as order_id, headers, left(body, 4096) as body,
     length(body) > 4096 as body_cut, body_sha256, matched, remote_address, note, event_topic, event_key, event, repeats,
-    first_received_at, last_received_at
+    first_received_at, last_received_at, last_received_at as sort_1, id as sort_2
 from webhook_logs
 
 -- name: webhook_log
@@ -92,7 +95,8 @@ select
     d.value_sha256, d.value_cut or coalesce(length(d.value) > 4096, false) as value_cut, d.headers, d.reason, d.error, d.stack, d.occurred_at,
     (select max(r.replayed_at) from dead_letter_replays as r where r.event_id = d.event_id) as replayed_at,
     (select earlier.id from dead_letters as earlier where earlier.event_id = d.replay_of) as replay_of,
-    array(select later.id from dead_letters as later where later.replay_of = d.event_id order by later.id) as replayed_as
+    array(select later.id from dead_letters as later where later.replay_of = d.event_id order by later.id) as replayed_as,
+    d.occurred_at as sort_1, d.id as sort_2
 from dead_letters as d
 
 -- name: dead_letter
@@ -163,7 +167,8 @@ returning matching
 -- Replays and how far they are.
 select
     r.id, r.action_id, r.request, r.matching, r.actor, r.created_at, r.started_at, r.finished_at, r.canceled_at, r.trouble,
-    items.total, items.waiting, items.sent, items.refused, items.canceled, items.failed_again
+    items.total, items.waiting, items.sent, items.refused, items.canceled, items.failed_again,
+    r.created_at as sort_1, r.id as sort_2
 from bulk_replays as r
 cross join lateral (
     select
@@ -190,7 +195,8 @@ select
         select later.id from dead_letters as later
         where later.replay_of = i.event_id and later.replay_action = r.action_id
         order by later.id limit 1
-    ) as failed_again_as
+    ) as failed_again_as,
+    i.position as sort_1, i.replay_id as sort_2
 from bulk_replay_items as i
 join bulk_replays as r on r.id = i.replay_id
 
@@ -247,7 +253,7 @@ update bulk_replays set trouble = $2 where id = $1 and finished_at is null
 
 -- name: stock
 -- How many codes of a product are where.
-select * from (
+select *, product_id as sort_1, product_id as sort_2 from (
     select
         product_id, count(*) filter (where state = 'free') as free, count(*) filter (where state = 'reserved') as reserved,
         count(*) filter (where state = 'sent') as sent, count(*) filter (where state = 'delivered') as delivered,
@@ -283,7 +289,8 @@ select id as import_id, product_id, lines, imported, in_file, in_stock from stoc
 
 -- name: offers
 -- Our offers as they were last read.
-select offer_id, product_id, name, status, available, buyable, reserved, declared, wanted, problems, read_at
+select offer_id, product_id, name, status, available, buyable, reserved, declared, wanted, problems, read_at,
+    product_id as sort_1, offer_id as sort_2
 from stock_offers
 
 -- name: offer_problems
@@ -312,10 +319,136 @@ select
     o.review,
     (
         select answer from jsonb_array_elements(o.actions) as answer where answer ->> 'action_id' = a.action_id limit 1
-    ) as answer
+    ) as answer,
+    a.asked_at as sort_1, a.action_id as sort_2
 from admin_actions as a
 left join orders as o on o.id = a.order_id
 
 -- name: audit_entries
 -- The audit log as a list shows it.
-select number, at, actor, via, action, target, reason, result, details, encode(hash, 'hex') as hash from audit_log
+select number, at, actor, via, action, target, reason, result, details, encode(hash, 'hex') as hash,
+    number as sort_1, number as sort_2
+from audit_log
+
+-- name: effects
+-- Tries of calls, without their outcomes' contents.
+select
+    effect_id, order_id::text as order_id, kind, attempt, claimed_by, claimed_at, deadline, finished_at,
+    extract(epoch from finished_at - claimed_at)::float8 as duration_seconds, outcome ->> 'type' as outcome,
+    outcome ->> 'failure' as failure, outcome ->> 'cause' as cause, outcome ->> 'detail' as detail,
+    claimed_at as sort_1, effect_id as sort_2
+from effect_ledger
+
+-- name: mails
+-- Mails without their texts, whose links open the codes.
+select
+    id, order_id::text as order_id, kind, sender, recipient, subject, status, attempts, rendered_at, link_expires_at,
+    last_attempt_at, last_error, provider_message_id, accepted_at, rendered_at as sort_1, id as sort_2
+from emails
+
+-- name: reviews
+-- Orders that wait for a human.
+select
+    o.id::text as order_id, o.review ->> 'cause' as cause, o.review ->> 'detail' as detail,
+    o.review ->> 'item_id' as item_id, (o.review ->> 'since')::timestamptz as since, o.email, o.currency, o.total,
+    o.paid_at, (o.review ->> 'since')::timestamptz as sort_1, o.id as sort_2
+from orders as o
+
+-- name: open_orders
+-- How many orders are open, by status.
+select status, count(*) as orders
+from orders
+where status in ('awaiting_payment', 'paid', 'purchasing', 'delivering', 'needs_review')
+group by status
+order by status
+
+-- name: review_causes
+-- Why orders wait for a human, the most frequent first.
+select review ->> 'cause' as cause, count(*) as orders, min((review ->> 'since')::timestamptz) as oldest_since
+from orders
+where status = 'needs_review' and review is not null
+group by review ->> 'cause'
+order by count(*) desc, review ->> 'cause'
+
+-- name: figures
+-- Figures of the last day.
+select
+    (
+        select count(*) from orders where coalesce(placed_at, '-infinity'::timestamptz) >= now() - interval '1 day'
+    ) as placed_last_day,
+    (
+        select count(*) from orders
+        where mailed_at >= now() - interval '1 day' and mailed_at is not null and paid_at is not null
+    ) as mailed_last_day,
+    (select count(*) from dead_letters where occurred_at >= now() - interval '1 day') as dead_letters_last_day,
+    (select count(*) from effect_ledger where finished_at is null and deadline < now()) as unfinished_calls
+
+-- name: failure_groups
+-- Failed calls since a moment, by what failed and why.
+select
+    kind as call, outcome ->> 'failure' as failure, outcome ->> 'cause' as cause, count(*) as count,
+    count(distinct order_id) as orders, min(finished_at) as first_at, max(finished_at) as last_at,
+    (array_agg(order_id::text order by finished_at desc))[1] as newest_order_id
+from effect_ledger
+where outcome ->> 'type' = 'effect.failed' and finished_at >= $1
+group by kind, outcome ->> 'failure', outcome ->> 'cause'
+order by count(*) desc, kind, outcome ->> 'cause'
+limit 200
+
+-- name: calls_last_hour
+-- The calls of the last hour, by kind.
+select
+    kind, count(*) as calls, count(finished_at) as ended,
+    count(*) filter (where outcome ->> 'type' = 'effect.failed') as failures, max(claimed_at) as last_call_at,
+    max(finished_at) filter (where outcome ->> 'type' <> 'effect.failed') as last_success_at
+from effect_ledger
+where claimed_at >= now() - interval '1 hour'
+group by kind
+
+-- name: last_notifications
+-- When each provider last sent us something. One look into the index for each provider.
+with recursive known as (
+    (select provider from webhook_logs order by provider limit 1)
+    union all
+    select (select w.provider from webhook_logs as w where w.provider > known.provider order by w.provider limit 1)
+    from known
+    where known.provider is not null
+)
+select
+    provider,
+    (
+        select w.last_received_at from webhook_logs as w
+        where w.provider = known.provider order by w.last_received_at desc, w.id desc limit 1
+    ) as last_at
+from known
+where provider is not null
+
+-- name: balances
+-- The newest reading of each account.
+select distinct on (account) account, balance, currency, low, read_at
+from balance_readings
+order by account, read_at desc
+
+-- name: time_to_key_series
+-- Time-to-key hour by hour or day by day, over mails accepted since a moment. Parameters: hour or day, since.
+select
+    date_trunc($1, mailed_at, 'UTC') as at, count(*) as count,
+    percentile_cont(0.5) within group (order by extract(epoch from mailed_at - paid_at)::float8) as p50,
+    percentile_cont(0.9) within group (order by extract(epoch from mailed_at - paid_at)::float8) as p90,
+    percentile_cont(0.99) within group (order by extract(epoch from mailed_at - paid_at)::float8) as p99
+from orders
+where mailed_at is not null and paid_at is not null and mailed_at >= $2
+group by 1
+order by 1
+
+-- name: notifications_of_order
+-- The notifications about an order, oldest first.
+select id, provider, event_type, repeats, first_received_at, last_received_at
+from webhook_logs
+where order_id = $1::uuid
+order by first_received_at, id
+limit 2000
+
+-- name: actions_of_order
+-- What was asked of an order, oldest first.
+select action_id, kind, actor, asked_at, refused from admin_actions where order_id = $1::uuid order by asked_at, action_id

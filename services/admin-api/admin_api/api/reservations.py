@@ -5,19 +5,23 @@ from typing import Annotated
 
 from pydantic import Field
 
-from admin_api.api.ports import Ports
-from admin_api.api.reading import Filter, page
-from admin_api.api.routing import AnyRoute, Route
-from admin_api.api.schemas import Answer, OrderIdText, Page, Paging, Words
+from admin_api.api.listing import Listing
+from admin_api.api.reading import Filter
+from admin_api.api.routing import AnyRoute
+from admin_api.api.schemas import Answer, OrderIdText, Page, Paging, Question, Words
 from bitloot.contracts.state import ReservationStatus
 
 
-class ReservationQuestion(Paging):
+class ReservationFilter(Question):
     """Which reservations."""
 
     order_id: OrderIdText | None = None
     status: ReservationStatus | None = None
     reservation_id: Words | None = None
+
+
+class ReservationQuestion(Paging, ReservationFilter):
+    """Which page of which reservations."""
 
 
 class Reservation(Answer):
@@ -38,31 +42,31 @@ class Reservations(Page[Reservation]):
     """A page of reservations, newest first."""
 
 
-async def list_reservations(ports: Ports, question: ReservationQuestion) -> Reservations:
-    """Answer the list."""
+def _where(question: ReservationFilter) -> Filter:
     where = Filter()
     where.add("order_id = {}::uuid", question.order_id)
     where.add("status = {}", question.status)
     where.add("id = {}", question.reservation_id)
-    rows, total = await page(ports.pool, "reservations", where, "reserved_at desc, id", question)
-    items = [Reservation.model_validate(dict(each)) for each in rows]
-    return Reservations(items=items, total=total, limit=question.limit, offset=question.offset)
+    return where
 
 
-def _route(path: str, name: str) -> AnyRoute:
-    return Route(
-        method="GET",
+def _listing(path: str, name: str) -> Listing[ReservationFilter]:
+    return Listing(
         path=path,
         name=name,
         summary="List reservations, newest first",
         tag="Reservations",
-        question=ReservationQuestion,
-        answer=Reservations,
-        handle=list_reservations,
+        filter=ReservationFilter,
+        paged=ReservationQuestion,
+        item=Reservation,
+        page=Reservations,
+        query="reservations",
+        where=_where,
+        sort=("timestamptz", "text"),
     )
 
 
 ROUTES: tuple[AnyRoute, ...] = (
-    _route("/admin/reservations", "listReservations"),
-    _route("/admin/kinguin/reservations", "listKinguinReservations"),
+    *_listing("/admin/reservations", "listReservations").routes,
+    *_listing("/admin/kinguin/reservations", "listKinguinReservations").routes,
 )

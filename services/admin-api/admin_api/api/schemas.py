@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -9,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 50
-_MAX_OFFSET = 1_000_000_000
+_MAX_OFFSET = 100_000  # farther on, cursors
 
 _DIGITS = re.compile(r"[0-9]{1,16}")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}.*")
@@ -53,10 +54,18 @@ ActionKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 """One click: the same key again is the same click."""
 
 
+CursorText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,400}\.[A-Za-z0-9_-]{1,100}$")]
+"""After which row of which list a page begins."""
+
+
 class Question(BaseModel):
     """What a request asks: the parameters of its path, its query and its headers."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Nothing(Question):
+    """Nothing in particular."""
 
 
 class Paging(Question):
@@ -64,6 +73,9 @@ class Paging(Question):
 
     limit: Annotated[Limit, Field(description="How many at most")] = DEFAULT_LIMIT
     offset: Annotated[Offset, Field(description="How many to skip")] = 0
+    cursor: Annotated[CursorText | None, Field(description="The `next` of the page before, instead of an offset")] = (
+        None
+    )
 
 
 class Answer(BaseModel):
@@ -76,9 +88,15 @@ class Page(Answer, Generic[T]):
     """A page of a list, and how many there are in all."""
 
     items: list[T]
-    total: int
+    total: Annotated[int, Field(description="How many there are in all; an estimate where `totalExact` is false")]
+    total_exact: bool
     limit: int
     offset: int
+    next: Annotated[str | None, Field(description="The cursor of the next page; null on the last one")]
+    as_of: Annotated[
+        datetime | None,
+        Field(description="All that Kafka had by then is in this answer; null when that is not known"),
+    ]
 
 
 class Accepted(Answer):

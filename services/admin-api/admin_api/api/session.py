@@ -11,7 +11,7 @@ from admin_api.access.oidc import SignInRefused
 from admin_api.access.rights import Right, Role
 from admin_api.access.sessions import Session
 from admin_api.api.routing import AnyRoute, Cookie, Door, Reply
-from admin_api.api.schemas import Answer, Question, Words
+from admin_api.api.schemas import Answer, Nothing, Question, Words
 
 _STATE_SECONDS = 600
 
@@ -23,10 +23,6 @@ class SignIn(Question):
 
     username: AccountName
     password: Annotated[SecretStr, Field(min_length=1, max_length=1024)]
-
-
-class Nothing(Question):
-    """Nothing but the cookie."""
 
 
 class SignOut(Question):

@@ -11,9 +11,10 @@ from pydantic import Field, StringConstraints
 from admin_api.access.rights import Right
 from admin_api.api.clicks import ACTION_HEADERS, Action
 from admin_api.api.intake import MAX_BYTES, Intake, PlainCode, SealedLine, read_codes
+from admin_api.api.listing import Listing
 from admin_api.api.ports import Ports
-from admin_api.api.reading import SQL, Filter, page
-from admin_api.api.routing import AnyRoute, Route, Upload
+from admin_api.api.reading import SQL, Filter
+from admin_api.api.routing import AnyRoute, Upload
 from admin_api.api.schemas import Answer, Page, Paging, Question
 from admin_api.database import Connection
 from bitloot import ids, log
@@ -30,10 +31,14 @@ ProductIdText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128
 _log = log.get(__name__)
 
 
-class StockQuestion(Paging):
+class StockFilter(Question):
     """Which products."""
 
     product_id: ProductIdText | None = None
+
+
+class StockQuestion(Paging, StockFilter):
+    """Which page of which products."""
 
 
 class ProductStock(Answer):
@@ -83,13 +88,10 @@ class Imported(Answer):
     repeated: Annotated[bool, Field(description="This click was answered before, and nothing was done again")]
 
 
-async def list_stock(ports: Ports, question: StockQuestion) -> StockList:
-    """Answer the counts."""
+def _where(question: StockFilter) -> Filter:
     where = Filter()
     where.add("product_id = {}", question.product_id)
-    rows, total = await page(ports.pool, "stock", where, "product_id", question)
-    items = [ProductStock.model_validate(dict(each)) for each in rows]
-    return StockList(items=items, total=total, limit=question.limit, offset=question.offset)
+    return where
 
 
 async def import_codes(ports: Ports, question: ImportQuestion, file: AsyncIterator[bytes]) -> Imported:
@@ -176,17 +178,23 @@ def _batches(codes: Sequence[PlainCode]) -> Iterator[Sequence[PlainCode]]:
         yield codes[start : start + _AT_ONCE]
 
 
+LISTING = Listing(
+    path="/admin/stock",
+    name="listStock",
+    summary="Count the codes that we sell on Kinguin, product by product",
+    tag="Stock",
+    filter=StockFilter,
+    paged=StockQuestion,
+    item=ProductStock,
+    page=StockList,
+    query="stock",
+    where=_where,
+    sort=("text", "text"),
+    order="asc",
+)
+
 ROUTES: tuple[AnyRoute, ...] = (
-    Route(
-        method="GET",
-        path="/admin/stock",
-        name="listStock",
-        summary="Count the codes that we sell on Kinguin, product by product",
-        tag="Stock",
-        question=StockQuestion,
-        answer=StockList,
-        handle=list_stock,
-    ),
+    *LISTING.routes,
     Upload(
         path="/admin/stock/{productId}/import",
         name="importStock",

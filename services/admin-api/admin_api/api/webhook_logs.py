@@ -5,20 +5,25 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from admin_api.api.lag import unknown
+from admin_api.api.listing import Listing
 from admin_api.api.masking import Body, Content, Headers
 from admin_api.api.ports import Ports
-from admin_api.api.reading import Filter, page, row
+from admin_api.api.reading import Filter, row
 from admin_api.api.routing import AnyRoute, Route
 from admin_api.api.schemas import Answer, OrderIdText, Page, Paging, Question, RowNumber, Words
-from bitloot.problem import Problem
 
 
-class WebhookLogQuestion(Paging):
+class WebhookLogFilter(Question):
     """Which notifications."""
 
     provider: Literal["nowpayments", "kinguin", "kinguin-seller", "resend"] | None = None
     order_id: OrderIdText | None = None
     event_type: Words | None = None
+
+
+class WebhookLogQuestion(Paging, WebhookLogFilter):
+    """Which page of which notifications."""
 
 
 class OneWebhookLog(Question):
@@ -54,36 +59,38 @@ class WebhookLogs(Page[WebhookLog]):
     """A page of notifications, newest first."""
 
 
-async def list_webhook_logs(ports: Ports, question: WebhookLogQuestion) -> WebhookLogs:
-    """Answer the list."""
+def _where(question: WebhookLogFilter) -> Filter:
     where = Filter()
     where.add("provider = {}", question.provider)
     where.add("order_id = {}::uuid", question.order_id)
     where.add("event_type = {}", question.event_type)
-    rows, total = await page(ports.pool, "webhook_logs", where, "last_received_at desc, id desc", question)
-    items = [WebhookLog.model_validate(dict(each)) for each in rows]
-    return WebhookLogs(items=items, total=total, limit=question.limit, offset=question.offset)
+    return where
 
 
 async def show_webhook_log(ports: Ports, question: OneWebhookLog) -> WebhookLog:
     """Answer one notification."""
     found = await row(ports.pool, "webhook_log", question.id)
     if found is None:
-        raise Problem(404, "There is no such notification.")
+        raise unknown(ports, "There is no such notification.")
     return WebhookLog.model_validate(dict(found))
 
 
+LISTING = Listing(
+    path="/admin/webhook-logs",
+    name="listWebhookLogs",
+    summary="List notifications, newest first",
+    tag="Webhook logs",
+    filter=WebhookLogFilter,
+    paged=WebhookLogQuestion,
+    item=WebhookLog,
+    page=WebhookLogs,
+    query="webhook_logs",
+    where=_where,
+    sort=("timestamptz", "bigint"),
+)
+
 ROUTES: tuple[AnyRoute, ...] = (
-    Route(
-        method="GET",
-        path="/admin/webhook-logs",
-        name="listWebhookLogs",
-        summary="List notifications, newest first",
-        tag="Webhook logs",
-        question=WebhookLogQuestion,
-        answer=WebhookLogs,
-        handle=list_webhook_logs,
-    ),
+    *LISTING.routes,
     Route(
         method="GET",
         path="/admin/webhook-logs/{id}",

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from pydantic_core import to_json
 
 from admin_api.database import Connection, Pool
+from admin_api.notices import CHANNEL, MAX_IDS
 from admin_api.sink.batch import Batch, Unique
 from admin_api.sink.rows import OrderRows, Row
 from admin_api.sql import named_queries
@@ -147,7 +148,22 @@ async def _write(connection: Connection, batch: Batch) -> Written:
         written.duplicates[row["provider"]] += row["known_before"]
     for (provider, *_), repeated in batch.webhooks.items():
         written.duplicates[provider] += int(str(repeated["repeats"]))
+    await _tell(connection, batch)
     return written
+
+
+async def _tell(connection: Connection, batch: Batch) -> None:
+    """Tell the desk what is new once this is committed."""
+    orders = sorted({*batch.orders, *(order_id for order_id, _ in batch.events)})
+    found = {
+        "order": orders,
+        "webhook_log": sorted(str(row["id"]) for row in batch.webhooks.values()),
+        "dead_letter": sorted(str(row["id"]) for row in batch.dead_letters.values()),
+    }
+    for kind, ids in found.items():
+        if ids:
+            notice = {"kind": kind, "ids": ids if len(ids) <= MAX_IDS else []}
+            await connection.execute("select pg_notify($1, $2)", CHANNEL, to_json(notice).decode())
 
 
 async def _write_orders(connection: Connection, orders: Mapping[str, OrderRows], written: Written) -> None:

@@ -24,6 +24,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/actions.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what was asked for, newest first: all of them, as CSV
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listActionsAsCsv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/actions/{id}": {
         parameters: {
             query?: never;
@@ -64,6 +84,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/audit.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List who did what, newest first: all of them, as CSV
+         * @description For the roles admin, auditor.
+         */
+        get: operations["listAuditAsCsv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/balances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show the money on our accounts
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listBalances"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/dead-letters": {
         parameters: {
             query?: never;
@@ -76,6 +136,26 @@ export interface paths {
          * @description For the roles viewer, support, operator, admin, auditor.
          */
         get: operations["listDeadLetters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/dead-letters.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List dead letters, newest first: all of them, as CSV
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listDeadLettersAsCsv"];
         put?: never;
         post?: never;
         delete?: never;
@@ -168,6 +248,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/dead-letters/replays.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List replays of many dead letters, newest first: all of them, as CSV
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listReplaysAsCsv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/dead-letters/replays/{id}": {
         parameters: {
             query?: never;
@@ -248,6 +348,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/effects": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List calls to the outside, newest first
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listEffects"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/effects.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List calls to the outside, newest first: all of them, as CSV
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listEffectsAsCsv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/failures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Group failed calls by their cause
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listFailures"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/freshness": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show how fresh the read model is
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["showFreshness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/kinguin/reservations": {
         parameters: {
             query?: never;
@@ -260,6 +440,106 @@ export interface paths {
          * @description For the roles viewer, support, operator, admin, auditor.
          */
         get: operations["listKinguinReservations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/kinguin/reservations.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List reservations, newest first: all of them, as CSV
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listKinguinReservationsAsCsv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/lag": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show how far behind each consumer is, partition by partition
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listLag"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow what changes: {"kind": "order", "ids": [...]}, and "all" when everything may have
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["followChanges"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/mails": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List mails, newest first
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listMails"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/mails.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List mails, newest first: all of them, as CSV
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listMailsAsCsv"];
         put?: never;
         post?: never;
         delete?: never;
@@ -288,6 +568,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/metrics/time-to-key/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How long buyers waited for their keys, hour by hour or day by day
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["timeToKeySeries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/offers": {
         parameters: {
             query?: never;
@@ -300,6 +600,26 @@ export interface paths {
          * @description For the roles viewer, support, operator, admin, auditor.
          */
         get: operations["listOffers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/offers.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List our offers on Kinguin with what is wrong with them: all of them, as CSV
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listOffersAsCsv"];
         put?: never;
         post?: never;
         delete?: never;
@@ -374,6 +694,26 @@ export interface paths {
          * @description For the roles viewer, support, operator, admin, auditor.
          */
         get: operations["listOrders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/orders.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List orders, newest first: all of them, as CSV
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listOrdersAsCsv"];
         put?: never;
         post?: never;
         delete?: never;
@@ -522,6 +862,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count what is going on
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["showOverview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/payments": {
         parameters: {
             query?: never;
@@ -542,6 +902,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/payments.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List payments, newest first: all of them, as CSV
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listPaymentsAsCsv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show how each provider has been in the last hour
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listProviders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/reservations": {
         parameters: {
             query?: never;
@@ -554,6 +954,66 @@ export interface paths {
          * @description For the roles viewer, support, operator, admin, auditor.
          */
         get: operations["listReservations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/reservations.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List reservations, newest first: all of them, as CSV
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listReservationsAsCsv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/reviews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List orders that wait for a human, the longest waiting first
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listReviews"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/reviews.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List orders that wait for a human, the longest waiting first: all of them, as CSV
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listReviewsAsCsv"];
         put?: never;
         post?: never;
         delete?: never;
@@ -598,6 +1058,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show how the admin API is set up, without secrets
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listSettings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/stock": {
         parameters: {
             query?: never;
@@ -610,6 +1090,26 @@ export interface paths {
          * @description For the roles viewer, support, operator, admin, auditor.
          */
         get: operations["listStock"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/stock.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count the codes that we sell on Kinguin, product by product: all of them, as CSV
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listStockAsCsv"];
         put?: never;
         post?: never;
         delete?: never;
@@ -650,6 +1150,26 @@ export interface paths {
          * @description For the roles viewer, support, operator, admin, auditor.
          */
         get: operations["listWebhookLogs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/webhook-logs.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List notifications, newest first: all of them, as CSV
+         * @description For the roles viewer, support, operator, admin, auditor.
+         */
+        get: operations["listWebhookLogsAsCsv"];
         put?: never;
         post?: never;
         delete?: never;
@@ -767,14 +1287,29 @@ export interface components {
          * @description A page of clicks, newest first.
          */
         Actions: {
+            /**
+             * Asof
+             * @description All that Kafka had by then is in this answer; null when that is not known
+             */
+            asOf: string | null;
             /** Items */
             items: components["schemas"]["Action"][];
             /** Limit */
             limit: number;
+            /**
+             * Next
+             * @description The cursor of the next page; null on the last one
+             */
+            next: string | null;
             /** Offset */
             offset: number;
-            /** Total */
+            /**
+             * Total
+             * @description How many there are in all; an estimate where `totalExact` is false
+             */
             total: number;
+            /** Totalexact */
+            totalExact: boolean;
         };
         /**
          * ActionStatus
@@ -786,24 +1321,58 @@ export interface components {
          * Asked
          * @description What a replay was asked for.
          */
-        Asked: {
+        admin_api__api__bulk_replays__Asked: {
             filter: components["schemas"]["ReplayFilter"];
             /** Limit */
             limit: number;
+        };
+        /**
+         * Asked
+         * @description A click about an order. `GET /admin/actions/{id}` tells what became of it.
+         */
+        admin_api__api__orders__Asked: {
+            /** Actionid */
+            actionId: string;
+            /** Actor */
+            actor: string;
+            /**
+             * Askedat
+             * Format: date-time
+             */
+            askedAt: string;
+            /** Kind */
+            kind: string;
+            /** Refused */
+            refused: string | null;
         };
         /**
          * AuditEntries
          * @description A page of the audit log, newest first.
          */
         AuditEntries: {
+            /**
+             * Asof
+             * @description All that Kafka had by then is in this answer; null when that is not known
+             */
+            asOf: string | null;
             /** Items */
             items: components["schemas"]["AuditEntry"][];
             /** Limit */
             limit: number;
+            /**
+             * Next
+             * @description The cursor of the next page; null on the last one
+             */
+            next: string | null;
             /** Offset */
             offset: number;
-            /** Total */
+            /**
+             * Total
+             * @description How many there are in all; an estimate where `totalExact` is false
+             */
             total: number;
+            /** Totalexact */
+            totalExact: boolean;
         };
         /**
          * AuditEntry
@@ -840,6 +1409,77 @@ export interface components {
              * @enum {string}
              */
             via: "setting" | "token" | "password" | "oidc" | "command" | "nobody";
+        };
+        /**
+         * Balance
+         * @description The money on one of our accounts, as it was last read.
+         */
+        Balance: {
+            /** Account */
+            account: string;
+            /** Balance */
+            balance: string;
+            /** Currency */
+            currency: string;
+            /**
+             * Low
+             * @description It was below the threshold that was set then
+             */
+            low: boolean;
+            /**
+             * Readat
+             * Format: date-time
+             */
+            readAt: string;
+        };
+        /**
+         * Balances
+         * @description All accounts.
+         */
+        Balances: {
+            /** Items */
+            items: components["schemas"]["Balance"][];
+        };
+        /**
+         * CauseCount
+         * @description How many orders wait for a reason, and since when the first of them.
+         */
+        CauseCount: {
+            /** Cause */
+            cause: string;
+            /**
+             * Oldestsince
+             * Format: date-time
+             */
+            oldestSince: string;
+            /** Orders */
+            orders: number;
+        };
+        /**
+         * Chapter
+         * @description One thing in an order's story: whatever happened, was called, came in, was sent or was asked for.
+         */
+        Chapter: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            detail: components["schemas"]["JsonValue"];
+            /**
+             * Durationseconds
+             * @description Of a call
+             */
+            durationSeconds: number | null;
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "event" | "call" | "notification" | "mail" | "action";
+            /** Title */
+            title: string;
         };
         /**
          * Count
@@ -928,14 +1568,174 @@ export interface components {
          * @description A page of dead letters, newest first.
          */
         DeadLetters: {
+            /**
+             * Asof
+             * @description All that Kafka had by then is in this answer; null when that is not known
+             */
+            asOf: string | null;
             /** Items */
             items: components["schemas"]["DeadLetter"][];
             /** Limit */
             limit: number;
+            /**
+             * Next
+             * @description The cursor of the next page; null on the last one
+             */
+            next: string | null;
             /** Offset */
             offset: number;
-            /** Total */
+            /**
+             * Total
+             * @description How many there are in all; an estimate where `totalExact` is false
+             */
             total: number;
+            /** Totalexact */
+            totalExact: boolean;
+        };
+        /**
+         * Effect
+         * @description One try of a call to the outside.
+         */
+        Effect: {
+            /** Attempt */
+            attempt: number;
+            /** Cause */
+            cause: string | null;
+            /**
+             * Claimedat
+             * Format: date-time
+             */
+            claimedAt: string;
+            /**
+             * Claimedby
+             * @description The process that did it
+             */
+            claimedBy: string;
+            /**
+             * Deadline
+             * Format: date-time
+             * @description After this an unfinished try counts as abandoned
+             */
+            deadline: string;
+            detail: components["schemas"]["JsonValue"];
+            /** Durationseconds */
+            durationSeconds: number | null;
+            /** Effectid */
+            effectId: string;
+            /**
+             * Failure
+             * @description transient, refused or unknown
+             */
+            failure: string | null;
+            /** Finishedat */
+            finishedAt: string | null;
+            /** Kind */
+            kind: string;
+            /** Orderid */
+            orderId: string | null;
+            /**
+             * Outcome
+             * @description The event that told its outcome
+             */
+            outcome: string | null;
+        };
+        /**
+         * Effects
+         * @description A page of the ledger, newest first.
+         */
+        Effects: {
+            /**
+             * Asof
+             * @description All that Kafka had by then is in this answer; null when that is not known
+             */
+            asOf: string | null;
+            /** Items */
+            items: components["schemas"]["Effect"][];
+            /** Limit */
+            limit: number;
+            /**
+             * Next
+             * @description The cursor of the next page; null on the last one
+             */
+            next: string | null;
+            /** Offset */
+            offset: number;
+            /**
+             * Total
+             * @description How many there are in all; an estimate where `totalExact` is false
+             */
+            total: number;
+            /** Totalexact */
+            totalExact: boolean;
+        };
+        /**
+         * FailureGroup
+         * @description Failures of one cause. `effectsUrl` lists them.
+         */
+        FailureGroup: {
+            /** Call */
+            call: string;
+            /** Cause */
+            cause: string;
+            /** Count */
+            count: number;
+            /**
+             * Failure
+             * @description transient, refused or unknown
+             */
+            failure: string;
+            /**
+             * Firstat
+             * Format: date-time
+             */
+            firstAt: string;
+            /**
+             * Lastat
+             * Format: date-time
+             */
+            lastAt: string;
+            /** Newestorderid */
+            newestOrderId: string | null;
+            /** Orders */
+            orders: number;
+            /** Provider */
+            provider: string;
+        };
+        /**
+         * Failures
+         * @description Failures of calls, grouped by cause, the most frequent first.
+         */
+        Failures: {
+            /** Items */
+            items: components["schemas"]["FailureGroup"][];
+            /**
+             * Rule
+             * @description What makes failures one group, in words
+             */
+            rule: string;
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+        };
+        /**
+         * Freshness
+         * @description How fresh the read model is.
+         */
+        Freshness: {
+            /**
+             * Asof
+             * @description All that Kafka had by then is in the read model
+             */
+            asOf: string | null;
+            /** Behindseconds */
+            behindSeconds: number | null;
+            /**
+             * Fresh
+             * @description Whether what is not found is not there: it is behind by less than 5 s
+             */
+            fresh: boolean;
         };
         /**
          * Group
@@ -1097,6 +1897,59 @@ export interface components {
             viewedAt: string | null;
         };
         /**
+         * Lag
+         * @description All partitions of all consumers. Each by itself: sums hide one that stands still.
+         */
+        Lag: {
+            /** Items */
+            items: components["schemas"]["PartitionLag"][];
+            /**
+             * Lookedat
+             * @description Null when Kafka could not be asked yet
+             */
+            lookedAt: string | null;
+        };
+        /**
+         * ListedMail
+         * @description A mail, and whose order it is about.
+         */
+        ListedMail: {
+            /** Acceptedat */
+            acceptedAt: string | null;
+            /** Attempts */
+            attempts: number;
+            /** Id */
+            id: string;
+            /** Kind */
+            kind: string;
+            /** Lastattemptat */
+            lastAttemptAt: string | null;
+            /** Lasterror */
+            lastError: string | null;
+            /** Linkexpiresat */
+            linkExpiresAt: string | null;
+            /** Orderid */
+            orderId: string;
+            /** Providermessageid */
+            providerMessageId: string | null;
+            /** Recipient */
+            recipient: string;
+            /**
+             * Renderedat
+             * Format: date-time
+             */
+            renderedAt: string;
+            /**
+             * Sender
+             * @description Null in mails from before it was kept
+             */
+            sender: string | null;
+            /** Status */
+            status: string;
+            /** Subject */
+            subject: string;
+        };
+        /**
          * Mail
          * @description A mail without its text.
          */
@@ -1140,6 +1993,59 @@ export interface components {
          * @enum {string}
          */
         MailKind: "keys" | "page" | "lost" | "confirm" | "review" | "refunded" | "canceled";
+        /**
+         * Mails
+         * @description A page of mails, newest first.
+         */
+        Mails: {
+            /**
+             * Asof
+             * @description All that Kafka had by then is in this answer; null when that is not known
+             */
+            asOf: string | null;
+            /** Items */
+            items: components["schemas"]["ListedMail"][];
+            /** Limit */
+            limit: number;
+            /**
+             * Next
+             * @description The cursor of the next page; null on the last one
+             */
+            next: string | null;
+            /** Offset */
+            offset: number;
+            /**
+             * Total
+             * @description How many there are in all; an estimate where `totalExact` is false
+             */
+            total: number;
+            /** Totalexact */
+            totalExact: boolean;
+        };
+        /**
+         * Notification
+         * @description A notification about an order, without its content.
+         */
+        Notification: {
+            /** Eventtype */
+            eventType: string;
+            /**
+             * Firstreceivedat
+             * Format: date-time
+             */
+            firstReceivedAt: string;
+            /** Id */
+            id: number;
+            /**
+             * Lastreceivedat
+             * Format: date-time
+             */
+            lastReceivedAt: string;
+            /** Provider */
+            provider: string;
+            /** Repeats */
+            repeats: number;
+        };
         /**
          * Offer
          * @description An offer as Kinguin showed it when it was last read.
@@ -1216,14 +2122,29 @@ export interface components {
          * @description A page of offers, by product.
          */
         Offers: {
+            /**
+             * Asof
+             * @description All that Kafka had by then is in this answer; null when that is not known
+             */
+            asOf: string | null;
             /** Items */
             items: components["schemas"]["Offer"][];
             /** Limit */
             limit: number;
+            /**
+             * Next
+             * @description The cursor of the next page; null on the last one
+             */
+            next: string | null;
             /** Offset */
             offset: number;
-            /** Total */
+            /**
+             * Total
+             * @description How many there are in all; an estimate where `totalExact` is false
+             */
             total: number;
+            /** Totalexact */
+            totalExact: boolean;
         };
         /**
          * Order
@@ -1269,14 +2190,29 @@ export interface components {
          * @description A page of orders, newest first.
          */
         Orders: {
+            /**
+             * Asof
+             * @description All that Kafka had by then is in this answer; null when that is not known
+             */
+            asOf: string | null;
             /** Items */
             items: components["schemas"]["Order"][];
             /** Limit */
             limit: number;
+            /**
+             * Next
+             * @description The cursor of the next page; null on the last one
+             */
+            next: string | null;
             /** Offset */
             offset: number;
-            /** Total */
+            /**
+             * Total
+             * @description How many there are in all; an estimate where `totalExact` is false
+             */
             total: number;
+            /** Totalexact */
+            totalExact: boolean;
         };
         /**
          * OrderStatus
@@ -1284,6 +2220,51 @@ export interface components {
          * @enum {string}
          */
         OrderStatus: "unplaced" | "awaiting_payment" | "paid" | "purchasing" | "delivering" | "needs_review" | "fulfilled" | "canceled" | "refunded" | "failed";
+        /**
+         * Overview
+         * @description What is going on.
+         */
+        Overview: {
+            /** Asof */
+            asOf: string | null;
+            /** Deadletterslastday */
+            deadLettersLastDay: number;
+            /** Mailedlastday */
+            mailedLastDay: number;
+            /**
+             * Openorders
+             * @description By status; closed orders are not counted
+             */
+            openOrders: components["schemas"]["StatusCount"][];
+            /** Placedlastday */
+            placedLastDay: number;
+            /** Reviews */
+            reviews: components["schemas"]["CauseCount"][];
+            /**
+             * Unfinishedcalls
+             * @description Whose time is over, and whose outcome is unknown
+             */
+            unfinishedCalls: number;
+        };
+        /**
+         * PartitionLag
+         * @description How far a consumer is in one partition.
+         */
+        PartitionLag: {
+            /** Group */
+            group: string;
+            /**
+             * Oldestseconds
+             * @description How long the oldest unhandled record has been seen, 15 minutes at most
+             */
+            oldestSeconds: number | null;
+            /** Partition */
+            partition: number;
+            /** Records */
+            records: number;
+            /** Topic */
+            topic: string;
+        };
         /**
          * Payment
          * @description A payment at NOWPayments. Price is what the order costs, pay what was asked in coins.
@@ -1335,14 +2316,29 @@ export interface components {
          * @description A page of payments, newest first.
          */
         Payments: {
+            /**
+             * Asof
+             * @description All that Kafka had by then is in this answer; null when that is not known
+             */
+            asOf: string | null;
             /** Items */
             items: components["schemas"]["Payment"][];
             /** Limit */
             limit: number;
+            /**
+             * Next
+             * @description The cursor of the next page; null on the last one
+             */
+            next: string | null;
             /** Offset */
             offset: number;
-            /** Total */
+            /**
+             * Total
+             * @description How many there are in all; an estimate where `totalExact` is false
+             */
             total: number;
+            /** Totalexact */
+            totalExact: boolean;
         };
         /**
          * PaymentStatus
@@ -1419,6 +2415,46 @@ export interface components {
             withheld: number;
         };
         /**
+         * ProviderHealth
+         * @description How a provider has been in the last hour.
+         */
+        ProviderHealth: {
+            /** Calls */
+            calls: number;
+            /**
+             * Failurerate
+             * @description Of the calls with a known outcome; null without any
+             */
+            failureRate: number | null;
+            /** Failures */
+            failures: number;
+            /** Lastcallat */
+            lastCallAt: string | null;
+            /**
+             * Lastnotificationat
+             * @description When it last sent us one that was accepted
+             */
+            lastNotificationAt: string | null;
+            /** Lastsuccessat */
+            lastSuccessAt: string | null;
+            /** Provider */
+            provider: string;
+            /**
+             * State
+             * @description failing: half of the last hour's calls or more; silent: nothing in the last hour
+             * @enum {string}
+             */
+            state: "ok" | "failing" | "silent";
+        };
+        /**
+         * Providers
+         * @description All providers.
+         */
+        Providers: {
+            /** Items */
+            items: components["schemas"]["ProviderHealth"][];
+        };
+        /**
          * RefusedLine
          * @description A code that was not taken, because the file or the stock has it already.
          */
@@ -1463,7 +2499,7 @@ export interface components {
             matching: number;
             /** Refused */
             refused: number;
-            request: components["schemas"]["Asked"];
+            request: components["schemas"]["admin_api__api__bulk_replays__Asked"];
             /** Sent */
             sent: number;
             /** Startedat */
@@ -1549,28 +2585,58 @@ export interface components {
          * @description A page of a replay's dead letters, in the order in which they are sent.
          */
         ReplayItems: {
+            /**
+             * Asof
+             * @description All that Kafka had by then is in this answer; null when that is not known
+             */
+            asOf: string | null;
             /** Items */
             items: components["schemas"]["ReplayItem"][];
             /** Limit */
             limit: number;
+            /**
+             * Next
+             * @description The cursor of the next page; null on the last one
+             */
+            next: string | null;
             /** Offset */
             offset: number;
-            /** Total */
+            /**
+             * Total
+             * @description How many there are in all; an estimate where `totalExact` is false
+             */
             total: number;
+            /** Totalexact */
+            totalExact: boolean;
         };
         /**
          * Replays
          * @description A page of replays, newest first.
          */
         Replays: {
+            /**
+             * Asof
+             * @description All that Kafka had by then is in this answer; null when that is not known
+             */
+            asOf: string | null;
             /** Items */
             items: components["schemas"]["Replay"][];
             /** Limit */
             limit: number;
+            /**
+             * Next
+             * @description The cursor of the next page; null on the last one
+             */
+            next: string | null;
             /** Offset */
             offset: number;
-            /** Total */
+            /**
+             * Total
+             * @description How many there are in all; an estimate where `totalExact` is false
+             */
             total: number;
+            /** Totalexact */
+            totalExact: boolean;
         };
         /**
          * ReplayStatus
@@ -1612,14 +2678,29 @@ export interface components {
          * @description A page of reservations, newest first.
          */
         Reservations: {
+            /**
+             * Asof
+             * @description All that Kafka had by then is in this answer; null when that is not known
+             */
+            asOf: string | null;
             /** Items */
             items: components["schemas"]["Reservation"][];
             /** Limit */
             limit: number;
+            /**
+             * Next
+             * @description The cursor of the next page; null on the last one
+             */
+            next: string | null;
             /** Offset */
             offset: number;
-            /** Total */
+            /**
+             * Total
+             * @description How many there are in all; an estimate where `totalExact` is false
+             */
             total: number;
+            /** Totalexact */
+            totalExact: boolean;
         };
         /**
          * ReservationStatus
@@ -1672,6 +2753,24 @@ export interface components {
          */
         Role: "viewer" | "support" | "operator" | "admin" | "auditor";
         /**
+         * Series
+         * @description Steps with at least one mail, oldest first.
+         */
+        Series: {
+            /** Items */
+            items: components["schemas"]["Step"][];
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+            /**
+             * Step
+             * @enum {string}
+             */
+            step: "hour" | "day";
+        };
+        /**
          * SessionAnswer
          * @description Who is signed in, what they may do, and until when.
          */
@@ -1703,6 +2802,36 @@ export interface components {
             via: string;
         };
         /**
+         * Setting
+         * @description One setting.
+         */
+        Setting: {
+            /** Description */
+            description: string;
+            /**
+             * Isset
+             * @description Whether it has another value than by default
+             */
+            isSet: boolean;
+            /** Name */
+            name: string;
+            /** Secret */
+            secret: boolean;
+            /**
+             * Value
+             * @description Null where it is secret or not set
+             */
+            value: string | null;
+        };
+        /**
+         * SettingList
+         * @description All settings of the admin API.
+         */
+        SettingList: {
+            /** Items */
+            items: components["schemas"]["Setting"][];
+        };
+        /**
          * SignInWays
          * @description How people can sign in here.
          */
@@ -1713,18 +2842,63 @@ export interface components {
             password: boolean;
         };
         /**
+         * StatusCount
+         * @description How many orders have a status.
+         */
+        StatusCount: {
+            /** Orders */
+            orders: number;
+            /** Status */
+            status: string;
+        };
+        /**
+         * Step
+         * @description Percentiles of one step, in seconds.
+         */
+        Step: {
+            /**
+             * At
+             * Format: date-time
+             * @description When the step begins, in UTC
+             */
+            at: string;
+            /** Count */
+            count: number;
+            /** P50 */
+            p50: number;
+            /** P90 */
+            p90: number;
+            /** P99 */
+            p99: number;
+        };
+        /**
          * StockList
          * @description A page of products, by their ids.
          */
         StockList: {
+            /**
+             * Asof
+             * @description All that Kafka had by then is in this answer; null when that is not known
+             */
+            asOf: string | null;
             /** Items */
             items: components["schemas"]["ProductStock"][];
             /** Limit */
             limit: number;
+            /**
+             * Next
+             * @description The cursor of the next page; null on the last one
+             */
+            next: string | null;
             /** Offset */
             offset: number;
-            /** Total */
+            /**
+             * Total
+             * @description How many there are in all; an estimate where `totalExact` is false
+             */
             total: number;
+            /** Totalexact */
+            totalExact: boolean;
         };
         /**
          * TimeToKey
@@ -1741,6 +2915,61 @@ export interface components {
             p99: number | null;
             /** Since */
             since: string | null;
+        };
+        /**
+         * WaitingOrder
+         * @description An order that waits for a human, and why.
+         */
+        WaitingOrder: {
+            /** Cause */
+            cause: string;
+            /** Currency */
+            currency: string | null;
+            detail: components["schemas"]["JsonValue"];
+            /** Email */
+            email: string | null;
+            /** Itemid */
+            itemId: string | null;
+            /** Orderid */
+            orderId: string;
+            /** Paidat */
+            paidAt: string | null;
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+            /** Total */
+            total: string | null;
+        };
+        /**
+         * WaitingOrders
+         * @description A page of the inbox, the longest waiting first.
+         */
+        WaitingOrders: {
+            /**
+             * Asof
+             * @description All that Kafka had by then is in this answer; null when that is not known
+             */
+            asOf: string | null;
+            /** Items */
+            items: components["schemas"]["WaitingOrder"][];
+            /** Limit */
+            limit: number;
+            /**
+             * Next
+             * @description The cursor of the next page; null on the last one
+             */
+            next: string | null;
+            /** Offset */
+            offset: number;
+            /**
+             * Total
+             * @description How many there are in all; an estimate where `totalExact` is false
+             */
+            total: number;
+            /** Totalexact */
+            totalExact: boolean;
         };
         /**
          * WebhookLog
@@ -1803,20 +3032,44 @@ export interface components {
          * @description A page of notifications, newest first.
          */
         WebhookLogs: {
+            /**
+             * Asof
+             * @description All that Kafka had by then is in this answer; null when that is not known
+             */
+            asOf: string | null;
             /** Items */
             items: components["schemas"]["WebhookLog"][];
             /** Limit */
             limit: number;
+            /**
+             * Next
+             * @description The cursor of the next page; null on the last one
+             */
+            next: string | null;
             /** Offset */
             offset: number;
-            /** Total */
+            /**
+             * Total
+             * @description How many there are in all; an estimate where `totalExact` is false
+             */
             total: number;
+            /** Totalexact */
+            totalExact: boolean;
         };
         /**
          * WholeOrder
-         * @description An order with all its parts and its timeline, oldest first.
+         * @description An order with all its parts, its timeline and its whole story, oldest first.
          */
         WholeOrder: {
+            /** Actions */
+            actions: components["schemas"]["admin_api__api__orders__Asked"][];
+            /**
+             * Asof
+             * @description All that Kafka had by then is in this answer
+             */
+            asOf: string | null;
+            /** Calls */
+            calls: components["schemas"]["Effect"][];
             /** Closedat */
             closedAt: string | null;
             /** Currency */
@@ -1838,12 +3091,21 @@ export interface components {
              * @description Of the first item
              */
             kinguinReservationId: string | null;
+            /**
+             * Linkgeneration
+             * @description Links to the order page of an earlier generation are revoked
+             */
+            linkGeneration: number;
             /** Mailedat */
             mailedAt: string | null;
             /** Mails */
             mails: components["schemas"]["Mail"][];
+            /** @description The newest mails as the order knows them: kind, recipient, how far each came */
+            mailStates: components["schemas"]["JsonValue"];
             /** Messageid */
             messageId: string | null;
+            /** Notifications */
+            notifications: components["schemas"]["Notification"][];
             /** Objectkey */
             objectKey: string | null;
             /**
@@ -1871,6 +3133,8 @@ export interface components {
             status: components["schemas"]["OrderStatus"];
             /** Storedat */
             storedAt: string | null;
+            /** Story */
+            story: components["schemas"]["Chapter"][];
             /** Timeline */
             timeline: components["schemas"]["Happening"][];
             /**
@@ -2001,6 +3265,8 @@ export interface operations {
         parameters: {
             query?: {
                 actor?: string;
+                /** @description The `next` of the page before, instead of an offset */
+                cursor?: string;
                 kind?: string;
                 /** @description How many at most */
                 limit?: number;
@@ -2021,6 +3287,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Actions"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listActionsAsCsv: {
+        parameters: {
+            query?: {
+                actor?: string;
+                kind?: string;
+                orderId?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             400: components["responses"]["Problem400"];
@@ -2069,6 +3365,8 @@ export interface operations {
                 atFrom?: string;
                 /** @description Before */
                 atTo?: string;
+                /** @description The `next` of the page before, instead of an offset */
+                cursor?: string;
                 /** @description How many at most */
                 limit?: number;
                 /** @description How many to skip */
@@ -2099,11 +3397,74 @@ export interface operations {
             503: components["responses"]["Problem503"];
         };
     };
+    listAuditAsCsv: {
+        parameters: {
+            query?: {
+                action?: string;
+                actor?: string;
+                /** @description At or after */
+                atFrom?: string;
+                /** @description Before */
+                atTo?: string;
+                result?: components["schemas"]["Result"];
+                target?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listBalances: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Balances"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     listDeadLetters: {
         parameters: {
             query?: {
                 /** @description Who put it aside */
                 consumer?: string;
+                /** @description The `next` of the page before, instead of an offset */
+                cursor?: string;
                 /** @description How many at most */
                 limit?: number;
                 /** @description Put aside at or after */
@@ -2132,6 +3493,45 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeadLetters"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listDeadLettersAsCsv: {
+        parameters: {
+            query?: {
+                /** @description Who put it aside */
+                consumer?: string;
+                /** @description Put aside at or after */
+                occurredFrom?: string;
+                /** @description Put aside before */
+                occurredTo?: string;
+                /** @description The cause, such as bad_record or defect */
+                reason?: string;
+                /** @description Whether it was sent again already */
+                replayed?: boolean;
+                /** @description Where the record was */
+                topic?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             400: components["responses"]["Problem400"];
@@ -2244,6 +3644,8 @@ export interface operations {
     listReplays: {
         parameters: {
             query?: {
+                /** @description The `next` of the page before, instead of an offset */
+                cursor?: string;
                 /** @description How many at most */
                 limit?: number;
                 /** @description How many to skip */
@@ -2321,6 +3723,32 @@ export interface operations {
             503: components["responses"]["Problem503"];
         };
     };
+    listReplaysAsCsv: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     showReplay: {
         parameters: {
             query?: never;
@@ -2382,6 +3810,8 @@ export interface operations {
     listReplayItems: {
         parameters: {
             query?: {
+                /** @description The `next` of the page before, instead of an offset */
+                cursor?: string;
                 /** @description How many at most */
                 limit?: number;
                 /** @description How many to skip */
@@ -2447,9 +3877,148 @@ export interface operations {
             503: components["responses"]["Problem503"];
         };
     };
+    listEffects: {
+        parameters: {
+            query?: {
+                /** @description Only failures with this cause */
+                cause?: string;
+                /** @description Begun at or after */
+                claimedFrom?: string;
+                /** @description Begun before */
+                claimedTo?: string;
+                /** @description The `next` of the page before, instead of an offset */
+                cursor?: string;
+                /** @description Whether its outcome is known */
+                finished?: boolean;
+                /** @description Such as buy_key or send_mail */
+                kind?: string;
+                /** @description How many at most */
+                limit?: number;
+                /** @description How many to skip */
+                offset?: number;
+                orderId?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Effects"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listEffectsAsCsv: {
+        parameters: {
+            query?: {
+                /** @description Only failures with this cause */
+                cause?: string;
+                /** @description Begun at or after */
+                claimedFrom?: string;
+                /** @description Begun before */
+                claimedTo?: string;
+                /** @description Whether its outcome is known */
+                finished?: boolean;
+                /** @description Such as buy_key or send_mail */
+                kind?: string;
+                orderId?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listFailures: {
+        parameters: {
+            query?: {
+                /** @description At or after; a day ago by default, 31 days at most */
+                since?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failures"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    showFreshness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Freshness"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     listKinguinReservations: {
         parameters: {
             query?: {
+                /** @description The `next` of the page before, instead of an offset */
+                cursor?: string;
                 /** @description How many at most */
                 limit?: number;
                 /** @description How many to skip */
@@ -2471,6 +4040,168 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Reservations"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listKinguinReservationsAsCsv: {
+        parameters: {
+            query?: {
+                orderId?: string;
+                reservationId?: string;
+                status?: components["schemas"]["ReservationStatus"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listLag: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lag"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    followChanges: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listMails: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the page before, instead of an offset */
+                cursor?: string;
+                kind?: string;
+                /** @description How many at most */
+                limit?: number;
+                /** @description How many to skip */
+                offset?: number;
+                orderId?: string;
+                /** @description The whole address, in any case */
+                recipient?: string;
+                /** @description Written at or after */
+                renderedFrom?: string;
+                /** @description Written before */
+                renderedTo?: string;
+                /** @description Such as sending, accepted or refused */
+                status?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Mails"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listMailsAsCsv: {
+        parameters: {
+            query?: {
+                kind?: string;
+                orderId?: string;
+                /** @description The whole address, in any case */
+                recipient?: string;
+                /** @description Written at or after */
+                renderedFrom?: string;
+                /** @description Written before */
+                renderedTo?: string;
+                /** @description Such as sending, accepted or refused */
+                status?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             400: components["responses"]["Problem400"];
@@ -2510,9 +4241,41 @@ export interface operations {
             503: components["responses"]["Problem503"];
         };
     };
+    timeToKeySeries: {
+        parameters: {
+            query?: {
+                /** @description At or after; a day ago by default, 31 days at most */
+                since?: string;
+                step?: "hour" | "day";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Series"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     listOffers: {
         parameters: {
             query?: {
+                /** @description The `next` of the page before, instead of an offset */
+                cursor?: string;
                 /** @description How many at most */
                 limit?: number;
                 /** @description How many to skip */
@@ -2536,6 +4299,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Offers"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listOffersAsCsv: {
+        parameters: {
+            query?: {
+                /** @description Only offers with this problem, such as no_stock */
+                problem?: string;
+                productId?: string;
+                /** @description In Kinguin's words: ACTIVE or INACTIVE */
+                status?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             400: components["responses"]["Problem400"];
@@ -2638,6 +4433,8 @@ export interface operations {
     listOrders: {
         parameters: {
             query?: {
+                /** @description The `next` of the page before, instead of an offset */
+                cursor?: string;
                 /** @description The buyer's whole address, in any case */
                 email?: string;
                 /** @description How many at most */
@@ -2668,6 +4465,45 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Orders"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listOrdersAsCsv: {
+        parameters: {
+            query?: {
+                /** @description The buyer's whole address, in any case */
+                email?: string;
+                paymentId?: string;
+                /** @description Placed at or after */
+                placedFrom?: string;
+                /** @description Placed before */
+                placedTo?: string;
+                productId?: string;
+                /** @description An id of the order, of one of its items, payments, reservations, products or of its invoice, or a part of the buyer's address */
+                q?: string;
+                reservationId?: string;
+                status?: components["schemas"]["OrderStatus"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             400: components["responses"]["Problem400"];
@@ -2949,9 +4785,37 @@ export interface operations {
             503: components["responses"]["Problem503"];
         };
     };
+    showOverview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Overview"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     listPayments: {
         parameters: {
             query?: {
+                /** @description The `next` of the page before, instead of an offset */
+                cursor?: string;
                 /** @description How many at most */
                 limit?: number;
                 /** @description How many to skip */
@@ -2982,9 +4846,66 @@ export interface operations {
             503: components["responses"]["Problem503"];
         };
     };
+    listPaymentsAsCsv: {
+        parameters: {
+            query?: {
+                orderId?: string;
+                status?: components["schemas"]["PaymentStatus"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listProviders: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Providers"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     listReservations: {
         parameters: {
             query?: {
+                /** @description The `next` of the page before, instead of an offset */
+                cursor?: string;
                 /** @description How many at most */
                 limit?: number;
                 /** @description How many to skip */
@@ -3006,6 +4927,100 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Reservations"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listReservationsAsCsv: {
+        parameters: {
+            query?: {
+                orderId?: string;
+                reservationId?: string;
+                status?: components["schemas"]["ReservationStatus"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listReviews: {
+        parameters: {
+            query?: {
+                /** @description Such as out_of_stock or underpaid */
+                cause?: string;
+                /** @description The `next` of the page before, instead of an offset */
+                cursor?: string;
+                /** @description How many at most */
+                limit?: number;
+                /** @description How many to skip */
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WaitingOrders"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listReviewsAsCsv: {
+        parameters: {
+            query?: {
+                /** @description Such as out_of_stock or underpaid */
+                cause?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             400: components["responses"]["Problem400"];
@@ -3134,9 +5149,37 @@ export interface operations {
             503: components["responses"]["Problem503"];
         };
     };
+    listSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingList"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     listStock: {
         parameters: {
             query?: {
+                /** @description The `next` of the page before, instead of an offset */
+                cursor?: string;
                 /** @description How many at most */
                 limit?: number;
                 /** @description How many to skip */
@@ -3156,6 +5199,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StockList"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listStockAsCsv: {
+        parameters: {
+            query?: {
+                productId?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             400: components["responses"]["Problem400"];
@@ -3209,6 +5280,8 @@ export interface operations {
     listWebhookLogs: {
         parameters: {
             query?: {
+                /** @description The `next` of the page before, instead of an offset */
+                cursor?: string;
                 eventType?: string;
                 /** @description How many at most */
                 limit?: number;
@@ -3230,6 +5303,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WebhookLogs"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listWebhookLogsAsCsv: {
+        parameters: {
+            query?: {
+                eventType?: string;
+                orderId?: string;
+                provider?: "nowpayments" | "kinguin" | "kinguin-seller" | "resend";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             400: components["responses"]["Problem400"];
