@@ -88,6 +88,7 @@ async def test_of_a_partial_delivery_only_the_missing_keys_are_bought_anew(shop,
     waits = await when(database_of_the_stack, "select * from orders where id = $1 and status = 'needs_review'", order)
     assert "partly_delivered" in waits["review"]
     assert 0 < waits["owed"] < waits["total"]
+    assert Decimal(str((await shop.admin(f"orders/{order}"))["owed"])) == waits["owed"]
     await shop.settings(keyCanceled=0)
     answer = await shop.client.post(
         f"{shop.stack['admin_url']}/admin/orders/{order}/reprocess",

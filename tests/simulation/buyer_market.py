@@ -52,6 +52,8 @@ class BuyerKinguin(Kinguin):
                 return 200, {"results": [self._told(p) for p in found], "item_count": len(found)}
             case [order, "keys"]:
                 return 200, self._keys(self.purchases[order])
+            case [order, "keys", "return"]:
+                return self._take_back(self.purchases[order])
             case [order]:
                 return 200, self._told(self.purchases[order])
             case _:
@@ -118,9 +120,17 @@ class BuyerKinguin(Kinguin):
         rest = "CANCELED" if there and purchase.supply == "short" else "PROCESSING"
         return ["DELIVERED"] * there + [rest] * (purchase.quantity - there)
 
+    def _take_back(self, purchase: Purchase) -> tuple[int, Any]:
+        if purchase.claimed or purchase.ended is not None:
+            return 422, {"kind": "NoKeysToReturn"}
+        purchase.returned = True
+        self._end(purchase, "reversed")
+        return 200, [{"id": f"{purchase.id}-{n}", "status": "RETURNED"} for n in range(purchase.quantity)]
+
     def _keys(self, purchase: Purchase) -> list[dict[str, Any]]:
         products = [product for product, quantity in purchase.lines for _ in range(quantity)]
         codes = purchase.ready(self.world.loop.time())
+        purchase.claimed |= bool(codes)
         return [
             {"id": f"{purchase.id}-{n}", "serial": code, "type": "text/plain", "productId": products[n]}
             for n, code in enumerate(codes)

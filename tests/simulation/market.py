@@ -49,6 +49,9 @@ class Purchase:
     told: bool = False
     """Whether any notification about it was handed in."""
     lines: tuple[tuple[str, int], ...] = ()
+    claimed: bool = False
+    """Whether a key was downloaded: then none is taken back."""
+    returned: bool = False
 
     @property
     def bought(self) -> bool:

@@ -9,6 +9,7 @@ from bitloot.contracts.base import Record
 from bitloot.contracts.codec import encode
 from bitloot.contracts.dead_letters import DeadLetter
 from bitloot.contracts.events import (
+    KeysReturnRequested,
     KeysRevealed,
     KinguinNotified,
     Notice,
@@ -145,13 +146,10 @@ class Outside:
         """Ask to go on, as one or more admins do in the same moment."""
         order = self._world.order_ids[click.order]
         for number in (self._world.number() for _ in range(click.admins)):
-            event = ReprocessRequested(
-                event_id=EventId(f"reprocess/{number}"),
-                occurred_at=self._now(),
-                order_id=order,
-                action_id=f"click {number}",
-                actor="admin",
-            )
+            about: dict[str, Any] = {"occurred_at": self._now(), "order_id": order, "actor": "admin"}
+            about |= {"event_id": EventId(f"click/{number}"), "action_id": f"click {number}"}
+            returns = self._world.schedule.dialect == "esa" and number % 2 == 0
+            event = KeysReturnRequested(**about) if returns else ReprocessRequested(**about)
             self.accept(ORDER_EVENTS, order, event)
 
     def replay(self) -> None:

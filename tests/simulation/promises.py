@@ -215,6 +215,7 @@ def _check_delivered(world: World, order: Order) -> None:
         bought = [world.kinguin.purchases[str(each.reservation_id)] for each in order.purchases]
         codes = _codes_by_item(order, bought)
         _must(all(p.given_at is not None for p in bought), "codes are stored that were never bought")
+        _must(not any(p.returned for p in bought), "codes are stored that went back to Kinguin")
         _must(body == content(codes), "the stored codes are not the ones bought")
         _must(len(set(codes)) == sum(item.quantity for item in order.items), "a code is sold twice, or too few are")
     if order.status is OrderStatus.FULFILLED:
