@@ -102,12 +102,20 @@ class Keyring:
         try:
             with translated():
                 async with asyncio.timeout(_PATIENCE_SECONDS):
-                    await self._tell()
-                    rows = await self._pool.fetch(_SEALED if self._opens else _OPENED, self._purpose)
+                    return await self._open() if self._opens else await self._seal()
         except asyncpg.UndefinedTableError:
             raise Transient(Cause.DATABASE_UNAVAILABLE, NOT_MIGRATED) from None
-        theirs = [(row["key_id"], row["public_key"]) for row in rows]
-        return self._not_held(theirs) if self._opens else self._not_opened(theirs)
+
+    async def _open(self) -> str | None:
+        await self._tell()
+        return self._not_held(_pairs(await self._pool.fetch(_SEALED, self._purpose)))
+
+    async def _seal(self) -> str | None:
+        """Tell of the key only once it fits: whoever came with a wrong one must not make those who open look ill."""
+        complaint = self._not_opened(_pairs(await self._pool.fetch(_OPENED, self._purpose)))
+        if complaint is None:
+            await self._tell()
+        return complaint
 
     async def _tell(self) -> None:
         if self._told_at is not None and time.monotonic() < self._told_at + _TOLD_SECONDS:
@@ -130,3 +138,7 @@ class Keyring:
         return (
             f"codes are sealed with key {', '.join(missing)}, whose private half is not held here" if missing else None
         )
+
+
+def _pairs(rows: Sequence[asyncpg.Record]) -> list[tuple[str, str]]:
+    return [(row["key_id"], row["public_key"]) for row in rows]

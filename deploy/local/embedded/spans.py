@@ -161,8 +161,10 @@ def main() -> int:
         except DemoFailed as error:
             console.print(str(error))
             return 1
+        if not orders:
+            console.print("The stack that is up exports nothing to here: make down first.")
         for order_id in orders:
-            console.print(f"\nTrace {uuid.UUID(order_id).hex} of order {order_id}")
+            console.print(f"\nTrace {uuid.UUID(order_id).hex} of order {order_id}", soft_wrap=True)
             console.print(text(receiver.until(order_id, whole)), highlight=False, soft_wrap=True)
     return 0
 

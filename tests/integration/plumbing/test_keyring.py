@@ -33,10 +33,15 @@ async def test_who_comes_first_has_nothing_to_complain_about(pool):
     assert await sealer(pool, OLD.public).check() is None
 
 
-async def test_a_key_that_nobody_can_open_is_told_by_both(pool):
+async def test_a_sealer_with_a_wrong_key_is_told_so_and_those_who_open_are_not_to_blame(pool):
     await opener(pool, OLD).check()
     complaint = await sealer(pool, NEW.public).check()
     assert complaint == "what is sealed with key new cannot be opened: the private keys held are old"
+    assert await opener(pool, OLD).check() is None
+
+
+async def test_an_opener_without_the_key_in_use_is_told_so(pool):
+    assert await sealer(pool, NEW.public).check() is None
     assert await opener(pool, OLD).check() == "codes are sealed with key new, whose private half is not held here"
 
 
