@@ -141,20 +141,33 @@ async def serve_until(
     port: int,
     *,
     probe_port: int | None = None,
+    base_path: str = "",
     reuse_port: bool = False,
     on_listening: Callable[[int], None] = lambda _port: None,
 ) -> None:
     """Serve until `stop` is set, then let requests at hand finish; `port` 0 takes a free one.
 
     `on_listening` gets the port. With `reuse_port` several processes share one. Health and metrics are served at
-    `probe_port` where it is given; else by the application itself.
+    `probe_port` where it is given; else by the application itself, and never below `base_path`, as all else is.
     """
+    _put_below(app, base_path)
     async with AsyncExitStack() as stack:
         if HEALTH in app and probe_port is not None:
             await stack.enter_async_context(serve_probes(app[HEALTH], host, probe_port))
         elif HEALTH in app:
             await stack.enter_async_context(announced(app[HEALTH]))
         await _serve(stop, app, host, port, reuse_port=reuse_port, on_listening=on_listening)
+
+
+def _put_below(app: web.Application, base_path: str) -> None:
+    """Serve all but the probes below a path. Pages and mails name their links relatively, or by PUBLIC_URL."""
+    if not base_path:
+        return
+    for resource in list(app.router.resources()):
+        if resource.canonical not in _PROBES:
+            app.router.unindex_resource(resource)
+            resource.add_prefix(base_path)
+            app.router.index_resource(resource)
 
 
 async def _serve(

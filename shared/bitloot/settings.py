@@ -44,6 +44,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _INSTANCE = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9.:%_-]{1,253}", re.ASCII)
 _BROKER = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})", re.ASCII)
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*", re.ASCII)
 _MAX_PORT = 65535
 
 
@@ -103,6 +104,12 @@ def _database_address(value: SecretStr) -> SecretStr:
 def _host(value: str) -> str:
     if not _HOST.fullmatch(value):
         raise ValueError("it is neither a name nor an address of this machine")
+    return value
+
+
+def _path(value: str) -> str:
+    if not _PATH.fullmatch(value):
+        raise ValueError("it is not written as /path, without a slash at its end")
     return value
 
 
@@ -249,6 +256,12 @@ class HttpSettings(Settings):
         ge=0,
         le=65535,
         description="a port for /healthz, /readyz and /metrics alone, or nothing to have them at HTTP_PORT",
+    )
+
+    base_path: Annotated[str, AfterValidator(_path)] = Field(
+        "",
+        description="the path below which everything but /healthz, /readyz and /metrics is served, as /shop, "
+        "where the proxy in front does not take it away",
     )
 
     @property

@@ -101,7 +101,14 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     health = Health()
     async with open_ports(settings, health) as ports:
         app = build(settings, ports, health)
-        await serve_until(stop, app, settings.http_host, settings.http_port, probe_port=settings.probe_port)
+        await serve_until(
+            stop,
+            app,
+            settings.http_host,
+            settings.http_port,
+            probe_port=settings.probe_port,
+            base_path=settings.base_path,
+        )
 
 
 def _producer(settings: Settings) -> Producer:

@@ -51,6 +51,7 @@ CLASSES: tuple[type[Settings], ...] = (
 # What the form of a setting forbids. A setting that may be any text has only the form of all: one line.
 BY_TYPE: dict[str, str] = dict.fromkeys(("int", "float", "Decimal", "timedelta", "bool"), "xyzzy")
 BY_NAME: dict[str, str] = {
+    "base_path": "shop/",
     "crash_points": "/there/is/no/such/directory",
     "database_url": "mysql://user:hunter2@host/name",
     "email_from": "nobody",

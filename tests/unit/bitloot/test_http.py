@@ -180,3 +180,41 @@ async def test_probes_can_have_a_port_of_their_own():
                 assert inside.status == 200
     stop.set()
     await server
+
+
+async def test_everything_but_the_probes_can_be_below_a_path():
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text=request.match_info.get("token", "plain"))
+
+    app = http.create_app(Health())
+    app.router.add_get("/", answer)
+    app.router.add_get("/plain", answer)
+    app.router.add_get("/o/{token}/status", answer)
+    stop = asyncio.Event()
+    listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    server = asyncio.create_task(
+        http.serve_until(stop, app, "127.0.0.1", 0, base_path="/shop/keys", on_listening=listening.set_result)
+    )
+    address = f"http://127.0.0.1:{await listening}"
+    found = {}
+    async with aiohttp.ClientSession() as session:
+        for path in (
+            "/shop/keys/",
+            "/shop/keys/plain",
+            "/shop/keys/o/abc/status",
+            "/plain",
+            "/o/abc/status",
+            "/readyz",
+        ):
+            async with session.get(f"{address}{path}") as response:
+                found[path] = (response.status, await response.text() if response.ok else response.content_type)
+    stop.set()
+    await server
+    assert found == {
+        "/shop/keys/": (200, "plain"),
+        "/shop/keys/plain": (200, "plain"),
+        "/shop/keys/o/abc/status": (200, "abc"),
+        "/plain": (404, "application/problem+json"),
+        "/o/abc/status": (404, "application/problem+json"),
+        "/readyz": (200, '{"status": "ok", "failing": {}}'),
+    }

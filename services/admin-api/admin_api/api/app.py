@@ -115,7 +115,14 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
         listening = tasks.create_task(live.run())
         async with open_provider(settings) as provider:
             app = build(settings, replace(ports, live=live.events), health, provider, live)
-            await serve_until(stop, app, settings.http_host, settings.http_port, probe_port=settings.probe_port)
+            await serve_until(
+                stop,
+                app,
+                settings.http_host,
+                settings.http_port,
+                probe_port=settings.probe_port,
+                base_path=settings.base_path,
+            )
         replaying.cancel()
         listening.cancel()
 

@@ -83,5 +83,12 @@ async def serve(settings: OrderPageSettings, stop: asyncio.Event) -> None:
     async with open_ports(settings) as opened, asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(opened.producer.watch())
         app = build(settings, opened.ports, opened.health)
-        await serve_until(stop, app, settings.http_host, settings.http_port, probe_port=settings.probe_port)
+        await serve_until(
+            stop,
+            app,
+            settings.http_host,
+            settings.http_port,
+            probe_port=settings.probe_port,
+            base_path=settings.base_path,
+        )
         watching.cancel()
