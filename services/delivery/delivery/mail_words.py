@@ -33,6 +33,11 @@ _REVIEWS: Final = {
 _REVIEW = "Your payment is safe with us, but something needs a person's eye before we can go on."
 
 
+def review_words(cause: str) -> str:
+    """Return what a buyer is told of an order that waits for a person for that cause."""
+    return _REVIEWS.get(cause, _REVIEW)
+
+
 def words(kind: MailKind, about: str, keys: int) -> Words:  # noqa: PLR0911 - one return for each kind
     """Return what a mail of a kind says, for an order of so many keys; `about` is the cause of a review or an end."""
     key, are = ("key", "is") if keys == 1 else (f"{keys} keys", "are")
@@ -77,7 +82,7 @@ def words(kind: MailKind, about: str, keys: int) -> Words:  # noqa: PLR0911 - on
             return Words(
                 "We are looking into your BitLoot order",
                 "We are looking into your order",
-                (_REVIEWS.get(about, _REVIEW), _ANSWERS),
+                (review_words(about), _ANSWERS),
                 "See my order",
             )
         case MailKind.REFUNDED:

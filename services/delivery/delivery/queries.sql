@@ -51,6 +51,14 @@ where lower(email) = lower($1) and placed_at is not null
 order by placed_at desc
 limit 20
 
+-- name: newest_of_address
+-- The newest order of a mail address.
+select id from orders where lower(email) = lower($1) and placed_at is not null order by placed_at desc limit 1
+
+-- name: versions
+-- The versions of orders that somebody watches. Parameter: their ids.
+select id, version from orders where id = any ($1::uuid[])
+
 -- name: over_age
 -- Keys that are kept for longer than $1 (an interval).
 select distinct storage_ref, order_id
@@ -67,6 +75,11 @@ insert into deleted_objects (object_key, order_id) values ($1, $2) on conflict (
 -- What the buyer's page shows of an order, its items in order.
 select
     version, status, email, pay_url, object_key, mails, link_generation, review ->> 'cause' as review_cause,
+    to_jsonb(orders) -> 'payment_instructions' as payment_instructions,
+    array(
+        select storage_ref from keys where order_id = orders.id and storage_ref <> orders.object_key
+        order by order_item_id, position
+    ) as pictures,
     exists (select from deleted_objects as gone where gone.object_key = orders.object_key) as keys_deleted,
     placed_at, paid_at, purchased_at, stored_at, mailed_at, revealed_at, updated_at,
     array(select title from order_items where order_id = orders.id order by position) as titles,

@@ -1,24 +1,35 @@
 """The order page in a real browser, its storage on another origin."""
 
+import asyncio
+import base64
+import io
 import json
+import os
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+import segno
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from bitloot import links
+from bitloot.contracts.state import MailState
 from bitloot.health import Health
 from delivery.mail import SignedLink
-from delivery.order_page.app import build, order_of
+from delivery.order_page.app import build, confirmed, opened
+from delivery.order_page.asking import Asking
+from delivery.order_page.status import PayInstructions
 from delivery.order_page.views import PagePorts
+from delivery.order_page.watch import Watch
 from delivery.settings import OrderPageSettings
-from tests.fakes.orders import FakeOrders
+from tests.fakes.orders import FakeAttempts, FakeOrders
 from tests.fakes.producer import FakeProducer
 from tests.integration.delivery.browser import CHROMIUM, browser_tab
+from tests.integration.delivery.browser_axe import violations
 from tests.integration.delivery.conftest import now
 from tests.unit.delivery.orders import FULFILLED, PLACED, PURCHASING, REVIEW, STORED
 from tests.unit.delivery.samples import ORDER
@@ -29,6 +40,28 @@ SECRET = SecretStr("link-secret")
 CODES = ["AAAA-1", "AAAA-2<b>", "BBBB-1"]
 
 
+def _drawn():
+    drawn = io.BytesIO()
+    segno.make("a key", micro=False, version=1).save(drawn, kind="png", scale=2, border=5)  # 62 pixels wide
+    return drawn.getvalue()
+
+
+PICTURE = _drawn()
+SHOWN = os.environ.get("ORDER_PAGE_PICTURES")
+"""A folder for pictures of the pages, for people to look at."""
+
+
+async def picture(tab, name):
+    if SHOWN:
+        shot = await tab.call("Page.captureScreenshot", captureBeyondViewport=True)
+        await asyncio.to_thread(Path(SHOWN, f"{name}.png").write_bytes, base64.b64decode(shot["data"]))
+
+
+async def press(tab, key):
+    for kind in ("keyDown", "keyUp"):
+        await tab.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=13, text="\r")
+
+
 class Shop:
     """The page and its storage; `orders` is what the read model knows."""
 
@@ -36,6 +69,7 @@ class Shop:
         self.orders = FakeOrders()
         self.producer = FakeProducer()
         self.cross_origin = True
+        self.referers = []
         self._storage = ""
 
     def knows(self, order):
@@ -44,8 +78,11 @@ class Shop:
     async def sign(self, object_key):
         return SignedLink(f"{self._storage}/b/{object_key}?X-Amz-Signature=abc", now() + timedelta(minutes=15))
 
-    async def read(self, _request):
+    async def read(self, request):
+        self.referers.append(request.headers.get("Referer"))
         headers = {"Access-Control-Allow-Origin": "*"} if self.cross_origin else {}
+        if request.path.endswith(".png"):
+            return web.Response(body=PICTURE, content_type="image/png")
         return web.json_response({"codes": CODES}, headers=headers)
 
     @asynccontextmanager
@@ -63,12 +100,22 @@ class Shop:
                 r2_secret_access_key="secret",
                 order_link_secrets=SECRET.get_secret_value(),
             )
+            watch = self.watch = Watch(self.orders, pause=0.05)
             ports = PagePorts(
-                self.orders, self, self.producer, lambda token: order_of(token, secrets=[SECRET], clock=now), now
+                orders=self.orders,
+                links=self,
+                events=self.producer,
+                opens=lambda token: opened(token, secrets=[SECRET], clock=now),
+                confirms=lambda token: confirmed(token, secrets=[SECRET], clock=now),
+                asking=Asking(self.producer, FakeAttempts(now), self.orders, [SECRET], now),
+                watch=watch,
+                clock=now,
             )
+            watching = asyncio.create_task(watch.run())
             async with TestServer(build(settings, ports, Health())) as server:
                 self.page = str(server.make_url(f"/o/{links.mint(ORDER, 1, now() + timedelta(days=1), [SECRET])}"))
                 yield self
+            watching.cancel()
 
 
 @pytest.fixture
@@ -164,3 +211,156 @@ async def test_nothing_is_wider_than_a_phone(shop, tab, order):
     await tab.open(shop.page)
 
     assert await tab.js("document.documentElement.scrollWidth") == 320
+
+
+# --- What everybody can use -----------------------------------------------------------------------
+
+HOW = PayInstructions(
+    pay_currency="xrp",
+    network="xrp",
+    pay_address="rEb8TK3gBgk5auZkwc6sHnwrGVJH8DuaLh",
+    memo="3141592653",
+    pay_amount="12.345678",
+    valid_until=datetime.now(UTC) + timedelta(minutes=19),
+)
+BOUNCED = MailState(
+    message_id=f"{ORDER}/mail/1",
+    kind="keys",
+    recipient="buyer@bitloot.test",
+    requested_at=PLACED.placed_at,
+    delivery="bounced",
+)
+STATES = {
+    "new": None,
+    "unpaid": replace(PLACED, instructions=HOW),
+    "invoice": PLACED,
+    "working": PURCHASING,
+    "ready": replace(FULFILLED, mails=(BOUNCED.model_copy(update={"delivery": "delivered"}),)),
+    "bounced": replace(FULFILLED, mails=(BOUNCED,)),
+    "review": replace(REVIEW, review_cause="underpaid"),
+    "gone": replace(FULFILLED, keys_deleted=True),
+}
+
+
+async def scheme(tab, name):
+    await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
+
+
+async def width(tab, pixels):
+    await tab.call(
+        "Emulation.setDeviceMetricsOverride", width=pixels, height=900, deviceScaleFactor=1, mobile=pixels < 600
+    )
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_nobody_is_kept_out_in_either_color_scheme_and_on_a_phone(shop, tab, state):
+    if STATES[state]:
+        shop.knows(STATES[state])
+    await tab.open(shop.page)
+    for name, pixels in (("light", 1000), ("dark", 360)):
+        await scheme(tab, name)
+        await width(tab, pixels)
+        assert await violations(tab) == []
+        assert await tab.js("document.documentElement.scrollWidth <= innerWidth")
+        await picture(tab, f"{state}-{name}-{pixels}")
+    assert tab.complaints == []
+
+
+async def test_revealed_keys_and_pictures_keep_nobody_out(shop, tab):
+    shop.knows(replace(FULFILLED, pictures=("keys/a.png",)))
+    await tab.open(shop.page)
+    await tab.js("document.querySelector('#reveal button').focus()")
+    await press(tab, "Enter")  # by keyboard alone
+    await tab.wait("!document.getElementById('revealed').hidden")
+    await tab.wait("document.querySelector('.picture img').naturalWidth === 62")
+    for name, pixels in (("light", 1000), ("dark", 360)):
+        await scheme(tab, name)
+        await width(tab, pixels)
+        assert await violations(tab) == []
+        await picture(tab, f"revealed-{name}-{pixels}")
+
+    assert [each for each in shop.referers if each] == []
+    assert len(shop.referers) == 2
+    assert tab.complaints == []
+
+
+@pytest.mark.parametrize("page", ["lost", "email", "expired", "nothing"])
+async def test_the_other_pages_keep_nobody_out(shop, tab, page):
+    link = links.OrderLink(ORDER, 1, now() + timedelta(days=1))
+    root = shop.page.rpartition("/")[0]
+    address = {
+        "lost": f"{root}/lost",
+        "email": f"{root}/email/{links.mint_confirmation(link, 'right@bitloot.test', [SECRET])}",
+        "expired": f"{root}/{links.mint(ORDER, 1, now() - timedelta(days=1), [SECRET])}",
+        "nothing": f"{root}/nothing",
+    }[page]
+    await tab.open(address)
+    for name, pixels in (("light", 1000), ("dark", 360)):
+        await scheme(tab, name)
+        await width(tab, pixels)
+        assert await violations(tab) == []
+        await picture(tab, f"{page}-{name}-{pixels}")
+
+
+async def test_axe_would_find_something(shop, tab):
+    await tab.open(shop.page)
+    await tab.js("document.body.append(document.createElement('img'))")
+
+    assert any(each.startswith("image-alt") for each in await violations(tab))
+
+
+async def test_the_page_is_small_and_waits_for_no_script(shop, tab):
+    shop.knows(STATES["unpaid"])
+    await tab.open(shop.page)
+    sizes = "performance.getEntries().filter(e => 'transferSize' in e).map(e => [e.name, e.transferSize, e.renderBlockingStatus])"
+    loaded = await tab.js(sizes)
+
+    assert sum(size for _, size, _ in loaded) < 60_000, loaded
+    blocking = [name.rpartition("/")[2].partition("?")[0] for name, _, status in loaded if status == "blocking"]
+    assert blocking == ["page.css"]
+    assert {name.split("/o/")[0] for name, _, _ in loaded} == {shop.page.split("/o/")[0]}
+
+
+# --- What the buyer asks for ----------------------------------------------------------------------
+
+
+async def test_changes_come_by_the_stream_and_without_it_by_asking(shop, tab):
+    shop.knows(PLACED)
+    await tab.open(shop.page)
+    await tab.wait("performance.getEntriesByType('resource').length > 0")
+    shop.knows(PURCHASING)
+    await tab.wait(headline("Payment received"))
+    assert await tab.js("performance.getEntriesByType('resource').some(e => e.name.endsWith('/status'))") is False
+
+    shop.watch.close()  # too many pages, or a proxy that lets no stream through
+    shop.knows(FULFILLED)
+    await tab.wait(headline("Your keys are ready"))
+
+
+async def test_the_mail_is_asked_for_once_more_and_another_address_given(shop, tab):
+    shop.knows(STATES["ready"])
+    await tab.open(shop.page)
+    await tab.js("document.querySelector('form[action$=\"/mail\"] button').click()")
+    await tab.wait("document.querySelector('.wish').textContent.startsWith('The mail is on its way')")
+    await tab.js("document.querySelector('form[action$=\"/mail\"] button').click()")
+    await tab.js("document.querySelector('summary').click()")
+    await tab.js("document.getElementById('email').value = 'right@bitloot.test'")
+    await tab.js("document.querySelector('form[action$=\"/email\"] button').click()")
+    await tab.wait("document.querySelector('.wish').textContent.startsWith('Look into that mailbox')")
+
+    *again, confirm = [sent.record for sent in shop.producer.sent]
+    assert {each.action_id for each in again} == {again[0].action_id}
+    assert (confirm.kind, confirm.email) == ("confirm", "right@bitloot.test")
+    assert await tab.js("location.href") == shop.page
+    assert tab.complaints == []
+
+
+async def test_the_time_to_pay_runs_down(shop, tab):
+    shop.knows(STATES["unpaid"])
+    await tab.open(shop.page)
+    await tab.wait("/^1\\d:\\d\\d left$/.test(document.querySelector('.countdown').textContent)")
+    before = await tab.js("document.querySelector('.countdown').textContent")
+    await tab.wait(f"document.querySelector('.countdown').textContent !== '{before}'")
+
+    shop.knows(replace(PLACED, version=99, instructions=HOW.model_copy(update={"valid_until": now()})))
+    await tab.wait("document.querySelector('.countdown').textContent.startsWith('The time is over')")

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import re
 from dataclasses import replace
@@ -8,18 +9,21 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from bitloot import links
-from bitloot.contracts.events import KeysRevealed
-from bitloot.contracts.state import OrderStatus
+from bitloot.contracts.events import KeysRevealed, MailKind
+from bitloot.contracts.state import MailState, OrderStatus
 from bitloot.contracts.topics import ORDER_EVENTS
 from bitloot.errors import Cause, Transient
 from bitloot.health import Health
 from bitloot.ids import order_id
-from delivery.order_page.app import build, order_of
-from delivery.order_page.status import Line
+from delivery.order_page.app import build, confirmed, opened
+from delivery.order_page.asking import Asking
+from delivery.order_page.status import Line, PayInstructions
 from delivery.order_page.views import PagePorts
+from delivery.order_page.watch import Watch
 from delivery.settings import OrderPageSettings
+from tests.fakes.eventually import eventually_async
 from tests.fakes.key_store import FakeKeyStore
-from tests.fakes.orders import FakeOrders
+from tests.fakes.orders import FakeAttempts, FakeOrders
 from tests.fakes.producer import FakeProducer
 from tests.fakes.time import FakeTime
 from tests.unit.delivery.orders import CANCELED, FULFILLED, PLACED, PURCHASING, REVIEW, STORED
@@ -50,11 +54,15 @@ class Buyer:
         self.path = self.link()
 
     async def __aenter__(self):
+        self.watch = Watch(self.orders, pause=0.01)
         ports = PagePorts(
             orders=self.orders,
             links=self.store,
             events=self.producer,
-            order_of=lambda token: order_of(token, secrets=SECRETS, clock=self.time),
+            opens=lambda token: opened(token, secrets=SECRETS, clock=self.time),
+            confirms=lambda token: confirmed(token, secrets=SECRETS, clock=self.time),
+            asking=Asking(self.producer, FakeAttempts(self.time), self.orders, SECRETS, self.time),
+            watch=self.watch,
             clock=self.time,
         )
         server = TestServer(build(SETTINGS, ports, Health()))
@@ -65,8 +73,8 @@ class Buyer:
     async def __aexit__(self, *_):
         await self._client.close()
 
-    def link(self, order=ORDER, secret=SECRETS[0], **span):
-        return f"/o/{links.mint(order, 0, self.time() + timedelta(**(span or {'days': 1})), [secret])}"
+    def link(self, order=ORDER, secret=SECRETS[0], generation=1, **span):
+        return f"/o/{links.mint(order, generation, self.time() + timedelta(**(span or {'days': 1})), [secret])}"
 
     def knows(self, order):
         self.orders.known[ORDER] = order
@@ -174,8 +182,8 @@ async def test_every_answer_keeps_to_itself(buyer, path):
     policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
 
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
-    assert policy["script-src"] == policy["style-src"] == policy["img-src"] == "'self'"
-    assert policy["connect-src"] == policy["form-action"] == "'self' https://storage.test:8333"
+    assert policy["script-src"] == policy["style-src"] == "'self'"
+    assert policy["img-src"] == policy["connect-src"] == policy["form-action"] == "'self' https://storage.test:8333"
     assert headers["Referrer-Policy"] == "no-referrer"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
@@ -267,15 +275,29 @@ async def test_revealing_is_recorded_and_gives_a_fresh_link(buyer):
     assert (sent.record.order_id, sent.record.occurred_at) == (ORDER, buyer.time())
 
 
-async def test_every_reveal_gives_another_link_and_one_event_a_minute_counts(buyer):
+async def test_every_reveal_gives_another_link_and_is_an_event_with_where_it_came_from(buyer):
     buyer.knows(FULFILLED)
     urls = {json.loads((await buyer.reveal()).body)["url"] for _ in range(2)}
-    buyer.time.advance(minutes=1)
-    await buyer.reveal()
-    first, second, later = (each.event_id for each in buyer.events)
 
     assert len(urls) == 2
-    assert first == second != later
+    assert len({each.event_id for each in buyer.events}) == 2
+    assert {each.client for each in buyer.events} == {"127.0.0.0/24"}
+
+
+async def test_keys_that_are_pictures_have_links_of_their_own(buyer):
+    buyer.knows(replace(FULFILLED, pictures=("keys/a.png", "keys/b.png")))
+    revealed = json.loads((await buyer.reveal()).body)
+
+    assert [re.search(r"keys/(\w+)\.png", each).group(1) for each in revealed["pictures"]] == ["a", "b"]
+
+
+async def test_keys_that_are_not_kept_any_longer_are_told_to_be_so(buyer):
+    buyer.knows(replace(FULFILLED, keys_deleted=True))
+    page, answer = await buyer.see(), await buyer.reveal()
+
+    assert "not kept any longer" in page.body
+    assert answer.status == 409
+    assert buyer.store.signed == 0
 
 
 async def test_get_and_head_reveal_nothing(buyer):
@@ -363,3 +385,226 @@ async def test_nothing_that_opens_keys_is_logged(buyer, capsys, caplog):
 async def test_probes(buyer):
     for path in ("/healthz", "/readyz", "/metrics"):
         assert (await buyer.ask("GET", path)).status == 200
+
+
+# --- Links that were replaced ---------------------------------------------------------------------
+
+
+async def test_a_link_of_an_earlier_generation_opens_nothing_and_says_why(buyer):
+    buyer.knows(replace(FULFILLED, generation=2))
+    page = await buyer.see()
+    answers = [await buyer.ask("GET", f"{buyer.path}/status"), await buyer.ask("GET", f"{buyer.path}/events")]
+    answers += [await buyer.reveal(), await buyer.ask("POST", f"{buyer.path}/mail", data={})]
+
+    assert page.status == 410
+    assert "<h1>This link no longer works</h1>" in page.body
+    assert 'href="lost"' in page.body
+    assert [each.status for each in answers] == [410] * 4
+    assert (await buyer.see(buyer.link(generation=2))).status == 200
+    assert buyer.events == []
+
+
+# --- Paying ---------------------------------------------------------------------------------------
+
+
+async def test_how_to_pay_is_on_the_page_with_a_code(buyer):
+    how = PayInstructions(
+        pay_currency="xrp",
+        network="xrp",
+        pay_address="rExample<b>",
+        memo="12345",
+        pay_amount="12.50",
+        valid_until="2026-03-01T12:20:00Z",
+    )
+    buyer.knows(replace(PLACED, instructions=how))
+    page, status = await buyer.see(), await buyer.status()
+
+    assert "rExample&lt;b&gt;" in page.body
+    assert '<code id="pay-memo">12345</code>' in page.body
+    assert '<code id="pay-amount">12.50</code> XRP' in page.body
+    assert 'data-until="2026-03-01T12:20:00+00:00"' in page.body
+    assert page.body.count("<svg") == 1
+    assert status["pay"]["uri"] == "rExample<b>"
+
+
+async def test_a_bitcoin_wallet_reads_address_and_amount(buyer):
+    how = PayInstructions(pay_currency="btc", pay_address="bc1qexample", pay_amount="0.00012300")
+    buyer.knows(replace(PLACED, instructions=how))
+
+    assert (await buyer.status())["pay"]["uri"] == "bitcoin:bc1qexample?amount=0.00012300"
+
+
+async def test_nothing_is_to_be_paid_once_it_is_paid(buyer):
+    buyer.knows(PURCHASING)
+
+    assert (await buyer.status())["pay"] is None
+    assert "<svg" not in (await buyer.see()).body
+
+
+# --- Hearing of changes ---------------------------------------------------------------------------
+
+
+async def test_changes_are_told_as_they_happen(buyer):
+    buyer.knows(PLACED)
+    watching = asyncio.create_task(buyer.watch.run())
+    async with buyer._client.get(f"{buyer.path}/events") as answer:
+        assert answer.headers["Content-Type"] == "text/event-stream"
+        lines = aiter(answer.content)
+        assert [await anext(lines) for _ in range(3)] == [b"retry: 5000\n", b"data: 1\n", b"\n"]
+        buyer.orders.away = True
+        assert [await anext(lines) for _ in range(3)] == [b"event: away\n", b"data:\n", b"\n"]
+        buyer.knows(PURCHASING)
+        buyer.orders.away = False
+        assert [await anext(lines) for _ in range(2)] == [b"data: 3\n", b"\n"]
+        buyer.watch.close()
+        assert [each async for each in lines] == []
+    watching.cancel()
+    assert (await buyer.ask("GET", f"{buyer.path}/events")).status == 503
+    assert (await buyer.ask("HEAD", f"{buyer.path}/events")).status == 503
+
+
+# --- Asking for mails -----------------------------------------------------------------------------
+
+
+def mail(delivery, recipient="buyer@bitloot.test"):
+    return MailState(
+        message_id=f"{ORDER}/mail/1", kind="keys", recipient=recipient, requested_at=PLACED.placed_at, delivery=delivery
+    )
+
+
+async def test_the_page_says_how_far_the_mail_came(buyer):
+    buyer.knows(replace(FULFILLED, mails=(mail("delivered"),)))
+    page = await buyer.see()
+
+    assert "The mail with your link to b•••@bitloot.test was delivered." in page.body
+    assert "buyer@bitloot.test" not in page.body
+    assert (await buyer.status())["live"] is False
+    buyer.knows(replace(FULFILLED, mails=(mail("sent"),)))
+    assert (await buyer.status())["live"] is True
+
+
+async def test_a_mail_that_came_back_asks_for_another_address(buyer):
+    buyer.knows(replace(FULFILLED, mails=(mail("bounced"),)))
+    page = await buyer.see()
+
+    assert "came back" in page.body
+    assert "<details open>" in page.body
+    buyer.knows(replace(FULFILLED, email="right@bitloot.test", mails=(mail("bounced"),)))
+    assert "came back" not in (await buyer.see()).body
+
+
+async def test_the_mail_is_sent_again_once_for_each_click_and_three_times_an_hour(buyer):
+    buyer.knows(FULFILLED)
+    answers = [await buyer.ask("POST", f"{buyer.path}/mail", data={"action": "click1"}) for _ in range(4)]
+
+    assert [each.status for each in answers] == [202, 202, 202, 429]
+    assert int(answers[3].headers["Retry-After"]) > 60
+    assert len(buyer.events) == 3
+    assert len({each.event_id for each in buyer.events}) == 1
+    assert {(each.action_id, each.actor, each.kind) for each in buyer.events} == {("click1", "buyer", "keys")}
+    page = await buyer.ask("POST", f"{buyer.path}/mail", headers=BROWSER, data={})
+    assert (page.status, page.content_type) == (429, "text/html")
+
+
+async def test_without_the_script_the_form_says_that_it_was_sent(buyer):
+    buyer.knows(FULFILLED)
+    form = re.search(
+        r'action="([^"]+/mail)" data-wish>\s*<input type="hidden" name="action" value="(\w+)"', (await buyer.see()).body
+    )
+    assert form is None  # no mail was ever sent
+    buyer.knows(replace(FULFILLED, mails=(mail("sent"),)))
+    form = re.search(
+        r'action="([^"]+/mail)" data-wish>\s*<input type="hidden" name="action" value="(\w+)"', (await buyer.see()).body
+    )
+    page = await buyer.ask("POST", f"/o/{form[1]}", headers=BROWSER, data={"action": form[2]})
+
+    assert (page.status, page.content_type) == (200, "text/html")
+    assert "The mail is on its way" in page.body
+    assert f'href="../{buyer.path.removeprefix("/o/")}"' in page.body
+
+
+async def test_another_address_is_asked_first_and_confirmed_by_a_click(buyer):
+    buyer.knows(FULFILLED)
+    answer = await buyer.ask("POST", f"{buyer.path}/email", data={"email": " right@bitloot.test ", "action": "a1"})
+    (asked,) = buyer.events
+
+    assert answer.status == 202
+    assert (asked.kind, asked.email, asked.actor) == (MailKind.CONFIRM, "right@bitloot.test", "buyer")
+
+    link = links.OrderLink(ORDER, 1, buyer.time() + timedelta(days=1))
+    path = f"/o/email/{links.mint_confirmation(link, 'right@bitloot.test', SECRETS)}"
+    for method in ("GET", "HEAD"):
+        assert (await buyer.ask(method, path, headers=BROWSER)).status == 200
+    assert len(buyer.events) == 1  # scanners have confirmed nothing
+    assert "right@bitloot.test" in (await buyer.see(path)).body
+    done = await buyer.ask("POST", path, headers=BROWSER, data={})
+    again = await buyer.ask("POST", path, data={})
+    assert (done.status, again.status) == (200, 202)
+    changed, repeat = buyer.events[1:]
+    assert (changed.email, changed.generation) == ("right@bitloot.test", 1)
+    assert changed.event_id == repeat.event_id
+
+    buyer.knows(replace(FULFILLED, generation=2, email="right@bitloot.test"))
+    assert (await buyer.ask("POST", path, data={})).status == 410
+
+
+@pytest.mark.parametrize("email", ["", "nobody", "a@b.c\r\nBcc: d@e.f", "a@b.c, d@e.f", '"a"@b.c', f"{'a' * 255}@b.c"])
+async def test_what_is_no_address_is_refused(buyer, email):
+    buyer.knows(FULFILLED)
+    for path in (f"{buyer.path}/email", "/o/lost"):
+        answer = await buyer.ask("POST", path, data={"email": email})
+        page = await buyer.ask("POST", path, data={"email": email}, headers=BROWSER)
+        assert (answer.status, answer.content_type) == (422, "application/problem+json")
+        assert (page.status, page.content_type) == (422, "text/html")
+    assert buyer.events == []
+
+
+@pytest.mark.parametrize("path", ["/o/email/short", "/o/email/" + "x" * 90])
+async def test_a_confirmation_that_was_not_made_here(buyer, path):
+    assert (await buyer.see(path)).status == 404
+    assert (await buyer.ask("POST", path, data={})).status == 404
+
+
+async def test_large_and_strange_forms_are_refused(buyer):
+    buyer.knows(FULFILLED)
+    assert (await buyer.ask("POST", "/o/lost", data={"email": "a" * 5000})).status == 413
+    assert (await buyer.ask("POST", "/o/lost", json={"email": "a@b.c"})).status == 415
+    assert buyer.events == []
+
+
+# --- Lost links -----------------------------------------------------------------------------------
+
+
+async def test_lost_links_are_mailed_and_the_answer_does_not_tell_whether_there_are_any(buyer):
+    buyer.knows(FULFILLED)
+    known = await buyer.ask("POST", "/o/lost", data={"email": "BUYER@bitloot.test"})
+    unknown = await buyer.ask("POST", "/o/lost", data={"email": "nobody@bitloot.test"})
+    await eventually_async(lambda: buyer.orders.asked == ["BUYER@bitloot.test", "nobody@bitloot.test"])
+
+    assert (known.status, known.body) == (unknown.status, unknown.body)
+    (asked,) = buyer.events
+    assert (asked.order_id, asked.kind, asked.email, asked.actor) == (ORDER, MailKind.LOST, None, "support")
+
+
+async def test_the_answer_is_given_before_anybody_looks(buyer):
+    buyer.orders.away = True
+    page = await buyer.ask("POST", "/o/lost", data={"email": "buyer@bitloot.test"}, headers=BROWSER)
+
+    assert page.status == 200
+    assert "If this address has orders" in page.body
+
+
+async def test_one_address_is_mailed_three_times_an_hour_and_one_network_asks_twenty_times(buyer):
+    buyer.knows(FULFILLED)
+    answers = [await buyer.ask("POST", "/o/lost", data={"email": "buyer@bitloot.test"}) for _ in range(21)]
+    await eventually_async(lambda: len(buyer.events) == 3)
+
+    assert [each.status for each in answers] == [202] * 20 + [429]
+
+
+async def test_the_page_for_lost_links(buyer):
+    page = await buyer.see("/o/lost")
+
+    assert page.status == 200
+    assert '<form class="form" method="post" action="lost">' in page.body
+    assert 'action="lost"' in page.body

@@ -103,7 +103,10 @@ def test_the_answer_in_json():
     answer = json.loads(present(ORDER, FULFILLED).model_dump_json(by_alias=True))
 
     assert set(answer) == {
-        "orderId", "version", "status", "tone", "headline", "message", "steps", "items", "keys", "payUrl",
+        "orderId", "version", "status", "tone", "headline", "message", "steps", "items", "keys", "pay",
+        "keysDeleted",
+        "mail",
+        "payUrl",
         "revealable", "revealedAt", "mailedTo", "updatedAt", "live",
     }  # fmt: skip
     assert (answer["status"], answer["revealable"], answer["live"]) == ("fulfilled", True, False)

@@ -9,25 +9,31 @@ from typing import Final
 
 from aiohttp import web
 
-from bitloot import links
+from bitloot import links, log
+from bitloot.errors import Transient
 from bitloot.health import Health
 from bitloot.http import create_app, serve_until
-from bitloot.ids import OrderId
 from bitloot.kafka import Producer
 from bitloot.layout import Layout
 from bitloot.ledger import open_pool
+from bitloot.links import OrderLink
 from bitloot.schema import migrated
 from bitloot.settings import Secrets
 from delivery import r2
 from delivery.clock import Clock, now
+from delivery.order_page.asking import Asking
 from delivery.order_page.headers import security_headers
 from delivery.order_page.html import Pages, error_pages
-from delivery.order_page.orders import PostgresOrders
+from delivery.order_page.orders import PostgresAttempts, PostgresOrders
 from delivery.order_page.rate import RevealRate
 from delivery.order_page.views import OrderPage, PagePorts, wants_html
+from delivery.order_page.watch import Watch
 from delivery.settings import OrderPageSettings
 
 SERVICE: Final = "order-page"
+TIDY_SECONDS: Final = 3600.0
+
+_log = log.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ class Opened:
     ports: PagePorts
     health: Health
     producer: Producer
+    attempts: PostgresAttempts
 
 
 @asynccontextmanager
@@ -49,7 +56,7 @@ async def open_ports(settings: OrderPageSettings) -> AsyncIterator[Opened]:
             r2.open_client(settings.r2_endpoint_url, settings.r2_access_key_id, settings.r2_secret_access_key)
         )
         producer = await stack.enter_async_context(Producer(settings, client_id=SERVICE))
-        orders = PostgresOrders(pool)
+        orders, attempts = PostgresOrders(pool), PostgresAttempts(pool)
         producer.register(health)
         health.register("postgres", migrated(pool))
         Layout(settings, SERVICE).register(health, advisory=True)
@@ -57,15 +64,23 @@ async def open_ports(settings: OrderPageSettings) -> AsyncIterator[Opened]:
             orders=orders,
             links=r2.R2(client, settings.r2_bucket, link_age=settings.link_lifetime, clock=now),
             events=producer,
-            order_of=partial(order_of, secrets=settings.order_link_secrets, clock=now),
+            opens=partial(opened, secrets=settings.order_link_secrets, clock=now),
+            confirms=partial(confirmed, secrets=settings.order_link_secrets, clock=now),
+            asking=Asking(producer, attempts, orders, settings.order_link_secrets, now),
+            watch=Watch(orders),
             clock=now,
         )
-        yield Opened(ports, health, producer)
+        yield Opened(ports, health, producer, attempts)
 
 
-def order_of(token: str, *, secrets: Secrets, clock: Clock) -> OrderId:
-    """Return the order that a token opens. Raises `BadLink` or `ExpiredLink`."""
-    return links.verify(token, secrets, clock()).order_id
+def opened(token: str, *, secrets: Secrets, clock: Clock) -> OrderLink:
+    """Return what a token opens. Raises `BadLink` or `ExpiredLink`."""
+    return links.verify(token, secrets, clock())
+
+
+def confirmed(token: str, *, secrets: Secrets, clock: Clock) -> tuple[OrderLink, str]:
+    """Return what a confirmation confirms. Raises `BadLink` or `ExpiredLink`."""
+    return links.verify_confirmation(token, secrets, clock())
 
 
 def build(settings: OrderPageSettings, ports: PagePorts, health: Health) -> web.Application:
@@ -81,7 +96,8 @@ def build(settings: OrderPageSettings, ports: PagePorts, health: Health) -> web.
 async def serve(settings: OrderPageSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; raises when the producer has failed for good, to be started again."""
     async with open_ports(settings) as opened, asyncio.TaskGroup() as tasks:
-        watching = tasks.create_task(opened.producer.watch())
+        chores = [opened.producer.watch(), opened.ports.watch.run(), tidy(opened.attempts)]
+        running = [tasks.create_task(chore) for chore in chores]
         app = build(settings, opened.ports, opened.health)
         await serve_until(
             stop,
@@ -91,4 +107,15 @@ async def serve(settings: OrderPageSettings, stop: asyncio.Event) -> None:
             probe_port=settings.probe_port,
             base_path=settings.base_path,
         )
-        watching.cancel()
+        for chore in running:
+            chore.cancel()
+
+
+async def tidy(attempts: PostgresAttempts) -> None:
+    """Delete counted attempts that say nothing any more, for ever."""
+    while True:
+        try:
+            await attempts.forget()
+        except Transient as error:
+            _log.warning("order_page.not_tidied", cause=error.cause, detail=error.detail)
+        await asyncio.sleep(TIDY_SECONDS)

@@ -21,7 +21,7 @@ def security_headers(storage_url: str) -> Signal:
         "default-src": "'none'",
         "script-src": "'self'",
         "style-src": "'self'",
-        "img-src": "'self'",
+        "img-src": f"'self' {storage}",  # keys that are pictures
         "connect-src": f"'self' {storage}",  # the script reads the keys there
         "form-action": f"'self' {storage}",  # without the script, the form is redirected there
         "base-uri": "'none'",

@@ -6,8 +6,10 @@ from datetime import datetime
 from importlib.resources import files
 from typing import Final
 
+import segno
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 from bitloot.errors import Transient
 from bitloot.problem import Problem
@@ -28,14 +30,23 @@ _ERRORS: Final = {
     409: ("Not ready yet", "Your keys are not here yet. Go back to your order: the page tells when they are."),
     410: (
         "This link has expired",
-        "For your safety, links to orders do not work for ever. Write to us with your order number for a new one.",
+        "For your safety, links to orders do not work for ever. Have a new one sent to your mail address.",
     ),
+    413: ("That is too much", "Only a mail address fits in here."),
+    422: ("This is no mail address", "Look for a typing error, and try again."),
     429: ("One moment, please", "That was often in a short time. Wait a minute, then try again."),
     503: (
         "We will be right back",
         "Something of ours does not answer. Your order is safe. Try again in a moment.",
     ),
 }
+_REVOKED = (
+    "This link no longer works",
+    (
+        "The links to this order were replaced, because its mail address was changed or somebody asked for it. "
+        "Open the link in the newest mail, or have a new one sent to your mail address."
+    ),
+)
 _OTHER_ERROR = ("Something went wrong", "That did not work. Your order is safe. Try again in a moment.")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -61,15 +72,33 @@ class Pages:
         environment.globals["support_email"] = support_email
         self._order = environment.get_template("order.html")
         self._error = environment.get_template("error.html")
+        self._lost = environment.get_template("lost.html")
+        self._confirm = environment.get_template("confirm.html")
 
-    def order(self, status: PublicStatus, token: str) -> web.Response:
-        """Return the page of an order."""
-        return _html(self._order.render(root="", token=token, order=status))
+    def order(self, status: PublicStatus, token: str, action: str) -> web.Response:
+        """Return the page of an order; `action` names the next click of its forms."""
+        code = _code(status.pay.uri) if status.pay else ""
+        return _html(self._order.render(root="", token=token, order=status, action=action, code=code))
+
+    def lost(self) -> web.Response:
+        """Return the page for those who have lost their link."""
+        return _html(self._lost.render(root=""))
+
+    def confirm(self, token: str, email: str) -> web.Response:
+        """Return the page that asks for the click which confirms a mail address."""
+        return _html(self._confirm.render(root="../", token=token, email=email))
+
+    def done(self, headline: str, message: str, *, root: str, back: str | None) -> web.Response:
+        """Return a page that says that a wish was taken."""
+        facts = {"root": root, "back": back, "headline": headline, "message": message, "tone": "ready", "lost": False}
+        return _html(self._error.render(facts))
 
     def error(self, problem: Problem, *, root: str, back: str | None) -> web.Response:
         """Return a page that says what went wrong; `back` leads to the order, where there is one."""
-        headline, message = _ERRORS.get(problem.status, _OTHER_ERROR)
-        response = _html(self._error.render(root=root, back=back, headline=headline, message=message))
+        revoked = problem.status == 410 and problem.document["type"] != "about:blank"
+        headline, message = _REVOKED if revoked else _ERRORS.get(problem.status, _OTHER_ERROR)
+        facts = {"root": root, "back": back, "headline": headline, "message": message, "tone": "ended"}
+        response = _html(self._error.render(facts | {"lost": problem.status in {404, 410}}))
         response.set_status(problem.status)
         response.headers.update(problem.headers)
         return response
@@ -89,6 +118,14 @@ class Pages:
 
 def _html(body: str) -> web.Response:
     return web.Response(text=body, content_type="text/html", charset="utf-8")
+
+
+def _code(text: str) -> Markup:
+    """Return a text as a QR code, drawn in SVG: dark on light in both color schemes, or no camera reads it."""
+    drawn = segno.make(text, error="m").svg_inline(
+        omitsize=True, border=3, dark="#10132b", light="#ffffff", svgclass="code"
+    )
+    return Markup(drawn)  # noqa: S704 - segno draws it, and the text itself is not in it
 
 
 def _clock(at: datetime) -> str:
@@ -116,13 +153,13 @@ def error_pages(
 
     def _page(request: web.Request, problem: Problem) -> web.Response:
         # Addresses in the page are relative, so that it works under any path prefix.
-        below = request.path.endswith(("/reveal", "/status"))
-        token = request.match_info.get("token")
-        back = f"../{token}" if below and problem.status not in {404, 410} else None
+        path = request.path.partition("/o/")[2]
+        below, token = "/" in path, request.match_info.get("token")
+        back = f"../{token}" if below and not path.startswith("email/") and problem.status not in {404, 410} else None
         return pages.error(problem, root="../" if below else "", back=back)
 
     return show
 
 
 def _is_page(request: web.Request, wants_html: Callable[[web.Request], bool]) -> bool:
-    return "token" in request.match_info and wants_html(request)
+    return "/o/" in request.path and "name" not in request.match_info and wants_html(request)

@@ -1,12 +1,18 @@
 """Reads orders from the read model that the sink fills."""
 
-import asyncpg
+from collections.abc import Collection
+from datetime import timedelta
 
-from bitloot.contracts.state import OrderStatus
+import asyncpg
+from pydantic import TypeAdapter
+
+from bitloot.contracts.state import MailState, OrderStatus
 from bitloot.ids import OrderId
 from bitloot.ledger import translated
-from delivery.order_page.status import Line, OrderView
+from delivery.order_page.status import Line, OrderView, PayInstructions
 from delivery.queries import QUERIES
+
+_MAILS = TypeAdapter(tuple[MailState, ...])
 
 
 class PostgresOrders:
@@ -21,6 +27,38 @@ class PostgresOrders:
             row = await self._pool.fetchrow(QUERIES["order_of_page"], order_id)
         return _view(order_id, row) if row else None
 
+    async def newest_of(self, email: str) -> OrderId | None:
+        """Return the newest order of a mail address. Raises `Transient`."""
+        with translated():
+            found = await self._pool.fetchval(QUERIES["newest_of_address"], email)
+        return OrderId(str(found)) if found else None
+
+    async def versions(self, order_ids: Collection[OrderId]) -> dict[OrderId, int]:
+        """Return the versions of those orders that the read model has. Raises `Transient`."""
+        with translated():
+            rows = await self._pool.fetch(QUERIES["versions"], list(order_ids))
+        return {OrderId(str(row["id"])): row["version"] for row in rows}
+
+
+class PostgresAttempts:
+    """`Attempts` on PostgreSQL, so that all processes count together."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def take(self, name: str, limit: int, window: timedelta) -> int:
+        """Use up one of `limit` attempts in a `window`; see `Attempts.take`."""
+        spacing = window / limit
+        with translated():
+            if await self._pool.fetchval(QUERIES["take_attempt"], name, spacing, window):
+                return 0
+            return await self._pool.fetchval(QUERIES["next_attempt"], name, spacing, window) or 1
+
+    async def forget(self) -> None:
+        """Delete what says nothing any more. Raises `Transient`."""
+        with translated():
+            await self._pool.execute(QUERIES["forget_attempts"])
+
 
 def _view(order_id: OrderId, row: asyncpg.Record) -> OrderView:
     return OrderView(
@@ -31,6 +69,12 @@ def _view(order_id: OrderId, row: asyncpg.Record) -> OrderView:
         email=row["email"],
         pay_url=row["pay_url"],
         object_key=row["object_key"],
+        pictures=tuple(row["pictures"]),
+        generation=row["link_generation"],
+        mails=_MAILS.validate_python(row["mails"]),
+        review_cause=row["review_cause"],
+        keys_deleted=row["keys_deleted"],
+        instructions=PayInstructions.model_validate(row["payment_instructions"] or {}),
         placed_at=row["placed_at"],
         paid_at=row["paid_at"],
         purchased_at=row["purchased_at"],

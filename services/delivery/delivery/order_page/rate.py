@@ -12,13 +12,13 @@ MAX_ORDERS: Final = 10_000  # bounds memory; only orders with a valid link get h
 class RevealRate:
     """At most `limit` reveals of an order in any `window` seconds, counted in this process.
 
-    People press the button a few times; more is a script that was given the link. Several processes
-    allow several times as much, which is still not much.
+    People press the button a few times; more is a script that was given the link. All processes count together
+    elsewhere; here a flood is stopped before it gets there.
     """
 
     def __init__(self, limit: int, window: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limit = limit
-        self._window = window
+        self.limit = limit
+        self.window = window
         self._clock = clock
         self._taken: dict[str, deque[float]] = {}
 
@@ -26,12 +26,12 @@ class RevealRate:
         """Count one reveal and return 0, or return after how many seconds the next is allowed."""
         now = self._clock()
         # Taken out and put back: the dict's order is then that of the last reveals.
-        times = self._taken.pop(order, None) or deque(maxlen=self._limit)
+        times = self._taken.pop(order, None) or deque(maxlen=self.limit)
         self._taken[order] = times
-        while times and times[0] <= now - self._window:
+        while times and times[0] <= now - self.window:
             times.popleft()
-        if len(times) == self._limit:
-            return math.ceil(times[0] + self._window - now)
+        if len(times) == self.limit:
+            return math.ceil(times[0] + self.window - now)
         times.append(now)
         if len(self._taken) > MAX_ORDERS:
             del self._taken[next(iter(self._taken))]

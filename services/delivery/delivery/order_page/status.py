@@ -8,8 +8,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from bitloot.contracts.state import CLOSED, OrderStatus
+from bitloot.contracts.base import Instant
+from bitloot.contracts.events import MAIL_RANKS, MailDelivery, MailKind
+from bitloot.contracts.state import CLOSED, MailState, OrderStatus
 from bitloot.ids import OrderId
+from bitloot.money import Amount
+from delivery.mail_words import review_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,18 @@ class Line:
 
     title: str
     quantity: int
+
+
+class PayInstructions(BaseModel):
+    """How the order can be paid, as the read model has it: an address for one coin, where one was asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    pay_currency: str | None = None
+    network: str | None = None
+    pay_address: str | None = None
+    memo: str | None = None
+    pay_amount: Amount | None = None
+    valid_until: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +47,12 @@ class OrderView:
     email: str | None = None
     pay_url: str | None = None
     object_key: str | None = None
+    pictures: tuple[str, ...] = ()
+    generation: int = 1
+    mails: tuple[MailState, ...] = ()
+    review_cause: str | None = None
+    keys_deleted: bool = False
+    instructions: PayInstructions | None = None
     placed_at: datetime | None = None
     paid_at: datetime | None = None
     purchased_at: datetime | None = None
@@ -70,6 +92,29 @@ class Item(_Public):
     quantity: int
 
 
+class Pay(_Public):
+    """How to pay. `uri` is what a wallet reads; without an address there is only the page at `url`."""
+
+    url: str | None = None
+    currency: str | None = None
+    network: str | None = None
+    address: str | None = None
+    memo: str | None = None
+    amount: Amount | None = None
+    valid_until: datetime | None = None
+    uri: str
+
+
+class Mail(_Public):
+    """The newest mail with a link: to whom (masked), how far it came, and whether the address does not work."""
+
+    to: str
+    delivery: MailDelivery
+    words: str
+    broken: bool
+    pending: bool
+
+
 class PublicStatus(_Public):
     """The answer of `GET /o/{token}/status`.
 
@@ -86,7 +131,10 @@ class PublicStatus(_Public):
     items: tuple[Item, ...]
     keys: int
     pay_url: str | None = None
+    pay: Pay | None = None
     revealable: bool
+    keys_deleted: bool = False
+    mail: Mail | None = None
     revealed_at: datetime | None = None
     mailed_to: str | None = None
     updated_at: datetime | None = None
@@ -102,7 +150,8 @@ def revealable(order: OrderView) -> bool:
     That is so while a mail is still under way and while a person looks at the order, too: the page is the
     second way to the keys.
     """
-    return order.object_key is not None and order.stored_at is not None and order.status not in _WITHHELD
+    stored = order.object_key is not None and order.stored_at is not None and not order.keys_deleted
+    return stored and order.status not in _WITHHELD
 
 
 def present(order_id: OrderId, order: OrderView | None) -> PublicStatus:
@@ -113,6 +162,7 @@ def present(order_id: OrderId, order: OrderView | None) -> PublicStatus:
     order = order or OrderView(order_id, 0, OrderStatus.UNPLACED)
     keys = sum(line.quantity for line in order.lines)
     tone, headline, message = _words(order, "key" if keys == 1 else "keys")
+    mail = _mail(order)
     return PublicStatus(
         order_id=order_id,
         version=order.version,
@@ -124,11 +174,73 @@ def present(order_id: OrderId, order: OrderView | None) -> PublicStatus:
         items=tuple(Item(title=line.title, quantity=line.quantity) for line in order.lines),
         keys=keys,
         pay_url=_payable(order),
+        pay=_pay(order),
         revealable=revealable(order),
+        keys_deleted=order.keys_deleted,
+        mail=mail,
         revealed_at=order.revealed_at,
         mailed_to=masked(order.email) if order.email and order.mailed_at else None,
         updated_at=order.updated_at,
-        live=order.status not in CLOSED,
+        live=order.status not in CLOSED
+        or (order.status is OrderStatus.FULFILLED and mail is not None and mail.pending),
+    )
+
+
+def _awaits_mail(order: OrderView, mail: Mail | None) -> bool:
+    return order.status is OrderStatus.FULFILLED and mail is not None and mail.pending
+
+
+_WALLETS = {"btc": "bitcoin", "ltc": "litecoin", "doge": "dogecoin", "bch": "bitcoincash", "dash": "dash"}
+"""Coins whose wallets read BIP 21 addresses with an amount. Of others only the address is safe to show as a code."""
+
+
+def _pay(order: OrderView) -> Pay | None:
+    if order.status is not OrderStatus.AWAITING_PAYMENT:
+        return None
+    how, url = order.instructions or PayInstructions(), _payable(order)
+    if how.pay_address is None or how.pay_amount is None:
+        return None if url is None else Pay(url=url, uri=url)
+    scheme = _WALLETS.get((how.pay_currency or "").lower())
+    plain = how.pay_address.removeprefix(f"{scheme}:")
+    uri = f"{scheme}:{plain}?amount={how.pay_amount:f}" if scheme and not how.memo else how.pay_address
+    return Pay(
+        url=url,
+        currency=(how.pay_currency or "").upper() or None,
+        network=how.network.upper() if how.network else None,
+        address=how.pay_address,
+        memo=how.memo,
+        amount=how.pay_amount,
+        valid_until=how.valid_until,
+        uri=uri,
+    )
+
+
+_MAIL_WORDS = {
+    MailDelivery.PENDING: "is on its way",
+    MailDelivery.SENT: "was sent",
+    MailDelivery.DELAYED: "was sent; the mailbox does not take it yet, and we keep trying",
+    MailDelivery.DELIVERED: "was delivered",
+    MailDelivery.FAILED: "could not be sent",
+    MailDelivery.SUPPRESSED: "was not sent, because mail to this address came back before",
+    MailDelivery.BOUNCED: "came back: the address does not take it",
+    MailDelivery.COMPLAINED: "was marked as spam",
+}
+_LINKING = {MailKind.KEYS, MailKind.PAGE, MailKind.LOST}
+
+
+def _mail(order: OrderView) -> Mail | None:
+    """Return the newest mail that has a link for the order's present address."""
+    ours = [m for m in order.mails if m.kind in _LINKING and m.recipient == order.email and m.detail != "replaced"]
+    if not ours:
+        return None
+    newest = max(ours, key=lambda mail: mail.requested_at)
+    rank = MAIL_RANKS[newest.delivery]
+    return Mail(
+        to=masked(newest.recipient),
+        delivery=newest.delivery,
+        words=_MAIL_WORDS[newest.delivery],
+        broken=rank >= MAIL_RANKS[MailDelivery.FAILED],
+        pending=rank < MAIL_RANKS[MailDelivery.DELIVERED],
     )
 
 
@@ -181,6 +293,12 @@ def _words(order: OrderView, keys: str) -> tuple[Tone, str, str]:  # noqa: C901,
             return Tone.WORKING, "Almost there", f"Your {keys} {are} here and being stored safely."
         case OrderStatus.DELIVERING:
             return Tone.READY, f"Your {keys} {are} ready", "The mail with the link is on its way."
+        case OrderStatus.FULFILLED if order.keys_deleted:
+            return (
+                Tone.ENDED,
+                f"Your {keys} {are} not kept any longer",
+                "The time for which we keep them is over. If you have not used them yet, write to us.",
+            )
         case OrderStatus.FULFILLED:
             return (
                 Tone.READY,
@@ -206,8 +324,7 @@ def _words(order: OrderView, keys: str) -> tuple[Tone, str, str]:  # noqa: C901,
 
 
 def _review(order: OrderView) -> str:
-    paid = "Your payment is safe with us" if order.paid_at else "We have heard of your payment"
     return (
-        f"{paid}, but something needs a person's eye before we can go on. You do not have to do anything: "
+        f"{review_words(order.review_cause or '')} You do not have to do anything: "
         "we will write to you. If you write to us, name the order number below."
     )

@@ -5,6 +5,7 @@
 const FIRST_WAIT = 1000; // milliseconds between looks, growing while nothing changes
 const LONGEST_WAIT = 15000;
 const GROWTH = 1.4;
+const RELISTEN = 30000; // until the stream is tried again after it was lost
 
 const main = document.getElementById("order");
 const base = main.dataset.token;
@@ -13,9 +14,49 @@ let timer = 0;
 
 // --- Going on by itself ---------------------------------------------------------------------------
 
+// The server tells of changes as they happen. Where it cannot (a proxy, too many pages), the page asks.
+let stream = null;
+
+function listen() {
+  if (stream !== null || !window.EventSource || main.dataset.live !== "true" || document.hidden) {
+    return;
+  }
+  stream = new EventSource(`${base}/events`);
+  stream.onmessage = (event) => {
+    document.getElementById("trouble").hidden = true;
+    follow(event.data).catch(lose);
+  };
+  stream.addEventListener("away", () => {
+    document.getElementById("trouble").hidden = false;
+  });
+  stream.onerror = lose;
+}
+
+async function follow(version) {
+  if (version === main.dataset.version) {
+    return;
+  }
+  await renew();
+  announce(document.querySelector("h1").textContent);
+  if (main.dataset.live !== "true") {
+    hush();
+  }
+}
+
+function hush() {
+  stream?.close();
+  stream = null;
+}
+
+function lose() {
+  hush();
+  schedule();
+  window.setTimeout(listen, RELISTEN);
+}
+
 function schedule() {
   window.clearTimeout(timer);
-  if (main.dataset.live === "true" && !document.hidden) {
+  if (main.dataset.live === "true" && !document.hidden && stream === null) {
     // A little chance in it, so that many open pages do not ask in step.
     timer = window.setTimeout(look, wait * (0.85 + 0.3 * Math.random()));
   }
@@ -58,7 +99,8 @@ async function renew() {
   for (const part of main.querySelectorAll("[data-part]")) {
     const next = fresh.querySelector(`[data-part="${part.dataset.part}"]`);
     // Revealed keys stay on the screen, and a button stays under the finger that presses it.
-    const inUse = part.dataset.part === "keys" && !part.hidden && !next.hidden;
+    const typing = part.contains(document.activeElement) && document.activeElement.tagName === "INPUT";
+    const inUse = typing || (part.dataset.part === "keys" && !part.hidden && !next.hidden);
     if (!inUse) {
       part.replaceWith(document.adoptNode(next));
     }
@@ -74,6 +116,20 @@ function announce(text) {
 }
 
 function prepare() {
+  for (const button of main.querySelectorAll("[data-copy]")) {
+    button.hidden = false;
+    button.onclick = async () => {
+      const copied = await copy(document.getElementById(button.dataset.copy).textContent);
+      flash(button, copied);
+    };
+  }
+  for (const form of main.querySelectorAll("form[data-wish]")) {
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      wish(form);
+    };
+  }
+  count();
   for (const time of main.querySelectorAll("time")) {
     const at = new Date(time.dateTime);
     const sameDay = at.toDateString() === new Date().toDateString();
@@ -90,10 +146,47 @@ function prepare() {
   }
 }
 
+// --- Paying and mails -----------------------------------------------------------------------------
+
+let counting = 0;
+
+function count() {
+  window.clearTimeout(counting);
+  for (const place of main.querySelectorAll("[data-until]")) {
+    const left = Math.max(0, Math.round((new Date(place.dataset.until) - Date.now()) / 1000));
+    const [hours, minutes, seconds] = [Math.floor(left / 3600), Math.floor(left / 60) % 60, left % 60];
+    const clock = [...(hours ? [hours] : []), minutes, seconds].map((n) => String(n).padStart(2, "0")).join(":");
+    place.textContent = left ? `${clock} left` : "The time is over: do not pay to this address any more.";
+    counting = window.setTimeout(count, 1000);
+  }
+}
+
+async function wish(form) {
+  const place = form.closest("section").querySelector(".wish");
+  try {
+    const body = new URLSearchParams(new FormData(form));
+    const answer = await fetch(form.getAttribute("action"), { method: "POST", body, headers: { Accept: "application/json" } });
+    if (answer.ok) {
+      const { headline, message } = await answer.json();
+      place.textContent = `${headline}. ${message}`;
+    } else {
+      place.textContent = WISH_PROBLEMS[answer.status] ?? "That did not work. Try again in a moment.";
+    }
+  } catch {
+    place.textContent = "We cannot reach our server right now. Try again in a moment.";
+  }
+  place.hidden = false;
+}
+
+const WISH_PROBLEMS = {
+  422: "This is no mail address that we can write to. Look for a typing error.",
+  429: "That was often in a short time. Try again in an hour.",
+};
+
 // --- Revealing ------------------------------------------------------------------------------------
 
 const PROBLEMS = {
-  409: "Your keys are not ready yet. This page tells when they are.",
+  409: "There are no keys to reveal. This page tells when there are.",
   410: "This link has expired. Reload the page to see what to do.",
   429: "That was often in a short time. Wait a minute, then try again.",
 };
@@ -113,8 +206,8 @@ async function reveal(form) {
       complain(PROBLEMS[answer.status] ?? "That did not work. Your keys are safe; try again in a moment.");
       return;
     }
-    const { url, expiresAt } = await answer.json();
-    await read(form, url, expiresAt);
+    const { url, pictures, expiresAt } = await answer.json();
+    await read(form, url, pictures ?? [], expiresAt);
   } catch {
     complain("We cannot reach our server right now. Your keys are safe; try again in a moment.");
   } finally {
@@ -123,7 +216,7 @@ async function reveal(form) {
   }
 }
 
-async function read(form, url, expiresAt) {
+async function read(form, url, pictures, expiresAt) {
   let codes;
   try {
     const answer = await fetch(url, { credentials: "omit", referrerPolicy: "no-referrer", cache: "no-store" });
@@ -136,20 +229,30 @@ async function read(form, url, expiresAt) {
     complain("We could not show your keys here. ", link(url, "Open them in a new tab"), ` (works until ${clock(expiresAt)}).`);
     return;
   }
-  if (!Array.isArray(codes) || codes.length === 0) {
+  if (!Array.isArray(codes) || codes.length + pictures.length === 0) {
     complain("There is nothing in this order's storage. Please write to us with your order number.");
     return;
   }
-  await show(form, codes);
+  await show(form, codes, pictures);
 }
 
-async function show(form, codes) {
+async function show(form, codes, pictures) {
   const place = document.getElementById("revealed");
-  place.replaceChildren(...groups(codes, await lines()), tools(form, place, codes));
+  const texts = codes.length ? groups(codes, await lines()) : [];
+  place.replaceChildren(...texts, ...pictures.map(picture), tools(form, place, codes));
   place.hidden = false;
   form.hidden = true;
   place.focus();
-  announce(codes.length === 1 ? "Your key is shown." : `Your ${codes.length} keys are shown.`);
+  const keys = codes.length + pictures.length;
+  announce(keys === 1 ? "Your key is shown." : `Your ${keys} keys are shown.`);
+}
+
+// The browser fetches pictures from the storage itself, as it does the texts.
+function picture(url, index, all) {
+  const which = all.length > 1 ? `Key ${index + 1} of ${all.length} as a picture` : "Your key as a picture";
+  const image = make("img", { src: url, alt: which, referrerpolicy: "no-referrer" });
+  image.addEventListener("error", () => image.replaceWith(make("p", { class: "hint" }, "The picture could not be loaded: hide it and reveal it again.")));
+  return make("figure", { class: "picture" }, image, make("figcaption", {}, which, ". ", link(url, "Open it alone")));
 }
 
 // Codes come in the order of the items, as many for each as its quantity.
@@ -198,14 +301,17 @@ function tools(form, place, codes) {
 function copier(text, label, name) {
   const button = make("button", { class: "button button--small", type: "button", "aria-label": name }, label);
   button.addEventListener("click", async () => {
-    const copied = await copy(text);
-    button.textContent = copied ? "Copied" : "Select it";
-    announce(copied ? "Copied." : "Copying is not allowed here: select the key and copy it.");
-    window.setTimeout(() => {
-      button.textContent = label;
-    }, 2000);
+    flash(button, await copy(text), label);
   });
   return button;
+}
+
+function flash(button, copied, label = "Copy") {
+  button.textContent = copied ? "Copied" : "Select it";
+  announce(copied ? "Copied." : "Copying is not allowed here: select it and copy it.");
+  window.setTimeout(() => {
+    button.textContent = label;
+  }, 2000);
 }
 
 async function copy(text) {
@@ -245,11 +351,13 @@ function make(name, attributes, ...children) {
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) {
     window.clearTimeout(timer);
+    hush();
   } else if (main.dataset.live === "true") {
     wait = FIRST_WAIT;
-    look();
+    look().then(listen);
   }
 });
 
 prepare();
+listen();
 schedule();

@@ -1,0 +1,187 @@
+"""What a buyer may ask for on the page: the mail once more, another mail address, the links that were lost.
+
+A new address counts only when its owner confirms it. Whether a mail address has orders is never told: the answer is
+the same, and it is given before anybody looks.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import uuid
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+from pydantic import SecretStr
+
+from bitloot import links, log
+from bitloot.contracts.base import Record
+from bitloot.contracts.events import EmailChanged, MailKind, MailRequested
+from bitloot.contracts.topics import ORDER_EVENTS, Topic
+from bitloot.errors import BitLootError, Refused
+from bitloot.ids import OrderId, content_id
+from bitloot.problem import Problem
+from delivery.clock import Clock
+from delivery.mail import plain_address
+
+HOUR: Final = timedelta(hours=1)
+MAILS_PER_HOUR: Final = 3  # of one order, and of lost links for one mail address
+ADDRESSES_PER_HOUR: Final = 3  # new ones for one order
+ASKED_PER_HOUR: Final = 20  # lost links, from one network
+MAX_BACKGROUND: Final = 100
+_ACTION: Final = 64  # characters
+
+_log = log.get(__name__)
+
+
+class Attempts(Protocol):
+    """Counts what may be done only so often, for all processes together."""
+
+    async def take(self, name: str, limit: int, window: timedelta) -> int:
+        """Use up one of `limit` attempts in a `window` and return 0, or return after how many seconds to try again.
+
+        Raises `Transient`.
+        """
+        ...
+
+
+class Events(Protocol):
+    """The producer."""
+
+    async def send(self, topic: Topic, key: str, record: Record) -> None:
+        """Return once the broker has acknowledged the record. Raises `Transient`."""
+        ...
+
+
+class OrdersOfAddress(Protocol):
+    """The read model, by mail address."""
+
+    async def newest_of(self, email: str) -> OrderId | None:
+        """Return the newest order of a mail address. Raises `Transient`."""
+        ...
+
+
+def client_prefix(remote: str | None) -> str:
+    """Return the network of a client's address, /24 or /48: enough to tell them apart, too little to name a person."""
+    try:
+        address = ipaddress.ip_address(remote or "")
+    except ValueError:
+        return ""
+    bits = 24 if address.version == 4 else 48
+    return str(ipaddress.ip_network(f"{address}/{bits}", strict=False))
+
+
+def address_of(text: object) -> str:
+    """Return a mail address that was typed in. Raises `Problem` unless it is one plain address."""
+    try:
+        return plain_address(text.strip() if isinstance(text, str) else "")
+    except Refused as error:
+        raise Problem(422, "This is not a mail address that we can write to.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The wishes, on ports."""
+
+    events: Events
+    attempts: Attempts
+    orders: OrdersOfAddress
+    secrets: Sequence[SecretStr]
+    clock: Clock
+
+    async def mail(self, order_id: OrderId, action_id: str) -> None:
+        """Ask for the mail once more."""
+        await self._allow(f"mail/{order_id}", MAILS_PER_HOUR)
+        await self._request(order_id, self._action(action_id), MailKind.KEYS)
+
+    async def new_address(self, order_id: OrderId, email: str, action_id: str) -> None:
+        """Ask for a mail that lets the owner of `email` make it the order's address."""
+        await self._allow(f"address/{order_id}", ADDRESSES_PER_HOUR)
+        await self._request(order_id, self._action(action_id), MailKind.CONFIRM, email)
+
+    async def confirm(self, link: links.OrderLink, email: str, token: str) -> None:
+        """Make `email` the order's address: whoever has the token reads its mail."""
+        action = hashlib.sha256(token.encode()).hexdigest()[:32]
+        changed = EmailChanged(
+            event_id=content_id(link.order_id, "email.changed", action),
+            occurred_at=self.clock(),
+            order_id=link.order_id,
+            action_id=action,
+            actor="buyer",
+            email=email,
+            generation=link.generation,
+            reason="confirmed by a mail to the new address",
+        )
+        await self.events.send(ORDER_EVENTS, link.order_id, changed)
+
+    async def allow_lost(self, client: str) -> None:
+        """Count a question for lost links. Raises `Problem` when one network asks too often."""
+        await self._allow(f"lost/client/{self._hidden(client)}", ASKED_PER_HOUR)
+
+    async def lost(self, email: str) -> None:
+        """Have the links to all orders of an address mailed to it, when there are any."""
+        if await self.attempts.take(f"lost/address/{self._hidden(email.lower())}", MAILS_PER_HOUR, HOUR):
+            return
+        order_id = await self.orders.newest_of(email)
+        if order_id is not None:
+            await self._request(order_id, uuid.uuid4().hex, MailKind.LOST, actor="support")
+
+    async def _allow(self, name: str, limit: int) -> None:
+        if wait := await self.attempts.take(name, limit, HOUR):
+            raise Problem(429, "That was often in a short time. Try again later.", headers={"Retry-After": str(wait)})
+
+    async def _request(
+        self, order_id: OrderId, action: str, kind: MailKind, email: str | None = None, actor: str = "buyer"
+    ) -> None:
+        requested = MailRequested(
+            event_id=content_id(order_id, "mail.requested", action),
+            occurred_at=self.clock(),
+            order_id=order_id,
+            action_id=action,
+            actor=actor,
+            kind=kind,
+            email=email,
+        )
+        await self.events.send(ORDER_EVENTS, order_id, requested)
+        _log.info("mail.requested", order_id=order_id, mail=kind, actor=actor)
+
+    def _action(self, given: str) -> str:
+        """Return the id of a click: the form's own, so that a double click is one; else a new one."""
+        plausible = given.isascii() and given.isalnum() and len(given) <= _ACTION
+        return given if given and plausible else uuid.uuid4().hex
+
+    def _hidden(self, text: str) -> str:
+        """Return a keyed hash: what is counted must not list whose mail address was asked for."""
+        key = self.secrets[0].get_secret_value().encode()
+        return hmac.new(key, b"bitloot attempts\x00" + text.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+class Background:
+    """Does what must not be waited for. The process's end waits for it."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether too much is under way to take more."""
+        return len(self._tasks) >= MAX_BACKGROUND
+
+    def start(self, act: Coroutine[Any, Any, None]) -> None:
+        """Begin something; when it fails that is logged, and whoever asked for it asks again."""
+        task = asyncio.create_task(_logged(act))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def end(self) -> None:
+        """Wait for all that is under way."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _logged(act: Coroutine[Any, Any, None]) -> None:
+    try:
+        await act
+    except BitLootError as error:
+        _log.warning("order_page.not_done", cause=error.cause, detail=error.detail)

@@ -1,0 +1,110 @@
+"""What the order page and the sweeper ask of a real PostgreSQL, and of real storage."""
+
+import asyncio
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from bitloot.contracts.state import OrderStatus
+from bitloot.errors import Refused
+from bitloot.ids import order_id
+from delivery.emails import PostgresEmails
+from delivery.order_page.orders import PostgresAttempts, PostgresOrders
+from delivery.retention import Sweeper
+from tests.integration.delivery.conftest import open_r2
+
+ORDER, OTHER = order_id("a page of a buyer"), order_id("another page of the buyer")
+MINUTE = timedelta(minutes=1)
+
+
+async def insert(pool, order, *, placed_at="2026-03-01T12:00:00Z", email="Buyer@bitloot.test", age="0"):
+    await pool.execute(
+        """
+        insert into orders (id, status, email, object_key, version, placed_at, updated_at, link_generation, mails)
+        values ($1::text::uuid, 'fulfilled', $2, 'keys/' || $1 || '.json', 9, $3::text::timestamptz, now(), 2, $4::text::jsonb)
+        """,
+        order,
+        email,
+        placed_at,
+        f'[{{"message_id": "{order}/mail/1", "kind": "keys", "recipient": "{email}", '
+        '"requested_at": "2026-03-01T12:00:00Z", "delivery": "bounced"}]',
+    )
+    for position, name in enumerate((f"keys/{order}.json", f"keys/{order}-1-2.png"), 1):
+        await pool.execute(
+            "insert into keys (order_item_id, position, order_id, storage_ref, created_at, order_version) "
+            "values ($1, $2, $3::text::uuid, $4, now() - $5::text::interval, 1)",
+            f"{order}-1",
+            position,
+            order,
+            name,
+            age,
+        )
+    await pool.execute(
+        "insert into order_items (id, order_id, position, product_id, title, quantity, unit_price, status, order_version)"
+        " values ($1 || '-1', $1::text::uuid, 1, 'p', 'Zelda', 2, 5, 'stored', 1)",
+        order,
+    )
+
+
+async def test_an_order_as_the_page_shows_it(pool):
+    await insert(pool, ORDER)
+    orders = PostgresOrders(pool)
+    found = await orders.find(ORDER)
+
+    assert (found.status, found.generation, found.version) == (OrderStatus.FULFILLED, 2, 9)
+    assert found.pictures == (f"keys/{ORDER}-1-2.png",)
+    assert [(mail.kind, mail.delivery) for mail in found.mails] == [("keys", "bounced")]
+    assert (found.keys_deleted, found.instructions.pay_address) == (False, None)
+    assert await orders.find(OTHER) is None
+    assert await orders.versions([ORDER, OTHER]) == {ORDER: 9}
+
+
+async def test_orders_by_mail_address_in_any_case(pool):
+    await insert(pool, ORDER)
+    await insert(pool, OTHER, placed_at="2026-03-02T12:00:00Z")
+    orders, emails = PostgresOrders(pool), PostgresEmails(pool, former_sender="a@b.c")
+
+    assert await orders.newest_of("buyer@BITLOOT.test") == OTHER
+    assert await orders.newest_of("nobody@bitloot.test") is None
+    assert await orders.newest_of("%") is None
+    assert [(each.order_id, each.generation, each.title) for each in await emails.of_address("buyer@bitloot.test")] == [
+        (OTHER, 2, "Zelda"),
+        (ORDER, 2, "Zelda"),
+    ]
+
+
+async def test_attempts_are_counted_for_all_processes_together(pool):
+    processes = [PostgresAttempts(pool) for _ in range(3)]
+    waits = await asyncio.gather(*(processes[n % 3].take("reveal/x", 10, MINUTE) for n in range(30)))
+
+    assert waits.count(0) == 10
+    assert all(1 <= wait <= 7 for wait in waits if wait)
+    assert await processes[0].take("reveal/y", 10, MINUTE) == 0
+    await pool.execute("update attempt_limits set next_at = next_at - interval '7 seconds'")  # so much time passes
+    assert await processes[1].take("reveal/x", 10, MINUTE) == 0
+    assert await processes[2].take("reveal/x", 10, MINUTE) > 0
+    await pool.execute("update attempt_limits set next_at = now() - interval '2 days'")
+    await processes[0].forget()
+    assert await pool.fetchval("select count(*) from attempt_limits") == 0
+
+
+async def test_keys_are_deleted_when_their_time_is_over_and_the_page_knows(pool, bucket):
+    await insert(pool, ORDER, age="31 days")
+    await insert(pool, OTHER, age="29 days")
+    async with open_r2(bucket) as r2:
+        for order in (ORDER, OTHER):
+            await r2.put_new(f"keys/{order}.json", b'{"codes": []}')
+            await r2.put_new(f"keys/{order}-1-2.png", b"png")
+        sweeper = Sweeper(pool, r2, timedelta(days=30))
+
+        assert await sweeper.sweep() == 2
+        assert await sweeper.sweep() == 0
+        assert await r2.get(f"keys/{OTHER}.json") == b'{"codes": []}'
+        with pytest.raises(Refused):
+            await r2.get(f"keys/{ORDER}.json")
+        async with httpx.AsyncClient() as client:
+            assert (await client.get((await r2.sign(f"keys/{ORDER}.json")).url)).status_code == 404
+    orders = PostgresOrders(pool)
+    assert (await orders.find(ORDER)).keys_deleted is True
+    assert (await orders.find(OTHER)).keys_deleted is False
