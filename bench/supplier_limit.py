@@ -121,8 +121,9 @@ def _refused(logs: Path) -> int:
 
 
 @contextmanager
-def _stack(run_dir: Path) -> Iterator[Mapping[str, Any]]:
+def _stack(run_dir: Path, limit: int) -> Iterator[Mapping[str, Any]]:
     env = os.environ | {"BITLOOT_RUN_DIR": str(run_dir), "KINGUIN_DIALECT": "esa", "WORKERS": "kinguin=2"}
+    env |= {"KINGUIN_CALLS_PER_MINUTE": str(limit)}
     subprocess.run([sys.executable, "-m", "embedded", "up"], env=env, check=True, cwd=CHECKOUT)
     try:
         yield json.loads((run_dir / "stack.json").read_text())
@@ -138,7 +139,10 @@ def main() -> int:
     parser.add_argument("--patience", type=float, default=1200, help="seconds until all must have ended (1200)")
     parser.add_argument("--handful", type=int, default=10, help="answers 429 that are still fine (10)")
     wish = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bitloot-limit-") as directory, _stack(Path(directory) / "run") as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="bitloot-limit-") as directory,
+        _stack(Path(directory) / "run", wish.limit) as stack,
+    ):
         shown = asyncio.run(run(stack, orders=wish.orders, limit=wish.limit, patience=wish.patience))
     print("\n".join(shown.lines()))
     whole = shown.statuses == {"fulfilled": wish.orders} and shown.purchases == shown.external_ids == wish.orders

@@ -17,11 +17,12 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail that the provider accepted; `orders` are those that it names."""
+    """A mail that the provider accepted; `orders` are those that it names. The kind `keys` has the links to codes."""
 
     id: str
     to: tuple[str, ...]
     orders: tuple[str, ...]
+    kind: str = "keys"
 
 
 @dataclass(frozen=True, slots=True)

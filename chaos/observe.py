@@ -30,7 +30,7 @@ select o.id::text, o.status, o.version, o.review->>'cause' as review, o.review->
        (select coalesce(jsonb_object_agg(k.order_item_id, k.count), '{}')
         from (select order_item_id, count(*) from keys where order_id = o.id group by 1) k)::text as keys,
        array(select distinct storage_ref from keys where order_id = o.id) as refs,
-       (select count(*) from emails e where e.order_id = o.id and e.status = 'accepted') as mails
+       (select count(*) from emails e where e.order_id = o.id and e.status = 'accepted' and e.kind = 'keys') as mails
 from orders o
 """
 _PROGRESS = """
@@ -106,7 +106,7 @@ async def facts(stack: Mapping[str, Any], settings: Mapping[str, str], client: h
         await connection.close()
     return Facts(
         purchases=tuple(_purchase(each) for each in ledger["purchases"]),
-        mails=tuple(Mail(m["id"], tuple(m["to"]), tuple(m["orderIds"])) for m in ledger["mails"]),
+        mails=tuple(_mail(each) for each in ledger["mails"]),
         rows=rows,
         states=await records.states(stack["kafka"]),
         tables=await records.tables(stack["kafka"]),
@@ -128,6 +128,11 @@ async def waits(stack: Mapping[str, Any]) -> Sequence[float]:
 
 def _purchase(sold: Mapping[str, Any]) -> Purchase:
     return Purchase(sold["reservationId"], sold["orderId"], sold["productId"], sold["quantity"], tuple(sold["keys"]))
+
+
+def _mail(mail: Mapping[str, Any]) -> Mail:
+    kinds = [tag["value"] for tag in mail["tags"] if tag["name"] == "kind"]
+    return Mail(mail["id"], tuple(mail["to"]), tuple(mail["orderIds"]), *kinds[:1])
 
 
 def _row(row: asyncpg.Record) -> Row:

@@ -68,6 +68,9 @@ def _of_sale(sale: Sale, facts: Facts, bought: Sequence[Purchase], mailed: Seque
     if not (sale.accepted and (sale.paid or sale.fate is Fate.UNPAID)):
         detail = f"order accepted: {sale.accepted}, payment accepted: {sale.paid}"
         yield Difference("never accepted", sale.order, detail)
+    notices = Counter(mail.kind for mail in mailed if mail.kind != "keys")
+    yield from (Difference("told twice", sale.order, kind) for kind, count in notices.items() if count > 1)
+    mailed = [mail for mail in mailed if mail.kind == "keys"]
     yield from _never_twice(sale, bought, mailed)
     row = facts.rows.get(sale.order)
     if row is not None:

@@ -72,6 +72,13 @@ def test_nothing_differs_where_all_is_well():
     assert kinds([sale()], facts()) == []
 
 
+def test_a_mail_without_keys_is_no_delivery():
+    told = Mail("m2", ("buyer@example.com",), (ORDER,), "review")
+    refused = in_state("needs_review", review="out_of_stock", keys={}, storage_refs=frozenset())
+    found = facts(purchases=(), mails=(told,), objects={}, **refused)
+    assert kinds([sale(fate=Fate.SOLD_OUT)], found) == []
+
+
 def test_an_order_may_wait_for_a_human_with_a_cause():
     waits = in_state("needs_review", review="unknown_outcome", keys={})
     found = facts(purchases=(FIRST,), mails=(), objects={}, **waits)
@@ -85,6 +92,7 @@ def test_an_order_may_wait_for_a_human_with_a_cause():
         ("bought twice", {**IN_REVIEW, "purchases": (FIRST, SECOND, replace(FIRST, reservation="r3"))}),
         ("bought twice", {**IN_REVIEW, "purchases": (FIRST, SECOND, replace(FIRST, external=f"{ONE}-p2"))}),
         ("mailed twice", {"mails": (MAIL, replace(MAIL, id="m2"))}),
+        ("told twice", {"mails": (MAIL, replace(MAIL, id="m2", kind="review"), replace(MAIL, id="m3", kind="review"))}),
         ("lost", {"rows": {}}),
         ("Kafka and Postgres differ", {"states": {}}),
         ("Kafka and Postgres differ", {"states": {ORDER: State("fulfilled", 10, ITEMS)}}),
