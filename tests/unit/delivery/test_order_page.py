@@ -1,6 +1,7 @@
 import asyncio
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -608,3 +609,19 @@ async def test_the_page_for_lost_links(buyer):
     assert page.status == 200
     assert '<form class="form" method="post" action="lost">' in page.body
     assert 'action="lost"' in page.body
+
+
+async def test_ten_thousand_reveals_in_a_minute_are_ten(buyer):
+    buyer.knows(FULFILLED)
+    path, client = f"{buyer.path}/reveal", buyer._client
+
+    async def reveal():
+        async with client.post(path) as answer:
+            return answer.status
+
+    statuses = Counter()
+    for _ in range(100):
+        statuses.update(await asyncio.gather(*(reveal() for _ in range(100))))
+
+    assert statuses == {200: 10, 429: 9_990}
+    assert (len(buyer.events), buyer.store.signed) == (10, 10)
