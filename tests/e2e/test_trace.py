@@ -1,5 +1,9 @@
 """One order is one trace, from the payment's notification to the mail, through every process."""
 
+import json
+import uuid
+from pathlib import Path
+
 import httpx
 import pytest
 
@@ -34,6 +38,24 @@ async def test_one_trace_goes_from_the_webhook_to_the_mail(shop: Shop, spans: Re
     assert not [span.name for span in trace if span.failed], told
 
 
+async def test_each_unit_of_work_is_one_line_with_order_and_trace(shop: Shop, spans: Receiver):
+    placed = (await shop.place([("trace-3", 1)])).json()
+    order = placed["orderId"]
+    await shop.pay(order)
+    await shop.until(placed["statusUrl"], "fulfilled")
+    spans.until(order, whole)
+
+    of_order = [line for line in _lines(Path(shop.stack["log_dir"]), order) if line.get("order_id") == order]
+    assert {line.get("trace_id") for line in of_order} == {uuid.UUID(order).hex}
+    assert {(line["service"], line["event"]) for line in of_order} >= {
+        ("ingress", "order.accepted"),
+        ("ingress", "webhook.accepted"),
+        ("fulfillment", "order.decided"),
+        ("kinguin", "kinguin.called"),
+        ("delivery", "delivery.attempted"),
+    }
+
+
 async def test_no_span_holds_a_code_or_an_address(shop: Shop, spans: Receiver):
     placed = (await shop.place([("trace-2", 2)])).json()
     await shop.pay(placed["orderId"])
@@ -46,6 +68,15 @@ async def test_no_span_holds_a_code_or_an_address(shop: Shop, spans: Receiver):
     assert placed["orderId"].encode() in everything
     for secret in (*sold, "@example.com", shop.stack["shop_token"], placed["statusUrl"].rsplit("/", 1)[-1]):
         assert secret.encode() not in everything
+
+
+def _lines(directory: Path, word: str) -> list[dict]:
+    return [
+        json.loads(line)
+        for file in directory.glob("*-1.log")
+        for line in file.read_text(errors="replace").splitlines()
+        if word in line and line.startswith("{")
+    ]
 
 
 def _named(trace: list[Span], name: str) -> Span:
