@@ -24,6 +24,7 @@ BODIES = {
     "mails": {"reason": "x"},
     "address": {"reason": "x", "email": "a@example.org"},
     "revoke-link": {"reason": "x"},
+    "return-keys": {"reason": "x"},
     "resolve": {"reason": "x", "resolution": "close"},
 }
 

@@ -12,6 +12,7 @@ from aiokafka.structs import TopicPartition
 from bitloot.contracts import codec
 from bitloot.contracts.events import (
     EmailChanged,
+    KeysReturnRequested,
     KinguinNotified,
     LinkRevoked,
     MailRequested,
@@ -78,6 +79,7 @@ ASKED = [
     ("mails", {"reason": "lost it"}, MailRequested, {"kind": "keys"}),
     ("address", {"email": "right@example.org", "reason": "typo"}, EmailChanged, {"email": "right@example.org"}),
     ("revoke-link", {"reason": "forwarded"}, LinkRevoked, {}),
+    ("return-keys", {"reason": "bought twice"}, KeysReturnRequested, {}),
     ("resolve", DECISION, ReviewResolved, {"resolution": "mark_refunded"}),
 ]
 

@@ -18,6 +18,7 @@ from admin_api.api.schemas import Accepted, printable
 from bitloot import ids, log
 from bitloot.contracts.events import (
     EmailChanged,
+    KeysReturnRequested,
     LinkRevoked,
     MailKind,
     MailRequested,
@@ -134,6 +135,13 @@ async def resolve_review(ports: Ports, question: ResolveQuestion) -> Accepted:
     )
 
 
+async def return_keys(ports: Ports, question: ExplainedAction) -> Accepted:
+    """Ask Kinguin to take back what was bought and nobody has downloaded."""
+    return await _ask(
+        ports, question, "returnKeys", lambda about: KeysReturnRequested(**about, reason=question.reason), _placed
+    )
+
+
 def _placed(status: OrderStatus) -> str | None:
     return "The order is not placed." if status is OrderStatus.UNPLACED else None
 
@@ -222,6 +230,14 @@ ROUTES: tuple[AnyRoute, ...] = (
         "Decide about an order that waits for a human",
         ResolveQuestion,
         resolve_review,
+        Right.OPERATE,
+    ),
+    _route(
+        "return-keys",
+        "returnKeys",
+        "Ask Kinguin to take back keys that nobody has downloaded",
+        ExplainedAction,
+        return_keys,
         Right.OPERATE,
     ),
 )
