@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import sysconfig
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -20,6 +20,7 @@ from embedded.server import Server
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import CORSRuleTypeDef
 
 REGION = "auto"  # what R2 calls its only region
 _PROBE_BUCKET = "readiness-probe"
@@ -73,6 +74,15 @@ class S3(Server):
                 await client.create_bucket(Bucket=name)
             except client.exceptions.BucketAlreadyOwnedByYou:
                 return
+
+    async def let_read(self, bucket: str, origins: Sequence[str]) -> None:
+        """Let scripts of pages of these origins, and of no others, read objects by signed links.
+
+        It is the rule that the order page needs at R2; without one this store lets every page read.
+        """
+        rule: CORSRuleTypeDef = {"AllowedOrigins": list(origins), "AllowedMethods": ["GET"], "MaxAgeSeconds": 3600}
+        async with self.client() as client:
+            await client.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
 
     async def stop(self) -> None:
         """Stop the store and remove the sockets that it leaves."""

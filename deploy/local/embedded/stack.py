@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -91,6 +92,7 @@ class _Stack:
         self._ports.close()
         self._plan = instances(self._workers, self._ports.take)
         self._settings = settings(self._addresses(), self._given)
+        await self._s3.let_read(_BUCKET, self._page_origins())
         await _together(*(self._start_service(instance, report) for instance in self._plan))
 
     async def stop(self) -> None:
@@ -121,6 +123,14 @@ class _Stack:
         await self._start_server(self._s3, "S3", report)
         with step(report, "bucket"):
             await self._s3.create_bucket(_BUCKET)
+
+    def _page_origins(self) -> list[str]:
+        """Return where people may open the order page: whatever name this machine goes by."""
+        parts = urlsplit(self._given.get("PUBLIC_URL") or first(self._plan, "order-page").url)
+        origins = [f"{parts.scheme}://{parts.netloc}"]
+        if parts.hostname == "127.0.0.1":
+            origins.append(f"{parts.scheme}://localhost:{parts.port}")
+        return origins
 
     async def _start_server(self, server: Server, title: str, report: Report) -> None:
         with step(report, title):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import asyncpg
+import httpx
 import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -108,6 +109,18 @@ async def test_postgres_runs_for_root_below_a_directory_that_only_root_may_enter
 
 def sockets_of(server):
     return [path for port in server.ports for path in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock")]  # noqa: S108
+
+
+async def test_s3_lets_pages_of_the_order_page_alone_read_signed_links(own_s3):
+    await own_s3.create_bucket("keys")
+    await own_s3.let_read("keys", ["http://page.test"])
+    async with own_s3.client() as client, httpx.AsyncClient() as browser:
+        await client.put_object(Bucket="keys", Key="keys/x.json", Body=b"{}")
+        url = await client.generate_presigned_url("get_object", Params={"Bucket": "keys", "Key": "keys/x.json"})
+        ours, others = [await browser.get(url, headers={"Origin": f"http://{name}.test"}) for name in ("page", "other")]
+
+    assert ours.headers["Access-Control-Allow-Origin"] == "http://page.test"
+    assert "Access-Control-Allow-Origin" not in others.headers
 
 
 async def test_s3_keeps_what_it_stored(own_s3):
