@@ -137,7 +137,7 @@ SERVICES = (
         "order-page",
         "delivery.order_page",
         Stage.DOORS,
-        frozenset({*_KAFKA, *_POSTGRES, *_R2, "LINK_LIFETIME", "ORDER_LINK_SECRETS"}),
+        frozenset({*_KAFKA, *_POSTGRES, *_R2, "LINK_LIFETIME", "ORDER_LINK_SECRETS", "TRUSTED_PROXIES"}),
     ),
     Service(
         "ingress",

@@ -2,12 +2,13 @@
 
 import re
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from bitloot.sealing import SealingPrivateKeys
-from bitloot.settings import BaseUrl, HttpSettings, KafkaSettings, PostgresSettings, Secret, Secrets, Settings
+from bitloot.settings import BaseUrl, HttpSettings, KafkaSettings, PostgresSettings, Secret, Secrets, Settings, Words
 from delivery.r2 import MAX_LINK_AGE
 from delivery.smtp import server_of
 
@@ -42,6 +43,15 @@ def _seconds(value: object) -> object:
 
 Duration = Annotated[timedelta, BeforeValidator(_seconds)]
 """A span of time: seconds (`3600`), days (`30d`) or ISO 8601 (`PT1H`, `P30D`)."""
+
+
+def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        for each in values:
+            ip_network(each, strict=False)
+    except ValueError:
+        raise ValueError("it is no list of addresses and networks, such as 10.0.0.0/8") from None
+    return values
 
 
 class StorageSettings(Settings):
@@ -118,3 +128,11 @@ class OrderPageSettings(KafkaSettings, PostgresSettings, HttpSettings, StorageSe
         None, description="the address that buyers may write to; shown on the page"
     )
     reveals_per_minute: int = Field(10, ge=1, description="how often one order's keys may be revealed in a minute")
+    trusted_proxies: Annotated[Words, AfterValidator(_networks)] = Field(
+        (), description="the addresses or networks of our own proxies, whose X-Forwarded-For is believed"
+    )
+
+    @property
+    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Return our proxies, parsed."""
+        return tuple(ip_network(each, strict=False) for each in self.trusted_proxies)

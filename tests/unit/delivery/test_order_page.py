@@ -47,7 +47,8 @@ SETTINGS = OrderPageSettings(
 class Buyer:
     """A buyer's browser, and all that the page stands on, in memory."""
 
-    def __init__(self):
+    def __init__(self, settings=None):
+        self.settings = settings or SETTINGS
         self.time = FakeTime()
         self.orders = FakeOrders()
         self.store = FakeKeyStore(self.time)
@@ -66,7 +67,7 @@ class Buyer:
             watch=self.watch,
             clock=self.time,
         )
-        server = TestServer(build(SETTINGS, ports, Health()))
+        server = TestServer(build(self.settings, ports, Health()))
         await server.start_server(access_log=None)  # as in production; it would hold the links
         self._client = TestClient(server)
         return self
@@ -283,6 +284,15 @@ async def test_every_reveal_gives_another_link_and_is_an_event_with_where_it_cam
     assert len(urls) == 2
     assert len({each.event_id for each in buyer.events}) == 2
     assert {each.client for each in buyer.events} == {"127.0.0.0/24"}
+
+
+async def test_behind_a_proxy_of_ours_it_tells_where_a_reveal_comes_from():
+    settings = SETTINGS.model_copy(update={"trusted_proxies": ("127.0.0.0/8",)})
+    async with Buyer(settings) as buyer:
+        buyer.knows(FULFILLED)
+        await buyer.reveal(headers={"X-Forwarded-For": "198.51.100.9, 203.0.113.77"})
+
+    assert buyer.events[0].client == "203.0.113.0/24"
 
 
 async def test_keys_that_are_pictures_have_links_of_their_own(buyer):

@@ -89,7 +89,7 @@ def build(settings: OrderPageSettings, ports: PagePorts, health: Health) -> web.
     app = create_app(health, probes=settings.probe_port is None)
     app.middlewares.append(error_pages(pages, wants_html))
     app.on_response_prepare.append(security_headers(settings.r2_endpoint_url))
-    OrderPage(ports, pages, RevealRate(settings.reveals_per_minute)).add_routes(app)
+    OrderPage(ports, pages, RevealRate(settings.reveals_per_minute), settings.proxy_networks).add_routes(app)
     return app
 
 

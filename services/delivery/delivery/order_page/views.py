@@ -21,6 +21,7 @@ from bitloot.errors import BitLootError, Cause
 from bitloot.ids import OrderId, content_id
 from bitloot.links import OrderLink
 from bitloot.problem import Problem
+from bitloot.proxies import Networks, client_address
 from delivery.clock import Clock
 from delivery.mail import SignedLink
 from delivery.order_page.asking import Asking, Background, Events, address_of, client_prefix
@@ -114,10 +115,12 @@ LOST: Final = Done(
 class OrderPage:
     """The handlers of one process."""
 
-    def __init__(self, ports: PagePorts, pages: Pages, rate: RevealRate) -> None:
+    def __init__(self, ports: PagePorts, pages: Pages, rate: RevealRate, proxies: Networks = ()) -> None:
+        """`proxies` are ours: they tell whom a request comes from."""
         self._ports = ports
         self._pages = pages
         self._rate = rate
+        self._proxies = proxies
         self._background = Background()
 
     def add_routes(self, app: web.Application) -> None:
@@ -181,7 +184,7 @@ class OrderPage:
         trace.join(order_id)
         if order is None or order.object_key is None or not revealable(order):
             raise Problem(409, "There is nothing to reveal.")
-        client = client_prefix(request.remote)
+        client = self._client(request)
         await self._ports.events.send(ORDER_EVENTS, order_id, self._revealed(order_id, client))
         pictures = [await self._ports.links.sign(each) for each in order.pictures]
         link = await self._ports.links.sign(order.object_key)
@@ -227,7 +230,7 @@ class OrderPage:
     async def lost(self, request: web.Request) -> web.Response:
         """Answer the same for every address, before anybody has looked whether it has orders."""
         email = address_of((await _form(request)).get("email"))
-        await self._ports.asking.allow_lost(client_prefix(request.remote))
+        await self._ports.asking.allow_lost(self._client(request))
         if self._background.is_full:
             raise Problem(503, headers={"Retry-After": "10"})
         self._background.start(self._ports.asking.lost(email))
@@ -257,6 +260,11 @@ class OrderPage:
         if order is not None and link.generation < order.generation:
             raise Problem(410, "This link was replaced by another one.", type_uri=REVOKED)
         return link, email
+
+    def _client(self, request: web.Request) -> str:
+        """Return the network of the buyer's address."""
+        forwarded = request.headers.getall("X-Forwarded-For", [])
+        return client_prefix(client_address(request.remote or "", forwarded, self._proxies))
 
     def _revealed(self, order_id: OrderId, client: str) -> KeysRevealed:
         return KeysRevealed(
