@@ -20,6 +20,9 @@ BUILT = (served.built() / "index.html").is_file()
 _PICTURES = os.environ.get("DESK_PICTURES")
 _RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
+COLORS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
+"""The rules that a theme can break."""
+
 
 @dataclass
 class Desk:
@@ -86,6 +89,15 @@ class Desk:
             f"(() => {{ const at = {found}; (at.control ?? at.querySelector('input, textarea, select') ?? at).focus(); }})()"
         )
 
+    async def choose(self, label: str, value: str) -> None:
+        """Choose from the list with this label, as a browser does."""
+        await self.focus(label)
+        await self.tab.js(f"""(() => {{
+            const at = document.activeElement;
+            Object.getOwnPropertyDescriptor(HTMLSelectElement.prototype, 'value').set.call(at, {json.dumps(value)});
+            at.dispatchEvent(new Event('change', {{bubbles: true}}));
+        }})()""")
+
     async def see(self, text: str, within: str = "body") -> None:
         """Wait until a text is on the screen."""
         shown = f"document.querySelector({json.dumps(within)})?.innerText.includes({json.dumps(text)})"
@@ -97,11 +109,11 @@ class Desk:
     async def text(self) -> str:
         return str(await self.tab.js("document.body.innerText"))
 
-    async def violations(self) -> list[str]:
+    async def violations(self, rules: dict[str, Any] = _RULES) -> list[str]:
         """Return what axe finds wrong with the page."""
         await self.tab.js(AXE.read_text(encoding="utf-8") + "; true")
         found = await self.tab.js(
-            f"axe.run(document, {json.dumps(_RULES)}).then((found) => JSON.stringify(found.violations))"
+            f"axe.run(document, {json.dumps(rules)}).then((found) => JSON.stringify(found.violations))"
         )
         return [
             f"{each['id']}: {[node['html'][:200] + ' ' + str(node.get('failureSummary', ''))[:300] for node in each['nodes']]}"

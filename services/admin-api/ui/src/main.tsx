@@ -2,13 +2,14 @@ import { ProblemError } from "@bitloot/admin-sdk";
 import { CSPProvider } from "@base-ui/react/csp-provider";
 import { QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
-import { StrictMode } from "react";
+import { StrictMode, useEffect } from "react";
 import { createRoot } from "react-dom/client";
 import { applyTheme } from "./parts/theme";
 import { Clock } from "./parts/time";
-import { SignIn } from "./pages/sign-in";
+import { SignIn, WAYS } from "./pages/sign-in";
 import { router } from "./router";
-import { isSignedOut, keepToken, useCredentials } from "./session";
+import { askSession, isSignedOut, sessionOver, useSession } from "./session";
+import { Failure, Loading } from "./parts/basics";
 import "./styles.css";
 
 const TRIES = 2;
@@ -16,7 +17,7 @@ const TRIES = 2;
 const queries = new QueryClient({
   queryCache: new QueryCache({
     onError: (error) => {
-      if (isSignedOut(error)) keepToken(null);
+      if (isSignedOut(error)) sessionOver("Your session is over: sign in again.");
     },
   }),
   defaultOptions: {
@@ -30,8 +31,23 @@ const queries = new QueryClient({
 });
 
 function Desk() {
-  const { token } = useCredentials();
-  return token === null ? <SignIn /> : <RouterProvider router={router} />;
+  const session = useSession();
+  useEffect(() => {
+    if (session.kind === "asking") void askSession();
+    // Nothing of what was seen stays behind; how people sign in is being asked for already.
+    if (session.kind === "out") queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== WAYS });
+  }, [session.kind]);
+  switch (session.kind) {
+    case "asking":
+      return <Loading what="Looking who you are" />;
+    case "trouble":
+      return <Failure error={session.error} retry={() => void askSession()} />;
+    case "out":
+      return <SignIn why={session.why} />;
+    case "token":
+    case "person":
+      return <RouterProvider router={router} />;
+  }
 }
 
 applyTheme();

@@ -9,4 +9,6 @@ export const PAGES = [
   { path: "/webhook-logs", name: "Webhook logs", key: "w" },
   { path: "/dead-letters", name: "Dead letters", key: "d" },
   { path: "/stock", name: "Stock", key: "s" },
+  { path: "/actions", name: "Actions", key: "a" },
+  { path: "/audit", name: "Audit log", key: "l" },
 ] as const;

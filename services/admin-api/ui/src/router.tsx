@@ -3,6 +3,7 @@ import { createRootRoute, createRoute, createRouter, Link } from "@tanstack/reac
 import { only, parseSearch, stringifySearch } from "./lib/search";
 import { Empty, Failure } from "./parts/basics";
 import { Shell } from "./parts/shell";
+import { ACTION_FILTERS, Actions, Audit, AUDIT_FILTERS } from "./pages/audit";
 import { DeadLetterPage, DeadLetters, LETTER_FILTERS, ReplayPage, Replays } from "./pages/dead-letters";
 import {
   ORDER_FILTERS,
@@ -89,6 +90,13 @@ const stockRoute = createRoute({
   component: StockPage,
   ...filtered(STOCK_FILTERS),
 });
+const actionsRoute = createRoute({
+  getParentRoute: at,
+  path: "/actions",
+  component: Actions,
+  ...filtered(ACTION_FILTERS),
+});
+const auditRoute = createRoute({ getParentRoute: at, path: "/audit", component: Audit, ...filtered(AUDIT_FILTERS) });
 
 const tree = root.addChildren([
   overview,
@@ -104,6 +112,8 @@ const tree = root.addChildren([
   deadLettersReplaysOneRoute,
   deadLettersOneRoute,
   stockRoute,
+  actionsRoute,
+  auditRoute,
 ]);
 
 export const router = createRouter({

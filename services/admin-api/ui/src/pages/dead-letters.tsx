@@ -3,7 +3,8 @@ import { answered, type Model } from "@bitloot/admin-sdk";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
-import { api } from "../api";
+import { Unmask } from "../parts/unmask";
+import { api, useRight } from "../session";
 import { words } from "../lib/order";
 import type { Search } from "../lib/search";
 import { ActionButton, ActionResult, useAction } from "../parts/action";
@@ -101,8 +102,10 @@ export function DeadLetters() {
 /** Count what the filter finds, show it, and only then begin. */
 function ReplayMany() {
   const [search] = useListSearch(LETTER_FILTERS);
+  const may = useRight("operate");
   const [open, setOpen] = useState(false);
   const conditions = Object.keys(search).filter((name) => name !== "offset" && name !== "replayed");
+  if (!may) return null;
   return (
     <>
       <button
@@ -187,7 +190,7 @@ function Groups({ title, groups }: { readonly title: string; readonly groups: re
     <dl className="facts">
       <dt className="faint">{title}</dt>
       {groups.map((group) => (
-        <Fact key={group.name} name={words(group.name)}>
+        <Fact key={group.name} name={group.name}>
           {group.letters}
         </Fact>
       ))}
@@ -208,7 +211,10 @@ export function DeadLetterPage() {
   return <LoadedLetter letter={found.data} />;
 }
 
-function LoadedLetter({ letter }: { readonly letter: Letter }) {
+function LoadedLetter({ letter: found }: { readonly letter: Letter }) {
+  const [shown, setShown] = useState<Letter | null>(null);
+  const letter = shown?.id === found.id ? shown : found;
+  const may = useRight("operate");
   const replay = useAction(
     useMemo(
       () => ({
@@ -248,9 +254,21 @@ function LoadedLetter({ letter }: { readonly letter: Letter }) {
         }
       >
         <ActionResult state={replay.state} />
-        <ActionButton {...replay} primary>
-          Replay
-        </ActionButton>
+        {letter.value === "(hidden)" ? (
+          <Unmask<Letter>
+            right="read_bodies"
+            what="the value"
+            ask={(reason) =>
+              api.POST("/admin/dead-letters/{id}/unmask", { params: { path: { id: letter.id } }, body: { reason } })
+            }
+            show={setShown}
+          />
+        ) : null}
+        {may ? (
+          <ActionButton {...replay} primary>
+            Replay
+          </ActionButton>
+        ) : null}
       </PageHead>
       <section className="advice bad">
         <div>

@@ -1,7 +1,7 @@
 /** The plain lists: orders, reviews, payments, reservations. */
 import { answered, type Model, type Query, type QueryPath } from "@bitloot/admin-sdk";
 import { Link } from "@tanstack/react-router";
-import { api } from "../api";
+import { api } from "../session";
 import { Amount, Id, short, Status } from "../parts/basics";
 import type { FilterSpec } from "../parts/filters";
 import { List, type Column, type Paging } from "../parts/list";

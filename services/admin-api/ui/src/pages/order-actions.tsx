@@ -1,51 +1,196 @@
-/** What an admin can do about an order. */
+/** What an admin can do about an order, as far as their rights go. */
+import { Menu } from "@base-ui/react/menu";
 import { answered, type Model } from "@bitloot/admin-sdk";
-import { useMemo } from "react";
-import { api } from "../api";
-import { words, type Advice } from "../lib/order";
-import { ActionButton, ActionResult, useAction, type Progress } from "../parts/action";
+import { useMemo, useState } from "react";
+import type { Advice } from "../lib/order";
+import { ActionButton, ActionResult, useAction, type ActionSpec, type Progress } from "../parts/action";
+import { ReasonDialog } from "../parts/reason";
+import { api, useRight } from "../session";
 
-type Whole = Model<"WholeOrder">;
+type Accepted = Model<"Accepted">;
+type Resolution = Model<"Resolution">;
+type Asked = "resolve" | "mail" | "address" | "revoke";
 
-/** What an order's own record says of a click. */
-export function clickProgress(order: Whole, actionId: string): Progress {
-  const taken = order.timeline.some((each) => actionOf(each.payload) === actionId);
-  if (!taken) return { kind: "running", note: "the order has not taken it up yet." };
-  return order.status === "needs_review"
-    ? { kind: "done", note: `taken up; the order waits for a human (${words(order.review?.cause ?? "")}).` }
-    : { kind: "done", note: `taken up; the order is ${words(order.status)} now.` };
+const RESOLUTIONS: readonly (readonly [Resolution, string])[] = [
+  ["retry", "Try again where it stopped"],
+  ["mark_refunded", "The buyer has the money back"],
+  ["delivered_by_hand", "The buyer has the keys, though not from here"],
+  ["close", "Nothing more is to be done"],
+];
+
+/** What became of a click, as the API tells it. */
+export async function follow({ actionId }: Accepted): Promise<Progress> {
+  const action = await answered(api.GET("/admin/actions/{id}", { params: { path: { id: actionId } } }));
+  if (action.status === "done") return { kind: "done", note: action.detail || "it was sent." };
+  if (action.status === "refused") return { kind: "refused", reason: action.detail };
+  return { kind: "running", note: action.detail };
 }
 
-function actionOf(payload: unknown): unknown {
-  return typeof payload === "object" && payload !== null
-    ? (payload as Record<string, unknown>)["action_id"]
-    : undefined;
-}
-
-export async function followOrder(id: string, actionId: string): Promise<Progress> {
-  return clickProgress(await answered(api.GET("/admin/orders/{id}", { params: { path: { id } } })), actionId);
-}
-
-export function OrderActions({ order, advised }: { readonly order: Whole; readonly advised: Advice }) {
+export function OrderActions({ order, advised }: { readonly order: Model<"WholeOrder">; readonly advised: Advice }) {
   const id = order.id;
+  const mayOperate = useRight("operate");
+  const maySupport = useRight("support");
+  const [asked, setAsked] = useState<Asked | null>(null);
   const reprocess = useAction(
     useMemo(
-      () => ({
-        send: (action: string) =>
+      (): ActionSpec<Accepted> => ({
+        send: (action) =>
           api.POST("/admin/orders/{id}/reprocess", { params: { path: { id }, header: { "Idempotency-Key": action } } }),
-        follow: (answer: Model<"Accepted">) => followOrder(id, answer.actionId),
+        follow,
       }),
       [id],
     ),
   );
+  const close = () => setAsked(null);
+  if (!mayOperate && !maySupport) return null;
   return (
     <div className="actions">
       <div className="buttons">
-        <ActionButton state={reprocess.state} run={reprocess.run} primary={advised.actions[0] === "reprocess"}>
-          Reprocess
-        </ActionButton>
+        {mayOperate ? (
+          <ActionButton {...reprocess} primary={advised.actions[0] === "reprocess"}>
+            Reprocess
+          </ActionButton>
+        ) : null}
+        {mayOperate && order.status === "needs_review" ? (
+          <button type="button" onClick={() => setAsked("resolve")}>
+            Resolve…
+          </button>
+        ) : null}
+        {maySupport ? (
+          <Menu.Root>
+            <Menu.Trigger>More ▾</Menu.Trigger>
+            <Menu.Portal>
+              <Menu.Positioner sideOffset={4} align="end">
+                <Menu.Popup className="menu">
+                  <Menu.Item onClick={() => setAsked("mail")}>Send the mail again…</Menu.Item>
+                  <Menu.Item onClick={() => setAsked("address")}>Correct the mail address…</Menu.Item>
+                  <Menu.Item onClick={() => setAsked("revoke")}>Revoke the order link…</Menu.Item>
+                </Menu.Popup>
+              </Menu.Positioner>
+            </Menu.Portal>
+          </Menu.Root>
+        ) : null}
       </div>
       <ActionResult state={reprocess.state} />
+      <Resolve id={id} open={asked === "resolve"} close={close} />
+      <SendMail id={id} open={asked === "mail"} close={close} />
+      <ChangeAddress id={id} open={asked === "address"} close={close} />
+      <Revoke id={id} open={asked === "revoke"} close={close} />
     </div>
+  );
+}
+
+interface AskProps {
+  readonly id: string;
+  readonly open: boolean;
+  readonly close: () => void;
+}
+
+const about = (id: string, action: string) => ({ path: { id }, header: { "Idempotency-Key": action } });
+
+function Resolve({ id, open, close }: AskProps) {
+  const [resolution, setResolution] = useState<Resolution>("retry");
+  return (
+    <ReasonDialog
+      open={open}
+      close={close}
+      title="Resolve the review"
+      about="You decide how this order goes on, or ends."
+      verb="Resolve"
+      spec={(reason) => ({
+        send: (action) =>
+          api.POST("/admin/orders/{id}/resolve", { params: about(id, action), body: { resolution, reason } }),
+        follow,
+      })}
+    >
+      <label>
+        How
+        <select
+          value={resolution}
+          onChange={(event) =>
+            setResolution(RESOLUTIONS.find(([value]) => value === event.target.value)?.[0] ?? "retry")
+          }
+        >
+          {RESOLUTIONS.map(([value, text]) => (
+            <option key={value} value={value}>
+              {text}
+            </option>
+          ))}
+        </select>
+      </label>
+    </ReasonDialog>
+  );
+}
+
+function SendMail({ id, open, close }: AskProps) {
+  const [kind, setKind] = useState<"keys" | "page">("keys");
+  return (
+    <ReasonDialog
+      open={open}
+      close={close}
+      title="Send the mail again"
+      about="It is rendered anew, with a link of its own."
+      verb="Send"
+      spec={(reason) => ({
+        send: (action) => api.POST("/admin/orders/{id}/mails", { params: about(id, action), body: { kind, reason } }),
+        follow,
+      })}
+    >
+      <label>
+        Which
+        <select value={kind} onChange={(event) => setKind(event.target.value === "page" ? "page" : "keys")}>
+          <option value="keys">With the link to the keys</option>
+          <option value="page">With the order page alone</option>
+        </select>
+      </label>
+    </ReasonDialog>
+  );
+}
+
+function ChangeAddress({ id, open, close }: AskProps) {
+  const [email, setEmail] = useState("");
+  const sound = /^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(email.trim());
+  return (
+    <ReasonDialog
+      open={open}
+      close={close}
+      title="Correct the mail address"
+      about="Links to the order page that were sent before open nothing any more."
+      verb="Change"
+      ready={sound}
+      spec={(reason) => ({
+        send: (action) =>
+          api.POST("/admin/orders/{id}/address", { params: about(id, action), body: { email: email.trim(), reason } }),
+        follow,
+      })}
+    >
+      <label>
+        The right address
+        <input
+          type="email"
+          value={email}
+          onChange={(event) => setEmail(event.target.value)}
+          maxLength={254}
+          autoComplete="off"
+        />
+      </label>
+    </ReasonDialog>
+  );
+}
+
+function Revoke({ id, open, close }: AskProps) {
+  return (
+    <ReasonDialog
+      open={open}
+      close={close}
+      title="Revoke the order link"
+      about="No link to the order page that was given out before opens anything any more."
+      verb="Revoke"
+      danger
+      spec={(reason) => ({
+        send: (action) => api.POST("/admin/orders/{id}/revoke-link", { params: about(id, action), body: { reason } }),
+        follow,
+      })}
+    />
   );
 }

@@ -3,7 +3,7 @@ import { answered, type Model } from "@bitloot/admin-sdk";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
-import { api } from "../api";
+import { api } from "../session";
 import { advice, words } from "../lib/order";
 import { safeLink } from "../lib/search";
 import { story, type Step } from "../lib/story";
@@ -12,6 +12,7 @@ import { useRefresh } from "../live";
 import { Amount, Badge, Empty, Fact, Failure, Id, Loading, PageHead, Panel, Status } from "../parts/basics";
 import { Payload } from "../parts/payload";
 import { Ago, Time } from "../parts/time";
+import { Unmask } from "../parts/unmask";
 import { OrderActions } from "./order-actions";
 
 type Whole = Model<"WholeOrder">;
@@ -29,7 +30,10 @@ export function Order() {
   return <Loaded order={found.data} />;
 }
 
-function Loaded({ order }: { readonly order: Whole }) {
+function Loaded({ order: found }: { readonly order: Whole }) {
+  const [shown, setShown] = useState<Whole | null>(null);
+  // What was unmasked is masked again once something has changed.
+  const order = shown?.id === found.id && shown.version === found.version ? shown : found;
   const advised = advice(order);
   return (
     <>
@@ -45,7 +49,18 @@ function Loaded({ order }: { readonly order: Whole }) {
             changed <Ago at={order.updatedAt} />
           </>
         }
-      />
+      >
+        {order.email?.includes("***@") ? (
+          <Unmask<Whole>
+            right="read_addresses"
+            what="the address"
+            ask={(reason) =>
+              api.POST("/admin/orders/{id}/unmask", { params: { path: { id: order.id } }, body: { reason } })
+            }
+            show={setShown}
+          />
+        ) : null}
+      </PageHead>
       <section className={`advice ${advised.tone}`} aria-label="What to do">
         <div>
           <h2>{advised.title}</h2>
@@ -56,6 +71,7 @@ function Loaded({ order }: { readonly order: Whole }) {
       <div className="columns">
         <Timeline order={order} />
         <div className="stack">
+          <ClicksPart id={order.id} />
           <Facts order={order} />
           <Items order={order} />
           <PaymentsPart order={order} />
@@ -268,6 +284,46 @@ function MailsPart({ order }: { readonly order: Whole }) {
           ))}
         </ul>
       )}
+    </Panel>
+  );
+}
+
+/** What admins asked of this order and what became of it, also after the page was left. */
+function ClicksPart({ id }: { readonly id: string }) {
+  const refetchInterval = useRefresh();
+  const found = useQuery({
+    queryKey: ["list", "actions", "order", id],
+    queryFn: ({ signal }) =>
+      answered(api.GET("/admin/actions", { params: { query: { orderId: id, limit: 5 } }, signal })),
+    refetchInterval,
+  });
+  if (found.isError) return <Failure error={found.error} retry={() => void found.refetch()} />;
+  if (!found.data || found.data.items.length === 0) return null;
+  return (
+    <Panel
+      title={`Actions (${found.data.total})`}
+      aside={
+        <Link to="/actions" search={{ orderId: id }}>
+          All
+        </Link>
+      }
+    >
+      <ul className="rows">
+        {found.data.items.map((action) => (
+          <li key={action.actionId}>
+            <span>
+              {words(action.kind.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`))}{" "}
+              <span className="faint">
+                by {action.actor}, <Ago at={action.askedAt} />
+                {action.detail ? `. ${action.detail}` : ""}
+              </span>
+            </span>
+            <span className="end">
+              <Status of={action.status} />
+            </span>
+          </li>
+        ))}
+      </ul>
     </Panel>
   );
 }

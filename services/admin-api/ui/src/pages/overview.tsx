@@ -2,7 +2,7 @@
 import { answered, type Model } from "@bitloot/admin-sdk";
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { api } from "../api";
+import { api } from "../session";
 import { grouped } from "../lib/causes";
 import { tone, words } from "../lib/order";
 import { duration } from "../lib/time";

@@ -2,7 +2,7 @@
 import { answered, type Model } from "@bitloot/admin-sdk";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { api } from "../api";
+import { api, useRight } from "../session";
 import type { Search } from "../lib/search";
 import { ActionButton, ActionResult, useAction } from "../parts/action";
 import { Badge, Failure, Panel, Status } from "../parts/basics";
@@ -54,6 +54,7 @@ const load = (search: Search, paging: Paging, signal: AbortSignal) =>
   answered(api.GET("/admin/stock", { params: { query: question("/admin/stock", search, paging) }, signal }));
 
 export function StockPage() {
+  const may = useRight("stock");
   const [open, setOpen] = useState(false);
   return (
     <>
@@ -67,9 +68,11 @@ export function StockPage() {
         load={load}
         empty="No codes have been imported yet."
         actions={
-          <button type="button" className="primary" onClick={() => setOpen(true)}>
-            Import codes…
-          </button>
+          may ? (
+            <button type="button" className="primary" onClick={() => setOpen(true)}>
+              Import codes…
+            </button>
+          ) : null
         }
       >
         <Offers />

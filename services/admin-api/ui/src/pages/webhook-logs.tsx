@@ -3,7 +3,8 @@ import { answered, type Model } from "@bitloot/admin-sdk";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
-import { api } from "../api";
+import { Unmask } from "../parts/unmask";
+import { api, useRight } from "../session";
 import type { Search } from "../lib/search";
 import { PROVIDERS } from "../lib/statuses";
 import { ActionButton, ActionResult, useAction } from "../parts/action";
@@ -15,6 +16,8 @@ import { Ago, Time } from "../parts/time";
 import { OrderLink, question } from "./lists";
 
 type Log = Model<"WebhookLog">;
+
+const HIDDEN = "(hidden)"; // what stands for a body that may not be seen
 
 export const WEBHOOK_FILTERS: readonly FilterSpec[] = [
   { name: "orderId", label: "Order", kind: "text", wide: true },
@@ -105,7 +108,10 @@ export function WebhookLogPage() {
   return <Loaded log={found.data} />;
 }
 
-function Loaded({ log }: { readonly log: Log }) {
+function Loaded({ log: found }: { readonly log: Log }) {
+  const [shown, setShown] = useState<Log | null>(null);
+  const log = shown?.id === found.id ? shown : found;
+  const may = useRight("operate");
   const reprocess = useAction(
     useMemo(
       () => ({
@@ -137,9 +143,21 @@ function Loaded({ log }: { readonly log: Log }) {
         }
       >
         <ActionResult state={reprocess.state} />
-        <ActionButton {...reprocess} primary>
-          Reprocess
-        </ActionButton>
+        {log.body === HIDDEN ? (
+          <Unmask<Log>
+            right="read_bodies"
+            what="the body"
+            ask={(reason) =>
+              api.POST("/admin/webhook-logs/{id}/unmask", { params: { path: { id: log.id } }, body: { reason } })
+            }
+            show={setShown}
+          />
+        ) : null}
+        {may ? (
+          <ActionButton {...reprocess} primary>
+            Reprocess
+          </ActionButton>
+        ) : null}
       </PageHead>
       <div className="columns">
         <div className="stack">
@@ -212,7 +230,7 @@ function Compare({ log }: { readonly log: Log }) {
     },
   });
   const other = others.data?.find((each) => each.id === chosen) ?? others.data?.[0];
-  if (!other) return null;
+  if (!other || log.body === HIDDEN) return null;
   return (
     <Panel
       title="Difference"

@@ -3,7 +3,7 @@ import { answered } from "@bitloot/admin-sdk";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useDeferredValue, useId, useState, type KeyboardEvent } from "react";
-import { api } from "../api";
+import { api } from "../session";
 import { PAGES } from "../pages";
 import { Status } from "./basics";
 import { Dialog } from "./dialog";

@@ -1,9 +1,9 @@
 /** What is around every page: menu, search, theme, keys. */
-import { useIsFetching, useQueryClient } from "@tanstack/react-query";
+import { useIsFetching } from "@tanstack/react-query";
 import { Link, Outlet, useLocation } from "@tanstack/react-router";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { PAGES } from "../pages";
-import { keepToken } from "../session";
+import { signOut, useSession } from "../session";
 import { zone } from "../lib/time";
 import { Dialog } from "./dialog";
 import { usePageKeys } from "./keys";
@@ -21,7 +21,7 @@ const KEYS = [
 export function Shell() {
   const [help, setHelp] = useState(false);
   const [palette, setPalette] = useState(false);
-  const queries = useQueryClient();
+  const session = useSession();
   const fetching = useIsFetching();
   usePageKeys(
     useCallback(() => setHelp(true), []),
@@ -55,14 +55,13 @@ export function Shell() {
           ?
         </button>
         <ThemeButton />
-        <button
-          type="button"
-          className="quiet"
-          onClick={() => {
-            keepToken(null);
-            queries.clear();
-          }}
+        <span
+          className="faint"
+          title={session.kind === "person" ? session.who.roles.join(", ") : "Signed in with an API token"}
         >
+          {session.kind === "person" ? session.who.user : "API token"}
+        </span>
+        <button type="button" className="quiet" onClick={() => void signOut()}>
           Sign out
         </button>
       </header>
