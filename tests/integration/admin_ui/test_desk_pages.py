@@ -21,6 +21,8 @@ PAGES = {
     "reservations": ("/reservations", "res-1"),
     "webhook-logs": ("/webhook-logs", "kinguin · delivered"),
     "dead-letters": ("/dead-letters", "bad record"),
+    "mails": ("/mails", "No mail has been rendered yet."),
+    "settings": ("/settings", "a secret, set"),
     "actions": ("/actions", "Nobody has asked for anything yet."),
     "audit": ("/audit", "Nobody has done anything yet."),
     "replays": ("/dead-letters/replays", "Nothing has been replayed in bulk yet."),

@@ -8,7 +8,9 @@ export const PAGES = [
   { path: "/reservations", name: "Reservations", key: "k" },
   { path: "/webhook-logs", name: "Webhook logs", key: "w" },
   { path: "/dead-letters", name: "Dead letters", key: "d" },
+  { path: "/mails", name: "Mails", key: "m" },
   { path: "/stock", name: "Stock", key: "s" },
   { path: "/actions", name: "Actions", key: "a" },
   { path: "/audit", name: "Audit log", key: "l" },
+  { path: "/settings", name: "Settings", key: "," },
 ] as const;

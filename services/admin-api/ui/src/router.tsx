@@ -1,7 +1,7 @@
 /** The addresses of the desk. What an address says beyond what its page knows of is dropped. Each route has a name of its own: in place, its type would be lost. */
 import { createRootRoute, createRoute, createRouter, Link } from "@tanstack/react-router";
 import { only, parseSearch, stringifySearch } from "./lib/search";
-import { Empty, Failure } from "./parts/basics";
+import { Failure, PageHead } from "./parts/basics";
 import { Shell } from "./parts/shell";
 import { ACTION_FILTERS, Actions, Audit, AUDIT_FILTERS } from "./pages/audit";
 import { DeadLetterPage, DeadLetters, LETTER_FILTERS, ReplayPage, Replays } from "./pages/dead-letters";
@@ -16,6 +16,8 @@ import {
   Reviews,
 } from "./pages/lists";
 import { Order } from "./pages/order";
+import { MailsPage, MAIL_FILTERS } from "./pages/mails";
+import { Settings } from "./pages/settings";
 import { Overview } from "./pages/overview";
 import { StockPage, STOCK_FILTERS } from "./pages/stock";
 import { WEBHOOK_FILTERS, WebhookLogPage, WebhookLogs } from "./pages/webhook-logs";
@@ -23,11 +25,7 @@ import type { FilterSpec } from "./parts/filters";
 
 const root = createRootRoute({
   component: Shell,
-  notFoundComponent: () => (
-    <Empty title="There is no such page.">
-      <Link to="/">To the overview</Link>
-    </Empty>
-  ),
+  notFoundComponent: () => <PageHead title="There is no such page." about={<Link to="/">To the overview</Link>} />,
   errorComponent: ({ error, reset }) => <Failure error={error} retry={reset} />,
 });
 
@@ -97,6 +95,8 @@ const actionsRoute = createRoute({
   ...filtered(ACTION_FILTERS),
 });
 const auditRoute = createRoute({ getParentRoute: at, path: "/audit", component: Audit, ...filtered(AUDIT_FILTERS) });
+const mailsRoute = createRoute({ getParentRoute: at, path: "/mails", component: MailsPage, ...filtered(MAIL_FILTERS) });
+const settingsRoute = createRoute({ getParentRoute: at, path: "/settings", component: Settings });
 
 const tree = root.addChildren([
   overview,
@@ -114,6 +114,8 @@ const tree = root.addChildren([
   stockRoute,
   actionsRoute,
   auditRoute,
+  mailsRoute,
+  settingsRoute,
 ]);
 
 export const router = createRouter({

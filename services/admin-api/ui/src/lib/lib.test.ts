@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import { IDLE, step, type ActionState } from "./action";
-import { grouped } from "./causes";
 import { csv, csvField } from "./csv";
 import { jsonParts, prettyForm, prettyJson } from "./json";
 import { lines } from "./lines";
@@ -211,22 +210,6 @@ describe("an order", () => {
   it.each(["canceled", "refunded", "failed"] as const)("that is %s offers nothing", (status) =>
     expect(advice({ ...order, status, review: null }).actions).toEqual([]),
   );
-
-  it("is grouped by its typed cause, the oldest named", () => {
-    const waiting = (id: string, cause: string, since: string) => ({
-      id,
-      review: { cause, detail: `text ${id}`, itemId: null, since },
-    });
-    const groups = grouped([
-      waiting("1", "a", "2026-03-02"),
-      waiting("2", "b", "2026-03-01"),
-      waiting("3", "a", "2026-03-01"),
-    ]);
-    expect(groups.map((group) => [group.cause, group.count, group.first.id])).toEqual([
-      ["a", 2, "3"],
-      ["b", 1, "2"],
-    ]);
-  });
 
   it("is told as a story, also by events that nobody has heard of", () => {
     const happening = (type: string, payload: unknown) => ({

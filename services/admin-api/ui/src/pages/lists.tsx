@@ -12,6 +12,7 @@ import { ORDER_STATUSES, PAYMENT_STATUSES, RESERVATION_STATUSES } from "../lib/s
 import type { Search } from "../lib/search";
 
 type Order = Model<"Order">;
+type Waiting = Model<"WaitingOrder">;
 type Payment = Model<"Payment">;
 type Reservation = Model<"Reservation">;
 
@@ -102,23 +103,23 @@ export function Orders() {
   );
 }
 
-const REVIEW_COLUMNS: readonly Column<Order>[] = [
-  { id: "id", header: "Order", cell: (row) => <OrderLink id={row.id} />, csv: (row) => row.id },
+const REVIEW_COLUMNS: readonly Column<Waiting>[] = [
+  { id: "id", header: "Order", cell: (row) => <OrderLink id={row.orderId} />, csv: (row) => row.orderId },
   {
     id: "cause",
     header: "Waits because of",
-    cell: (row) => <strong>{words(row.review?.cause ?? "unknown")}</strong>,
-    csv: (row) => row.review?.cause,
+    cell: (row) => <strong>{words(row.cause)}</strong>,
+    csv: (row) => row.cause,
   },
   {
     id: "detail",
     header: "Detail",
     cell: (row) => (
-      <span className="clip" title={row.review?.detail}>
-        {row.review?.detail}
+      <span className="clip" title={told(row.detail)}>
+        {told(row.detail)}
       </span>
     ),
-    csv: (row) => row.review?.detail,
+    csv: (row) => told(row.detail),
   },
   { id: "email", header: "Buyer", cell: (row) => row.email ?? "—", csv: (row) => row.email },
   {
@@ -128,21 +129,17 @@ const REVIEW_COLUMNS: readonly Column<Order>[] = [
     cell: (row) => <Amount value={row.total} currency={row.currency} />,
     csv: (row) => row.total,
   },
-  { id: "since", header: "Since", cell: (row) => <Time at={row.review?.since} />, csv: (row) => row.review?.since },
+  { id: "since", header: "Since", cell: (row) => <Time at={row.since} />, csv: (row) => row.since },
 ];
 
-export const REVIEW_FILTERS: readonly FilterSpec[] = [
-  { name: "q", label: "Mail address or any id", kind: "text", wide: true },
-  { name: "productId", label: "Product", kind: "text" },
-];
+function told(detail: unknown): string {
+  return typeof detail === "string" ? detail : JSON.stringify(detail);
+}
+
+export const REVIEW_FILTERS: readonly FilterSpec[] = [{ name: "cause", label: "Cause", kind: "text", wide: true }];
 
 const loadReviews = (search: Search, paging: Paging, signal: AbortSignal) =>
-  answered(
-    api.GET("/admin/orders", {
-      params: { query: { ...question("/admin/orders", search, paging), status: "needs_review" } },
-      signal,
-    }),
-  );
+  answered(api.GET("/admin/reviews", { params: { query: question("/admin/reviews", search, paging) }, signal }));
 
 export function Reviews() {
   return (
@@ -152,7 +149,7 @@ export function Reviews() {
       about="Orders that wait for a human, with the reason."
       filters={REVIEW_FILTERS}
       columns={REVIEW_COLUMNS}
-      rowId={(row) => row.id}
+      rowId={(row) => row.orderId}
       load={loadReviews}
       empty="Nothing waits for you."
     />

@@ -3,11 +3,11 @@ import { answered, type Model } from "@bitloot/admin-sdk";
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { api } from "../session";
-import { grouped } from "../lib/causes";
 import { tone, words } from "../lib/order";
 import { duration } from "../lib/time";
 import { useRefresh } from "../live";
-import { Badge, Empty, Failure, Loading, PageHead, Panel } from "../parts/basics";
+import { Amount, Badge, Empty, Failure, Loading, PageHead, Panel, Status } from "../parts/basics";
+import { TimeToKeyChart } from "../parts/chart";
 import { Ago } from "../parts/time";
 
 const OPEN = [
@@ -30,10 +30,13 @@ export function Overview() {
       <PageHead title="Overview" about="What goes on now, and what needs you." />
       <OrdersNow />
       <div className="columns even">
-        <Failures />
+        <Reviews />
         <TimeToKey />
       </div>
       <div className="columns even">
+        <FailuresNow />
+        <ProvidersNow />
+        <LagNow />
         <LettersNow />
         <OffersNow />
       </div>
@@ -73,43 +76,180 @@ function OrdersNow() {
   );
 }
 
-function Failures() {
+function Reviews() {
   const refetchInterval = useRefresh();
   const found = useQuery({
-    queryKey: ["list", "reviews", "grouped"],
-    queryFn: ({ signal }) =>
-      answered(api.GET("/admin/orders", { params: { query: { status: "needs_review", limit: 100 } }, signal })),
+    queryKey: ["overview"],
+    queryFn: ({ signal }) => answered(api.GET("/admin/overview", { signal })),
     refetchInterval,
   });
   return (
     <Panel title="Waiting for a human, by cause" aside={<Link to="/reviews">All</Link>}>
       {found.isPending ? <Loading /> : null}
       {found.isError ? <Failure error={found.error} /> : null}
-      {found.data?.total === 0 ? <Empty title="Nothing waits for you." /> : null}
-      {found.data && found.data.total > 0 ? (
-        <>
-          <ul className="rows">
-            {grouped(found.data.items).map((group) => (
-              <li key={group.cause}>
-                <span>
-                  <Badge tone="warn">{group.count}</Badge> <strong>{words(group.cause)}</strong>{" "}
-                  <span className="faint">
-                    first{" "}
-                    <Link to="/orders/$id" params={{ id: group.first.id }}>
-                      <code>{group.first.id.slice(0, 8)}</code>
-                    </Link>
-                  </span>
-                </span>
-                <span className="end faint">oldest {group.oldest ? <Ago at={group.oldest} /> : "—"}</span>
-              </li>
-            ))}
-          </ul>
-          <p className="rule faint">
-            Grouped by the typed cause of the review, never by its text
-            {found.data.total > 100 ? "; of the newest 100" : ""}.
-          </p>
-        </>
+      {found.data?.reviews.length === 0 ? <Empty title="Nothing waits for you." /> : null}
+      <ul className="rows">
+        {found.data?.reviews.map((group) => (
+          <li key={group.cause}>
+            <span>
+              <Badge tone="warn">{group.orders}</Badge>{" "}
+              <Link to="/reviews" search={{ cause: group.cause }}>
+                {words(group.cause)}
+              </Link>
+            </span>
+            <span className="end faint">
+              oldest <Ago at={group.oldestSince} />
+            </span>
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  );
+}
+
+function FailuresNow() {
+  const refetchInterval = useRefresh();
+  const found = useQuery({
+    queryKey: ["failures"],
+    queryFn: ({ signal }) => answered(api.GET("/admin/failures", { signal })),
+    refetchInterval,
+  });
+  return (
+    <Panel
+      title="Failures, by cause"
+      aside={
+        found.data ? (
+          <span className="faint">
+            since <Ago at={found.data.since} />
+          </span>
+        ) : null
+      }
+    >
+      {found.isPending ? <Loading /> : null}
+      {found.isError ? <Failure error={found.error} /> : null}
+      {found.data?.items.length === 0 ? <Empty title="Nothing has failed." /> : null}
+      <ul className="rows">
+        {found.data?.items.slice(0, 8).map((group) => (
+          <li key={`${group.provider} ${group.call} ${group.failure} ${group.cause}`}>
+            <span>
+              <Badge tone="bad">{group.count}</Badge> {group.provider} · {words(group.call)} · {words(group.cause)}{" "}
+              <span className="faint">
+                {group.failure}, {group.orders} orders
+              </span>
+            </span>
+            <span className="end faint">
+              {group.newestOrderId ? (
+                <Link to="/orders/$id" params={{ id: group.newestOrderId }}>
+                  newest
+                </Link>
+              ) : null}{" "}
+              <Ago at={group.lastAt} />
+            </span>
+          </li>
+        ))}
+      </ul>
+      {found.data ? <p className="rule faint">{found.data.rule}</p> : null}
+    </Panel>
+  );
+}
+
+function ProvidersNow() {
+  const refetchInterval = useRefresh();
+  const found = useQuery({
+    queryKey: ["providers"],
+    queryFn: ({ signal }) => answered(api.GET("/admin/providers", { signal })),
+    refetchInterval,
+  });
+  const balances = useQuery({
+    queryKey: ["balances"],
+    queryFn: ({ signal }) => answered(api.GET("/admin/balances", { signal })),
+    refetchInterval,
+  });
+  return (
+    <Panel title="Providers and balance">
+      {found.isPending ? <Loading /> : null}
+      {found.isError ? <Failure error={found.error} /> : null}
+      <ul className="rows">
+        {found.data?.items.map((each) => (
+          <li key={each.provider}>
+            <span>
+              <strong>{each.provider}</strong>{" "}
+              <span className="faint">
+                {numbers.format(each.failures)} of {numbers.format(each.calls)} calls failed
+                {each.lastNotificationAt ? (
+                  <>
+                    , told last <Ago at={each.lastNotificationAt} />
+                  </>
+                ) : null}
+              </span>
+            </span>
+            <span className="end">
+              <Status of={each.state} />
+            </span>
+          </li>
+        ))}
+        {balances.data?.items.map((each) => (
+          <li key={each.account}>
+            <span>
+              Balance {each.account}{" "}
+              <span className="faint">
+                read <Ago at={each.readAt} />
+              </span>
+            </span>
+            <span className="end">
+              <Amount value={each.balance} currency={each.currency} /> {each.low ? <Badge tone="bad">low</Badge> : null}
+            </span>
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  );
+}
+
+function LagNow() {
+  const refetchInterval = useRefresh();
+  const found = useQuery({
+    queryKey: ["lag"],
+    queryFn: ({ signal }) => answered(api.GET("/admin/lag", { signal })),
+    refetchInterval,
+  });
+  const behind = found.data?.items
+    .filter((each) => each.records > 0)
+    .sort((a, b) => (b.oldestSeconds ?? 0) - (a.oldestSeconds ?? 0));
+  return (
+    <Panel
+      title="Consumer lag"
+      aside={
+        found.data?.lookedAt ? (
+          <span className="faint">
+            looked <Ago at={found.data.lookedAt} />
+          </span>
+        ) : null
+      }
+    >
+      {found.isPending ? <Loading /> : null}
+      {found.isError ? <Failure error={found.error} /> : null}
+      {behind?.length === 0 ? (
+        <Empty title={found.data?.lookedAt ? "Every consumer has read all there is." : "Nobody has looked yet."} />
       ) : null}
+      <ul className="rows">
+        {behind?.slice(0, 6).map((each) => (
+          <li key={`${each.group} ${each.topic} ${each.partition}`}>
+            <span>
+              {each.group}{" "}
+              <span className="faint">
+                {each.topic}:{each.partition}
+              </span>
+            </span>
+            <span className="end">
+              <Badge tone="warn">{numbers.format(each.records)}</Badge>
+              {each.oldestSeconds === null ? null : (
+                <span className="faint">oldest {duration(each.oldestSeconds)}</span>
+              )}
+            </span>
+          </li>
+        ))}
+      </ul>
     </Panel>
   );
 }
@@ -128,6 +268,12 @@ function TimeToKey() {
       refetchInterval: 30_000,
     })),
   });
+  const series = useQuery({
+    queryKey: ["time-to-key", "series"],
+    queryFn: ({ signal }) =>
+      answered(api.GET("/admin/metrics/time-to-key/series", { params: { query: { step: "hour" } }, signal })),
+    refetchInterval: 60_000,
+  });
   const show = (value: number | null | undefined) =>
     value === null || value === undefined ? <span className="faint">—</span> : duration(value);
   return (
@@ -139,13 +285,13 @@ function TimeToKey() {
             <th scope="col" className="right">
               Orders
             </th>
-            <th scope="col" className="right">
+            <th scope="col" className="right p50">
               p50
             </th>
-            <th scope="col" className="right">
+            <th scope="col" className="right p90">
               p90
             </th>
-            <th scope="col" className="right">
+            <th scope="col" className="right p99">
               p99
             </th>
           </tr>
@@ -165,6 +311,7 @@ function TimeToKey() {
           })}
         </tbody>
       </table>
+      {series.data ? <TimeToKeyChart steps={series.data.items} /> : null}
     </Panel>
   );
 }
