@@ -30,6 +30,7 @@ from embedded.paths import CHECKOUT
 
 _LOOK_SECONDS = 2.0
 _AT_ONCE = 32
+_WORKERS = 2
 _ENDED = "select status, count(*) as count from orders where id = any($1::uuid[]) group by status"
 _WAITS = """
 select extract(epoch from mailed_at - paid_at)::float8 as wait from orders
@@ -122,8 +123,10 @@ def _refused(logs: Path) -> int:
 
 @contextmanager
 def _stack(run_dir: Path, limit: int) -> Iterator[Mapping[str, Any]]:
-    env = os.environ | {"BITLOOT_RUN_DIR": str(run_dir), "KINGUIN_DIALECT": "esa", "WORKERS": "kinguin=2"}
-    env |= {"KINGUIN_CALLS_PER_MINUTE": str(limit)}
+    env = os.environ | {"BITLOOT_RUN_DIR": str(run_dir), "KINGUIN_DIALECT": "esa", "WORKERS": f"kinguin={_WORKERS}"}
+    # A call waits for its turn for 5 s at most: no more of them may be under way than the limit serves in that time.
+    at_once = max(1, min(64, int(limit / 60 * 5 / _WORKERS)))
+    env |= {"KINGUIN_CALLS_PER_MINUTE": str(limit), "KINGUIN_CONCURRENCY": str(at_once)}
     subprocess.run([sys.executable, "-m", "embedded", "up"], env=env, check=True, cwd=CHECKOUT)
     try:
         yield json.loads((run_dir / "stack.json").read_text())

@@ -63,7 +63,13 @@ class KinguinSettings(KafkaSettings, PostgresSettings, HttpSettings):
     kinguin_api_key: Secret | None = Field(None, description="the API key of our store")
     sealing_public_key: SealingPublicKey = Field(description="the public key to seal codes with, as id:base64")
 
-    kinguin_concurrency: int = Field(64, ge=1, le=1000, description="how many calls may be under way at once")
+    kinguin_concurrency: int = Field(
+        64,
+        ge=1,
+        le=1000,
+        description="how many calls may be under way at once; all workers together no more than the limit serves "
+        "within KINGUIN_WAIT_SECONDS",
+    )
     kinguin_connect_seconds: float = Field(3.0, gt=0, le=60, description="the longest wait for a connection")
     kinguin_call_seconds: float = Field(
         10.0, gt=0, le=300, description="the longest time for one call, with its token and its second try"
