@@ -14,6 +14,7 @@ from admin_api.api.app import build
 from admin_api.api.intake import Intake
 from admin_api.api.originals import KafkaOriginals
 from admin_api.api.ports import Originals, Ports, Publisher
+from admin_api.api.settings_page import told
 from admin_api.settings import ApiSettings
 from admin_api.sink.batch import Batch, Decoder
 from admin_api.sink.source import RawRecord, Topics
@@ -125,6 +126,7 @@ async def serve_api(
             topics=topics or Topics(),
             replayable=replayable or {Topics().events.name: Topics().events},
             intake=intake,
+            settings=told(settings),
         )
         async with TestClient(TestServer(build(settings, ports, Health(), provider))) as client:
             yield Api(client, ports)

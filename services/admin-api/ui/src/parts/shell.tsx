@@ -74,7 +74,7 @@ export function Shell() {
         <span className="spread" />
         <a href="/docs">API</a>
       </nav>
-      <main id="main" ref={main} tabIndex={-1}>
+      <main id="main" ref={main} tabIndex={0}>
         <Outlet />
       </main>
       <Palette open={palette} close={() => setPalette(false)} />
