@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -576,6 +576,15 @@ FIELDS = [
     "currency",
     "items",
 ]
+
+
+def is_object(raw: bytes) -> bool:
+    try:
+        return isinstance(json.loads(raw), dict)
+    except ValueError:
+        return False
+
+
 RELAXED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -598,5 +607,6 @@ async def test_no_document_of_a_proven_sender_is_more_than_a_refusal(rig: Rig, d
 @RELAXED
 @given(st.binary(max_size=60))
 async def test_no_bytes_are_more_than_a_refusal(rig: Rig, raw: bytes):
+    assume(not is_object(raw))  # of a proven sender: recorded, and its own test above
     for path in WEBHOOK_HEADERS:
         assert (await send(rig, path, raw)).status in {400, 401, 422}
