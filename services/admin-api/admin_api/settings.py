@@ -18,8 +18,10 @@ from bitloot.settings import HttpSettings, KafkaSettings, LogLevel, PostgresSett
 def _for_browsers(value: str) -> str:
     """Check the address that people's browsers know the desk by: HTTPS, but on this machine itself."""
     url = urlsplit(value)
-    if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment or url.username:
+    if url.scheme not in {"http", "https"} or not url.hostname or url.username or url.path.strip("/"):
         raise ValueError("it is not an address like https://desk.example.com")
+    if url.query or url.fragment:
+        raise ValueError("it has more than a host; a path below which the desk is served is BASE_PATH")
     if url.scheme == "http" and not _is_loopback(url.hostname):
         raise ValueError("it is not HTTPS: passwords and sessions would be sent for all to read")
     return value.rstrip("/")
@@ -106,6 +108,7 @@ class ApiSettings(KafkaSettings, PostgresSettings, HttpSettings):
             idle=timedelta(minutes=self.session_idle_minutes),
             whole=timedelta(hours=self.session_hours),
             token_requests=Limit(burst=self.token_requests_per_minute, per_minute=self.token_requests_per_minute),
+            home=f"{self.base_path}/",
         )
 
     def oidc(self) -> OidcSettings | None:
@@ -117,7 +120,7 @@ class ApiSettings(KafkaSettings, PostgresSettings, HttpSettings):
             issuer=self.oidc_issuer,
             client_id=self.oidc_client_id,
             client_secret=self.oidc_client_secret,
-            redirect_url=f"{self.admin_public_url}/admin/oidc/callback",
+            redirect_url=f"{self.admin_public_url}{self.base_path}/admin/oidc/callback",
             roles_claim=self.oidc_roles_claim,
             roles={group: role for group, _, role in pairs},
         )

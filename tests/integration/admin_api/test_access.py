@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 from aiohttp import ClientResponse
+from pydantic import ValidationError
 
 from admin_api.access.audit import AuditLog
 from admin_api.access.passwords import Passwords
@@ -16,6 +17,7 @@ from admin_api.access.sql import SQL
 from admin_api.access.tokens import Tokens
 from admin_api.api.routes import ROUTES
 from admin_api.api.routing import Door
+from admin_api.settings import ApiSettings
 from bitloot.contracts.state import OrderStatus
 from tests.integration.admin_api.api import TOKEN, Api, serve_api
 from tests.unit.admin_api import records
@@ -266,3 +268,38 @@ async def test_the_audit_log_is_read_with_its_own_right_only(filled: Api):
     await signed_in(filled, Role.AUDITOR, name="eve")
     answer = await (await filled.ask("/admin/audit", token=None)).json()
     assert [(item["action"], item["actor"]) for item in answer["items"]] == [("signIn", "eve"), ("signIn", "ada")]
+
+
+async def test_below_a_path_people_come_back_to_the_desk_and_not_beside_it(database: str):
+    async with serve_api(database, base_path="/desk") as api:
+        back = await api.client.get("/admin/oidc/callback?error=access_denied", allow_redirects=False)
+    assert (back.status, back.headers["Location"].partition("?")[0]) == (302, "/desk/")
+    settings = api_settings(admin_public_url="https://shop.example.com", base_path="/desk")
+    assert settings.oidc().redirect_url == "https://shop.example.com/desk/admin/oidc/callback"
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"admin_public_url": "http://desk.example.com"}, "it is not HTTPS"),
+        ({"admin_public_url": "https://desk.example.com/below"}, "not an address like"),
+        ({"admin_public_url": "https://ada@desk.example.com"}, "not an address like"),
+        ({"admin_public_url": "ftp://desk.example.com"}, "not an address like"),
+        ({"oidc_roles": "admins=root"}, "not written as group=role"),
+        ({"oidc_client_id": None}, "belong together"),
+    ],
+)
+def test_settings_that_would_let_the_wrong_people_in_stop_the_start(setting: dict[str, Any], told: str):
+    with pytest.raises(ValidationError, match=told):
+        api_settings(**setting)
+
+
+def api_settings(**more: Any) -> ApiSettings:
+    known = {
+        "kafka_bootstrap_servers": "127.0.0.1:1",
+        "database_url": "postgresql://desk@127.0.0.1:1/desk",
+        "admin_token": TOKEN,
+        "oidc_issuer": "https://id.example.com",
+        "oidc_client_id": "desk",
+    }
+    return ApiSettings(**(known | more))

@@ -36,13 +36,14 @@ _SIGN_IN_TIME = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class AccessSettings:
-    """What operators set. `secure` tells whether browsers come by HTTPS."""
+    """What operators set. `secure` tells whether browsers come by HTTPS, `home` where the desk's page is."""
 
     tokens: tuple[SecretStr, ...]
     secure: bool
     idle: timedelta
     whole: timedelta
     token_requests: Limit
+    home: str = "/"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class WaitingOrders(Page[WaitingOrder]):
 
 def _where(question: ReviewFilter) -> Filter:
     where = Filter()
-    where.add("o.status = {}", "needs_review")
+    where.add("o.status = {} and o.review is not null", "needs_review")
     where.add("o.review ->> 'cause' = {}", question.cause)
     return where
 

@@ -11,11 +11,14 @@ from admin_api.access.oidc import SignInRefused
 from admin_api.access.rights import Right, Role
 from admin_api.access.sessions import Session
 from admin_api.api.routing import AnyRoute, Cookie, Door, Reply
-from admin_api.api.schemas import Answer, Nothing, Question, Words
+from admin_api.api.schemas import Answer, Nothing, Question
 
 _STATE_SECONDS = 600
 
 AccountName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
+
+_VISIBLE = r"^[\x20-\x7e]*$"
+_Told = Annotated[str, StringConstraints(max_length=180, pattern=_VISIBLE)]
 
 
 class SignIn(Question):
@@ -32,16 +35,19 @@ class SignOut(Question):
 
 
 class FromProvider(Question):
-    """What the provider sends a browser back with (RFC 6749, section 4.1.2)."""
+    """What the provider sends a browser back with (RFC 6749, section 4.1.2): visible ASCII, and in one line."""
 
-    state: Annotated[str, Field(max_length=200)] = ""
-    code: Annotated[str, Field(max_length=4096)] = ""
-    error: Annotated[Words | None, Field(description="Why there is no code")] = None
-    error_description: Annotated[str | None, Field(alias="error_description", max_length=2000)] = None
-    error_uri: Annotated[str | None, Field(alias="error_uri", max_length=2000)] = None
-    iss: Annotated[str | None, Field(max_length=2000)] = None
-    session_state: Annotated[str | None, Field(alias="session_state", max_length=2000)] = None
-    scope: Annotated[str | None, Field(max_length=2000)] = None
+    state: Annotated[str, StringConstraints(max_length=100, pattern=_VISIBLE)] = ""
+    code: Annotated[str, StringConstraints(max_length=1500, pattern=_VISIBLE)] = ""
+    error: Annotated[
+        Annotated[str, StringConstraints(max_length=100, pattern=_VISIBLE)] | None,
+        Field(description="Why there is no code"),
+    ] = None
+    error_description: Annotated[_Told | None, Field(alias="error_description")] = None
+    error_uri: Annotated[_Told | None, Field(alias="error_uri")] = None
+    iss: _Told | None = None
+    session_state: Annotated[_Told | None, Field(alias="session_state")] = None
+    scope: _Told | None = None
 
 
 class SessionAnswer(Answer):
@@ -107,12 +113,14 @@ async def from_provider(gate: Gate, visit: Visit, question: FromProvider) -> Rep
     """Take a browser back, signed in or with the reason why not."""
     gone = Cookie(gate.state_cookie_name, None, "Lax")
     if question.error is not None or not question.code:
-        return Reply(cookies=(gone,), location=f"/?signIn={quote('The provider has let nobody in.')}")
+        return Reply(
+            cookies=(gone,), location=f"{gate.settings.home}?signIn={quote('The provider has let nobody in.')}"
+        )
     try:
         cookie, _ = await gate.from_provider(visit, question.state, question.code)
     except SignInRefused as refused:
-        return Reply(cookies=(gone,), location=f"/?signIn={quote(str(refused))}")
-    return Reply(cookies=(Cookie(gate.cookie_name, cookie, "Strict"), gone), location="/")
+        return Reply(cookies=(gone,), location=f"{gate.settings.home}?signIn={quote(str(refused))}")
+    return Reply(cookies=(Cookie(gate.cookie_name, cookie, "Strict"), gone), location=gate.settings.home)
 
 
 _TAG = "Session"
