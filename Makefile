@@ -59,6 +59,10 @@ test: setup ## Run all tests; ARGS goes to pytest
 	@tools/identity-provider.sh
 	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
+.PHONY: fuzz-api
+fuzz-api: setup ## Ask the admin API N (160) times at each endpoint and phase, 10,000 times at least, for what its document does not allow
+	@FUZZ_EXAMPLES=$(or $(N),160) FUZZ_PHASES=examples,coverage,fuzzing $(PYTHON) -m pytest -q --timeout 7200 tests/integration/admin_api/test_fuzz.py $(ARGS)
+
 .PHONY: simulate
 # JOBS processes (default: one for each core), from seed FROM on.
 simulate: setup ## Run N (100000) schedules of crashes and faults through the whole flow in virtual time
