@@ -56,32 +56,34 @@ class Billing:
         """Make an invoice, or a payment in the coin that the wish names."""
         if wish.pay_currency is None:
             page = self._addresses.status_url(wish.order_id, wish.placed_at)
-            answer = await self._gateway.post(
-                "create_invoice", "invoice", self._body(wish, {"success_url": page, "cancel_url": page})
-            )
-            return _invoice(answer)
-        answer = await self._gateway.post(
-            "create_payment", "payment", self._body(wish, {"pay_currency": wish.pay_currency})
-        )
-        return _payment(answer, wish)
+            body = self._body(wish, {"success_url": page, "cancel_url": page})
+            return await self._gateway.post("create_invoice", "invoice", _invoice, body)
+        body = self._body(wish, {"pay_currency": wish.pay_currency})
+        return await self._gateway.post("create_payment", "payment", lambda answer: _payment(answer, wish), body)
 
     async def read(self, order: OrderId, payment: PaymentId) -> PaymentFacts:
         """Return what is said of a payment of the order. Raises `Refused(CONFLICT)` when it is another order's."""
-        document = _object(await self._gateway.get("payment", f"payment/{payment}"), "GET payment")
-        facts = _facts(document, order)
-        if facts.payment_id != payment:
-            raise Malformed(Cause.BAD_ANSWER, "GET payment: an answer about another payment")
-        return facts
+
+        def read(answer: JsonValue) -> PaymentFacts:
+            facts = _facts(_object(answer, "GET payment"), order)
+            if facts.payment_id != payment:
+                raise Malformed(Cause.BAD_ANSWER, "GET payment: an answer about another payment")
+            return facts
+
+        return await self._gateway.get("payment", f"payment/{payment}", read)
 
     async def find(self, order: OrderId, invoice: str) -> tuple[PaymentFacts, ...]:
         """Return the payments of an invoice, those of the order."""
         query = {"invoiceId": invoice, "limit": _LISTED, "page": "0", "sortBy": "created_at", "orderBy": "desc"}
-        answer = _object(await self._gateway.get_as_user("payments", "payment/", query), "GET payment/")
-        listed = answer.get("data")
-        if not isinstance(listed, list):
-            raise Malformed(Cause.BAD_ANSWER, "GET payment/: an answer without a list")
-        found = (_facts(_object(each, "GET payment/"), order) for each in listed)
-        return tuple(facts for facts in found if facts.invoice_id == invoice)
+
+        def read(answer: JsonValue) -> tuple[PaymentFacts, ...]:
+            listed = _object(answer, "GET payment/").get("data")
+            if not isinstance(listed, list):
+                raise Malformed(Cause.BAD_ANSWER, "GET payment/: an answer without a list")
+            found = (_facts(_object(each, "GET payment/"), order) for each in listed)
+            return tuple(facts for facts in found if facts.invoice_id == invoice)
+
+        return await self._gateway.get_as_user("payments", "payment/", read, query)
 
     def _body(self, wish: CreatePayment, more: Mapping[str, str]) -> bytes:
         texts = {

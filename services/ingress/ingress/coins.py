@@ -67,19 +67,25 @@ class Coins:
             raise Refused(Cause.AMOUNT_TOO_SMALL, f"in {coin} at least {fields.digits(least)} {currency} can be paid")
 
     async def _ask_coins(self) -> frozenset[str]:
-        answer = await self._gateway.get("coins", "merchant/coins")
-        listed = answer.get("selectedCurrencies") if isinstance(answer, dict) else None
-        if not isinstance(listed, list):
-            raise Malformed(Cause.BAD_ANSWER, "GET merchant/coins: an answer without a list")
-        return frozenset(each.lower() for each in listed if isinstance(each, str))
+        return await self._gateway.get("coins", "merchant/coins", _coins)
 
     async def _ask_least(self, coin: str, currency: str) -> Decimal:
         query = {"currency_from": coin, "currency_to": coin, "fiat_equivalent": currency}
-        answer: JsonValue = await self._gateway.get("min_amount", "min-amount", query)
-        try:
-            least = fields.coin_amount(answer, "fiat_equivalent") if isinstance(answer, dict) else None
-        except NotAccepted as error:
-            raise Malformed(Cause.BAD_ANSWER, f"GET min-amount: {error.detail}") from None
-        if least is None:
-            raise Malformed(Cause.BAD_ANSWER, "GET min-amount: an answer without an amount")
-        return least
+        return await self._gateway.get("min_amount", "min-amount", _least, query)
+
+
+def _coins(answer: JsonValue) -> frozenset[str]:
+    listed = answer.get("selectedCurrencies") if isinstance(answer, dict) else None
+    if not isinstance(listed, list):
+        raise Malformed(Cause.BAD_ANSWER, "GET merchant/coins: an answer without a list")
+    return frozenset(each.lower() for each in listed if isinstance(each, str))
+
+
+def _least(answer: JsonValue) -> Decimal:
+    try:
+        least = fields.coin_amount(answer, "fiat_equivalent") if isinstance(answer, dict) else None
+    except NotAccepted as error:
+        raise Malformed(Cause.BAD_ANSWER, f"GET min-amount: {error.detail}") from None
+    if least is None:
+        raise Malformed(Cause.BAD_ANSWER, "GET min-amount: an answer without an amount")
+    return least

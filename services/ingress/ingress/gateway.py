@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import httpx
 from pydantic import SecretStr
@@ -28,6 +28,7 @@ from bitloot.canonical_json import JsonValue, parse
 from bitloot.errors import BitLootError, Cause, Malformed, Refused, Transient, Unknown
 from bitloot.rate_limit import Pace, Unpaced
 
+T = TypeVar("T")
 Call = Literal["create_invoice", "create_payment", "payment", "payments", "min_amount", "coins", "auth"]
 
 _REPAIR_SECONDS: Final = 60.0
@@ -58,7 +59,10 @@ class Bounds:
 
 
 class Gateway:
-    """NOWPayments' API through `client`, which has the base address and the key."""
+    """NOWPayments' API through `client`, which has the base address and the key.
+
+    `read` understands the answer of a call, or raises `Malformed`: that counts as the call's result, too.
+    """
 
     def __init__(
         self,
@@ -74,21 +78,23 @@ class Gateway:
         self._clock = clock
         self._bearer: tuple[str, float] | None = None
 
-    async def get(self, call: Call, path: str, params: Mapping[str, str] | None = None) -> JsonValue:
+    async def get(
+        self, call: Call, path: str, read: Callable[[JsonValue], T], params: Mapping[str, str] | None = None
+    ) -> T:
         """Read something. Raises `Transient`, `Refused` or `Malformed`."""
-        return await self._measured(call, "GET", path, params=params)
+        return await self._measured(call, "GET", path, read, params=params)
 
-    async def post(self, call: Call, path: str, body: bytes) -> JsonValue:
+    async def post(self, call: Call, path: str, read: Callable[[JsonValue], T], body: bytes) -> T:
         """Create something. Raises `Unknown` where it may have been created."""
-        return await self._measured(call, "POST", path, body=body)
+        return await self._measured(call, "POST", path, read, body=body)
 
-    async def get_as_user(self, call: Call, path: str, params: Mapping[str, str]) -> JsonValue:
+    async def get_as_user(self, call: Call, path: str, read: Callable[[JsonValue], T], params: Mapping[str, str]) -> T:
         """Read what wants somebody to have signed in. Raises `Refused(CANNOT_ASK)` when nobody can."""
         if self._login is None:
             raise Refused(Cause.CANNOT_ASK, "listing payments needs the account's email and password")
         bearer = await self._signed_in(self._login)
         try:
-            return await self._measured(call, "GET", path, params=params, bearer=bearer)
+            return await self._measured(call, "GET", path, read, params=params, bearer=bearer)
         except Transient as error:
             if error.cause is Cause.AUTHORIZATION:
                 self._bearer = None  # it may have ended early: the next try signs in anew
@@ -98,10 +104,7 @@ class Gateway:
         if self._bearer is not None and self._clock() < self._bearer[1]:
             return self._bearer[0]
         body = httpx.Request("POST", "/", json={"email": login.email, "password": login.password.get_secret_value()})
-        answer = await self._measured("auth", "POST", "auth", body=body.content)
-        token = answer.get("token") if isinstance(answer, dict) else None
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
-            raise Malformed(Cause.BAD_ANSWER, "POST auth: an answer without a token")
+        token = await self._measured("auth", "POST", "auth", _token, body=body.content)
         self._bearer = token, self._clock() + _BEARER_SECONDS
         return token
 
@@ -110,11 +113,12 @@ class Gateway:
         call: Call,
         method: str,
         path: str,
+        read: Callable[[JsonValue], T],
         *,
         params: Mapping[str, str] | None = None,
         body: bytes | None = None,
         bearer: str | None = None,
-    ) -> JsonValue:
+    ) -> T:
         started = time.perf_counter()
         result = "canceled_by_us"
         headers = {} if bearer is None else {"authorization": f"Bearer {bearer}"}
@@ -124,7 +128,7 @@ class Gateway:
         # Ids in a path would be texts without end in messages that are grouped by.
         what = f"{method} {path.partition('/')[0]}"
         try:
-            answer = await self._answered(request, what)
+            answer = read(await self._answered(request, what))
             result = "ok"
         except BitLootError as error:
             result = error.cause
@@ -168,6 +172,13 @@ class Gateway:
         else:
             attempt.answered()
         return response
+
+
+def _token(answer: JsonValue) -> str:
+    token = answer.get("token") if isinstance(answer, dict) else None
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+        raise Malformed(Cause.BAD_ANSWER, "POST auth: an answer without a token")
+    return token
 
 
 def _lost(method: str, cause: Cause, detail: str, retry_after: float | None = None) -> BitLootError:
