@@ -10,7 +10,6 @@ from pathlib import Path
 
 READY = {
     "fulfillment": "tables.ready",
-    "payments": "consumer.assigned",
     "kinguin": "consumer.assigned",
     "delivery": "consumer.assigned",
     "sink": "sink.placed",

@@ -4,19 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bitloot.contracts.base import Record
-from bitloot.contracts.effects import CheckPayment, CreatePayment, Effect, FindPayments, SendMail, StoreKeys
+from bitloot.contracts.effects import Effect, SendMail, StoreKeys
 from bitloot.contracts.events import OrderEvent, OrderRetired, PurchasePlaced, PurchasesFound, TimerFired
 from bitloot.contracts.notices import ReservationBound, ReservationReleased
 from bitloot.contracts.state import OrderStatus, ReservationState
-from bitloot.contracts.topics import (
-    DELIVERIES,
-    KINGUIN_CALLS,
-    KINGUIN_NOTICES,
-    ORDER_EVENTS,
-    ORDER_STATE,
-    PAYMENT_CALLS,
-    Topic,
-)
+from bitloot.contracts.topics import DELIVERIES, KINGUIN_CALLS, KINGUIN_NOTICES, ORDER_EVENTS, ORDER_STATE, Topic
 from bitloot.ids import EventId
 from fulfillment.codec import order_from_bytes, order_to_bytes
 from fulfillment.order import DEFAULT_POLICY, Order, Policy, decide, leaves_at, order_time, sent_by, wake_at
@@ -99,13 +91,7 @@ def _leave(order: Order, event: TimerFired, policy: Policy) -> Step:
 
 
 def _topic(effect: Effect) -> Topic:
-    match effect:
-        case CreatePayment() | CheckPayment() | FindPayments():
-            return PAYMENT_CALLS
-        case StoreKeys() | SendMail():
-            return DELIVERIES
-        case _:
-            return KINGUIN_CALLS
+    return DELIVERIES if isinstance(effect, StoreKeys | SendMail) else KINGUIN_CALLS
 
 
 def _bindings(before: Order, after: Order, event: OrderEvent, *, replay: bool) -> list[Output]:

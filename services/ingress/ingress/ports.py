@@ -7,10 +7,8 @@ from decimal import Decimal
 from typing import Protocol
 
 from bitloot.contracts.base import Record
-from bitloot.contracts.effects import CreatePayment
-from bitloot.contracts.events import PaymentFacts, PaymentInstructions
 from bitloot.contracts.topics import Topic
-from bitloot.ids import OrderId, PaymentId
+from bitloot.ids import OrderId
 
 
 class Publisher(Protocol):
@@ -28,8 +26,8 @@ class KnownOrder:
     """What the read model knows of an order that was placed before."""
 
     request_hash: str
+    pay_url: str | None
     placed_at: datetime
-    payment: PaymentInstructions | None
 
 
 class OrderIndex(Protocol):
@@ -40,48 +38,26 @@ class OrderIndex(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """The first request under an `Idempotency-Key`."""
+class InvoiceRequest:
+    """What an invoice says. `total` is in `currency`; the addresses are absolute."""
 
-    request_hash: str
-    placed_at: datetime
-
-
-class Checkouts(Protocol):
-    """Which orders have begun to be placed, by any process of ours."""
-
-    async def begin(self, order_id: OrderId, begun: Begun) -> Begun:
-        """Note the first request for an order, and return it: an earlier one if there is any.
-
-        Raises `Transient` when nothing can be noted.
-        """
+    order_id: OrderId
+    total: Decimal
+    currency: str
+    notify_url: str
+    return_url: str
 
 
-class PaymentProvider(Protocol):
-    """NOWPayments. Every method raises one of the four families of `bitloot.errors`."""
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """A page where the order can be paid."""
 
-    async def create(self, wish: CreatePayment) -> PaymentInstructions:
-        """Make an invoice, or a payment in the coin that the wish names; a repeat makes another one."""
-
-    async def read(self, order: OrderId, payment: PaymentId) -> PaymentFacts:
-        """Return what is said of a payment of the order."""
-
-    async def find(self, order: OrderId, invoice: str) -> tuple[PaymentFacts, ...]:
-        """Return the order's payments of an invoice."""
+    id: str
+    url: str
 
 
-class FirstBills(Protocol):
-    """The first invoice or payment of an order: made once, whoever asks for it and however often."""
+class Invoicing(Protocol):
+    """The payment provider, as far as the ingress asks it for anything."""
 
-    async def first(self, wish: CreatePayment) -> PaymentInstructions | None:
-        """Return how the order can be paid; None when that cannot be said now, and is found out later.
-
-        Raises `Refused` when the provider will never take this order, because of its coin or its amount.
-        """
-
-
-class CoinRules(Protocol):
-    """What can be paid with."""
-
-    async def check(self, total: Decimal, currency: str, coin: str) -> None:
-        """Raise `Refused` when `total` of a currency cannot be paid in a coin."""
+    async def create(self, request: InvoiceRequest) -> Invoice:
+        """Create an invoice. Raises a `BitLootError` when there is none to show."""

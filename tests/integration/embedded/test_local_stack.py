@@ -27,7 +27,6 @@ SERVICES = (
     "delivery/order_page",
     "admin_api/__main__",
     "admin_api/sink",
-    "ingress/payments",
 )
 COMMANDS = ("bitloot/topics", "admin_api/migrate")
 FIELDS = {
@@ -36,7 +35,7 @@ FIELDS = {
 }
 NAMES = {
     *("kafka", "postgres", "s3", "sandbox", "ingress", "fulfillment", "kinguin", "delivery", "order-page"),
-    *("sink", "admin-api", "seller", "payments"),
+    *("sink", "admin-api", "seller"),
 }
 
 

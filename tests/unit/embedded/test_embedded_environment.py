@@ -11,7 +11,6 @@ from embedded.services import SANDBOX, SERVICES, instances
 from fulfillment.kinguin.settings import KinguinSettings
 from fulfillment.selling.settings import SellerSettings
 from fulfillment.settings import Settings as FulfillmentSettings
-from ingress.payments.settings import PaymentsSettings
 from ingress.settings import Settings as IngressSettings
 from sandbox.settings import Settings as SandboxSettings
 
@@ -35,7 +34,6 @@ CLASSES = {
     "fulfillment": FulfillmentSettings,
     "kinguin": KinguinSettings,
     "seller": SellerSettings,
-    "payments": PaymentsSettings,
     "delivery": WorkerSettings,
     "admin-api": ApiSettings,
     "order-page": OrderPageSettings,
