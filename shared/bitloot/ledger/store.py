@@ -3,8 +3,10 @@
 All times are the database's: the clocks of workers never meet.
 """
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from weakref import WeakValueDictionary
 
 import asyncpg
 
@@ -87,11 +89,17 @@ class EffectLedger:
         self._pool = pool
         self._incarnation = incarnation
         self._begun: set[EffectId] = set()
+        self._claiming: WeakValueDictionary[EffectId, asyncio.Lock] = WeakValueDictionary()
 
     async def claim(self, effect: Wish, kind: str, within: timedelta) -> Claimed | Finished | Running | Expired:
         """Claim an effect whose act will take at most `within`; tells what happened if it is taken."""
+        # One claim of an effect at a time: while it is on its way back to us, its row looks to another task of this
+        # process like one whose confirmation was lost.
+        async with self._claiming.setdefault(effect.effect_id, asyncio.Lock()):
+            return await self._claim(effect, kind, within + MARGIN)
+
+    async def _claim(self, effect: Wish, kind: str, allowed: timedelta) -> Claimed | Finished | Running | Expired:
         while True:
-            allowed = within + MARGIN
             order_id = self.book.order_id(effect)
             values = (effect.effect_id, order_id, kind, effect.attempt, self._incarnation, allowed)
             with translated():

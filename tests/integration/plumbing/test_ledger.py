@@ -123,6 +123,39 @@ async def test_a_claim_whose_confirmation_was_lost_is_taken_up_again(pool):
     assert isinstance(await mine.claim(effect, effect.type, SOON), Running)
 
 
+class SlowReplies:
+    """A pool on whose way back the first reply is held up, until it is let go."""
+
+    def __init__(self, pool):
+        self._pool = pool
+        self.is_held = asyncio.Event()
+        self.may_pass = asyncio.Event()
+
+    async def fetchrow(self, statement, *values):
+        row = await self._pool.fetchrow(statement, *values)
+        if not self.is_held.is_set():
+            self.is_held.set()
+            await self.may_pass.wait()
+        return row
+
+    def __getattr__(self, name):
+        return getattr(self._pool, name)
+
+
+async def test_a_claim_on_its_way_back_is_not_taken_for_a_lost_one(pool):
+    """Two tasks of one process, one effect: its row is there before the first of them knows that it has claimed."""
+    effect, replies = wish(), SlowReplies(pool)
+    mine = ledger(replies)
+    first = asyncio.create_task(mine.claim(effect, effect.type, SOON))
+    await replies.is_held.wait()
+    second = asyncio.create_task(mine.claim(effect, effect.type, SOON))
+    for _ in range(20):  # time enough for the second to be told, if anybody tells it
+        assert isinstance(await ledger(pool, "other").claim(effect, effect.type, SOON), Running)
+    replies.may_pass.set()
+    assert await first == Claimed()
+    assert isinstance(await second, Running)
+
+
 async def test_finishing_what_was_never_claimed_is_a_mistake(pool):
     effect = wish()
     with pytest.raises(LookupError):
