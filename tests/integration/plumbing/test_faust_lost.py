@@ -78,6 +78,31 @@ async def test_a_worker_waits_for_a_broker_and_believes_none_that_came_back_empt
         await kafka.stop()
 
 
+async def test_topics_that_are_missing_are_told_and_made_by_no_worker(broker: Broker, tmp_path: Path):
+    """Faust would make them with a number of partitions, copies and a retention that nobody chose."""
+    worker = start(broker, tmp_path, "one")
+    try:
+        await until(lambda: "does not have the topics" in worker.failures().get("kafka", ""), worker.process)
+        assert await names_on(broker) == set()
+        async with workers(broker, tmp_path) as tallied:
+            await until(worker.ready, worker.process)
+            await tallied.send(*range(10))
+            await until(lambda: worker.rows() == tallied.sent, worker.process)
+            made = {topic.name for topic in (tallied.events, tallied.out, tallied.changelog)}
+            assert await names_on(broker) == made  # neither a leader's topic nor any other
+    finally:
+        await worker.process.kill()
+
+
+async def names_on(broker: Broker) -> set[str]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    await admin.start()
+    try:
+        return {name for name in await admin.list_topics() if name.startswith(broker.prefix)}
+    finally:
+        await admin.close()
+
+
 @pytest.mark.parametrize("which", ["events", "changelog"])
 async def test_a_topic_made_anew_is_not_taken_for_the_old_one(tallied: Workers, which: str):
     worker = tallied.worker()
