@@ -87,8 +87,9 @@ class ReadModel:
         return all(stored.get(each, -1) >= end for each, end in ends.items())
 
     async def run_once(self) -> None:
-        """Run a sink until it has written all that is in the topics now."""
+        """Run a sink until it has written all that is in the topics now, and its own dead letters about that."""
         async with self.sink():
+            await self.catch_up()
             await self.catch_up()
 
     async def ends(self) -> dict[tuple[str, int], int]:
