@@ -52,7 +52,9 @@ class ItemResult(StrEnum):
 class ReplayFilter(DeadLetterFilter):
     """Which dead letters; those that were sent again already only if that is asked for. Never all of them."""
 
-    replayed: Annotated[bool | None, Field(description="Also, or only, those that were sent again already")] = False
+    replayed: Annotated[
+        bool | None, Field(strict=True, description="Also, or only, those that were sent again already")
+    ] = False
 
 
 class CountQuestion(Question):
@@ -71,9 +73,10 @@ class CountQuestion(Question):
 class StartQuestion(CountQuestion):
     """A replay: which dead letters, at most how many, and which click."""
 
-    limit: Annotated[int, Field(ge=1, le=MAX_LETTERS, description="How many at most")] = 1000
+    limit: Annotated[int, Field(strict=True, ge=1, le=MAX_LETTERS, description="How many at most")] = 1000
     expected: Annotated[
-        int | None, Field(ge=0, description="How many were counted before; with another number now nothing is begun")
+        int | None,
+        Field(strict=True, ge=0, description="How many were counted before; with another number now nothing is begun"),
     ] = None
     action: Action
 

@@ -160,8 +160,23 @@ AnyRoute: TypeAlias = Route[Any, Any] | Upload[Any, Any] | Stream[Any] | Door[An
 
 def add_routes(app: web.Application, routes: Iterable[AnyRoute], ports: Ports, gate: Gate) -> None:
     """Serve the routes to whoever the gate lets in."""
+    routes = tuple(routes)
+    paths = {route.path for route in routes}
     for route in routes:
-        app.router.add_route(route.method, route.path, _Endpoint(route, ports, gate).answer)
+        app.router.add_route(route.method, _exclusive(route.path, paths), _Endpoint(route, ports, gate).answer)
+
+
+def _exclusive(path: str, paths: set[str]) -> str:
+    """Return a path that does not match another one's fixed words, as `/replays/{id}` would `/replays/count`.
+
+    Else that address would tell that it takes the methods of both.
+    """
+    head, _, last = path.rpartition("/")
+    parameter = _PARAMETER.fullmatch(last)
+    words = {each.rpartition("/")[2] for each in paths if each.rpartition("/")[0] == head and "{" not in each}
+    if parameter is None or not words:
+        return path
+    return f"{head}/{{{parameter[1]}:(?!(?:{'|'.join(map(re.escape, sorted(words)))})$)[^{{}}/]+}}"
 
 
 class _Endpoint:

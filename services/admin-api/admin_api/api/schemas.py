@@ -26,8 +26,8 @@ def _decimal_digits(value: object) -> object:
 
 
 def _iso_time(value: object) -> object:
-    # Pydantic alone would take bare numbers as seconds since 1970.
-    if isinstance(value, str) and not _TIME.fullmatch(value):
+    # Pydantic alone would take numbers, bare ones as JSON has them too, as seconds since 1970.
+    if not isinstance(value, datetime) and not (isinstance(value, str) and _TIME.fullmatch(value)):
         raise ValueError("It is not a time like 2026-01-31T12:00:00Z. A plus sign is written %2B in an address.")
     return value
 
