@@ -81,6 +81,7 @@ select
         order by order_item_id, position
     ) as pictures,
     exists (select from deleted_objects as gone where gone.object_key = orders.object_key) as keys_deleted,
+    exists (select from order_events as e where e.order_id = orders.id and e.type = 'order.retired') as has_left,
     placed_at, paid_at, purchased_at, stored_at, mailed_at, revealed_at, updated_at,
     array(select title from order_items where order_id = orders.id order by position) as titles,
     array(select quantity from order_items where order_id = orders.id order by position) as quantities

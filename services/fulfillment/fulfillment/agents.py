@@ -20,7 +20,7 @@ from fulfillment.order import DEFAULT_POLICY, Policy, order_time, pending
 from fulfillment.routing import HELD_FOR, Held, Place, Route, Routed, overdue_at, route
 from fulfillment.served import observe
 from fulfillment.steady import Clock
-from fulfillment.step import Step, released, step
+from fulfillment.step import Step, after_leaving, released, step
 
 _log = log.get(__name__)
 
@@ -120,7 +120,7 @@ class OrdersAgent:
         if isinstance(event, OrderRetired):
             self._retire(key, stored, event)
         elif stored is None and (mark := self._retired.get(key)) is not None:
-            _ignore(event, mark)
+            self._answer_late(event, mark)
         else:
             self._take(key, stored, event, started)
         metrics.RECORDS_CONSUMED.labels(ORDER_EVENTS.name).inc()
@@ -164,24 +164,27 @@ class OrdersAgent:
         metrics.ORDERS_RETIRED.inc()
         _log.info("order.left", order_id=event.order_id, closed_at=event.closed_at, reservations=event.reservation_ids)
 
+    def _answer_late(self, event: OrderEvent, mark: bytes) -> None:
+        """Record an event that came after its order had left; it stays in Kafka and in the order's timeline."""
+        outputs = after_leaving(event)
+        for topic, output_key, record in outputs:
+            self._outputs.post(topic, output_key, record)
+        metrics.RETIRED_ORDER_EVENTS.labels(event.type).inc()
+        _log.warning(
+            "order.retired",
+            order_id=event.order_id,
+            event_type=event.type,
+            event_id=event.event_id,
+            closed_at=codec.mark_from_bytes(mark),
+            answered=bool(outputs),
+        )
+
 
 def _bounded(result: Step) -> Step:
     """Return a step that can be stored: the changelog would refuse a larger one, and the worker would crash."""
     if result.value is not None and len(result.value) > MAX_RECORD_BYTES:
         raise Malformed(Cause.TOO_LARGE, f"the order would grow to {len(result.value)} bytes")
     return result
-
-
-def _ignore(event: OrderEvent, mark: bytes) -> None:
-    """Record an event that came after its order had left; it stays in Kafka and in the order's timeline."""
-    metrics.RETIRED_ORDER_EVENTS.labels(event.type).inc()
-    _log.warning(
-        "order.retired",
-        order_id=event.order_id,
-        event_type=event.type,
-        event_id=event.event_id,
-        closed_at=codec.mark_from_bytes(mark),
-    )
 
 
 def _tell(event: OrderEvent, result: Step, seconds: float) -> None:

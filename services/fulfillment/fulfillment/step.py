@@ -5,11 +5,19 @@ from datetime import datetime
 
 from bitloot.contracts.base import Record
 from bitloot.contracts.effects import Effect, SendMail, StoreKeys
-from bitloot.contracts.events import OrderEvent, OrderRetired, PurchasePlaced, PurchasesFound, TimerFired
+from bitloot.contracts.events import (
+    MailKind,
+    MailRequested,
+    OrderEvent,
+    OrderRetired,
+    PurchasePlaced,
+    PurchasesFound,
+    TimerFired,
+)
 from bitloot.contracts.notices import ReservationBound, ReservationReleased
 from bitloot.contracts.state import OrderStatus, ReservationState
 from bitloot.contracts.topics import DELIVERIES, KINGUIN_CALLS, KINGUIN_NOTICES, ORDER_EVENTS, ORDER_STATE, Topic
-from bitloot.ids import EventId
+from bitloot.ids import EffectId, EventId, MessageId, content_id
 from fulfillment.codec import order_from_bytes, order_to_bytes
 from fulfillment.order import DEFAULT_POLICY, Order, Policy, decide, leaves_at, order_time, sent_by, wake_at
 from fulfillment.snapshot import snapshot
@@ -69,6 +77,30 @@ def released(event: OrderRetired) -> tuple[Output, ...]:
         )
         for reservation in event.reservation_ids
     )
+
+
+def after_leaving(event: OrderEvent) -> tuple[Output, ...]:
+    """Return what an order that has left can still give: a mail with links to the pages of its buyer's orders.
+
+    It is made of the event alone, so that a repeat is the same effect, which the ledger carries out once. Nobody waits
+    for its outcome: when it fails, the buyer asks again.
+    """
+    if not isinstance(event, MailRequested) or event.email is None or event.kind is MailKind.CONFIRM:
+        return ()
+    wish = content_id(event.order_id, "left", event.action_id)
+    mail = SendMail(
+        event_id=wish,
+        effect_id=EffectId(wish),
+        occurred_at=event.occurred_at,
+        order_id=event.order_id,
+        attempt=1,
+        message_id=MessageId(wish),
+        kind=MailKind.LOST,
+        email=event.email,
+        object_key="",
+        items=(),
+    )
+    return ((DELIVERIES, event.order_id, mail),)
 
 
 def _has_stayed(order: Order, event: TimerFired, policy: Policy) -> bool:

@@ -270,7 +270,8 @@ class MailRequested(OrderRecord):
     """Somebody asked for a mail: each `action_id` is one click, and one message.
 
     `actor` is `buyer` for whoever holds the order page's link, `support` for who asked by mail address, else an admin.
-    `email` is set for `CONFIRM` only, which goes to an address that is not the order's (yet).
+    `CONFIRM` goes to `email`, an address that is not the order's (yet). Other mails go to the order's own; `email` says
+    which that was when it was asked, for an order that closed so long ago that nothing but a mark of it is left.
     """
 
     type: Literal["mail.requested"] = "mail.requested"

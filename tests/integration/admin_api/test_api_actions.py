@@ -187,6 +187,17 @@ async def test_a_closed_order_is_refused_with_the_reason(model: ReadModel, desk:
     assert await read(model, model.topics.events) == []
 
 
+async def test_an_order_that_has_left_the_agent_is_refused_with_the_way_out(model: ReadModel, desk: Api):
+    """Nobody would ever answer the click: it must not stay "still running"."""
+    await desk.seed(model.topics.state, records.snapshot(1, status=OrderStatus.FULFILLED))
+    await desk.seed(model.topics.events, records.retired(1))
+    response = await desk.act(f"{ORDER}/mails", "late", body={"reason": "the buyer asks"})
+    assert response.status == 409
+    assert "/o/lost" in (await response.json())["detail"]
+    assert (await desk.page("/admin/actions/late"))["status"] == "refused"
+    assert await read(model, model.topics.events) == []
+
+
 async def test_actions_on_what_is_unknown_are_404(desk: Api):
     for path in (
         f"/admin/orders/{records.order(99)}/reprocess",

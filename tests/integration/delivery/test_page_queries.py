@@ -56,6 +56,13 @@ async def test_an_order_as_the_page_shows_it(pool):
     assert found.pictures == (f"keys/{ORDER}-1-2.png",)
     assert [(mail.kind, mail.delivery) for mail in found.mails] == [("keys", "bounced")]
     assert (found.keys_deleted, found.instructions.pay_address) == (False, None)
+    assert found.left is False
+    await pool.execute(
+        "insert into order_events (event_id, order_id, type, occurred_at, payload, recorded_at, last_recorded_at,"
+        " kafka_partition, kafka_offset) values ('retired/x', $1::text::uuid, 'order.retired', now(), '{}', now(), now(), 0, 1)",
+        ORDER,
+    )
+    assert (await orders.find(ORDER)).left is True
     assert await orders.find(OTHER) is None
     assert await orders.versions([ORDER, OTHER]) == {ORDER: 9}
 

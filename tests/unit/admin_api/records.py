@@ -5,7 +5,15 @@ from decimal import Decimal
 
 from bitloot import ids
 from bitloot.contracts.dead_letters import DeadLetter
-from bitloot.contracts.events import CodesReceived, KeysRevealed, KinguinNotified, LineCodes, Notice, PaymentStatus
+from bitloot.contracts.events import (
+    CodesReceived,
+    KeysRevealed,
+    KinguinNotified,
+    LineCodes,
+    Notice,
+    OrderRetired,
+    PaymentStatus,
+)
 from bitloot.contracts.sealed import SealedCode
 from bitloot.contracts.state import (
     ItemState,
@@ -113,6 +121,17 @@ def snapshot(number: int, version: int = 1, **changes: object) -> OrderSnapshot:
 def revealed(number: int, event: int = 1) -> KeysRevealed:
     order_id = order(number)
     return KeysRevealed(event_id=EventId(f"{order_id}/revealed/{event}"), occurred_at=at(event), order_id=order_id)
+
+
+def retired(number: int) -> OrderRetired:
+    order_id = order(number)
+    return OrderRetired(
+        event_id=EventId(f"retired/{order_id}"),
+        occurred_at=at(9),
+        order_id=order_id,
+        closed_at=at(8),
+        reservation_ids=(),
+    )
 
 
 def codes_received(number: int, count: int = 2) -> CodesReceived:

@@ -512,7 +512,9 @@ async def test_the_mail_is_sent_again_once_for_each_click_and_three_times_an_hou
     assert int(answers[3].headers["Retry-After"]) > 60
     assert len(buyer.events) == 3
     assert len({each.event_id for each in buyer.events}) == 1
-    assert {(each.action_id, each.actor, each.kind) for each in buyer.events} == {("click1", "buyer", "keys")}
+    assert {(each.action_id, each.actor, each.kind, each.email) for each in buyer.events} == {
+        ("click1", "buyer", "keys", "buyer@bitloot.test")
+    }
     page = await buyer.ask("POST", f"{buyer.path}/mail", headers=BROWSER, data={})
     assert (page.status, page.content_type) == (429, "text/html")
 
@@ -559,6 +561,25 @@ async def test_another_address_is_asked_first_and_confirmed_by_a_click(buyer):
     assert (await buyer.ask("POST", path, data={})).status == 410
 
 
+async def test_an_order_that_closed_long_ago_sends_links_and_takes_no_other_address(buyer):
+    old = replace(FULFILLED, mails=(mail("delivered"),), left=True)
+    buyer.knows(old)
+    page = (await buyer.see()).body
+    assert "Send it again" in page
+    assert "Use another mail address" not in page
+    assert (await buyer.status())["addressChanges"] is False
+    assert (await buyer.ask("POST", f"{buyer.path}/mail", data={})).status == 202
+    assert [each.email for each in buyer.events] == ["buyer@bitloot.test"]
+
+    link = links.OrderLink(ORDER, 1, buyer.time() + timedelta(days=1))
+    confirmation = f"/o/email/{links.mint_confirmation(link, 'right@bitloot.test', SECRETS)}"
+    asked = await buyer.ask("POST", f"{buyer.path}/email", data={"email": "right@bitloot.test"})
+    confirmed = await buyer.ask("POST", confirmation, data={})
+    assert (asked.status, confirmed.status) == (409, 409)
+    assert "cannot be changed" in asked.body
+    assert len(buyer.events) == 1
+
+
 @pytest.mark.parametrize("email", ["", "nobody", "a@b.c\r\nBcc: d@e.f", "a@b.c, d@e.f", '"a"@b.c', f"{'a' * 255}@b.c"])
 async def test_what_is_no_address_is_refused(buyer, email):
     buyer.knows(FULFILLED)
@@ -594,7 +615,8 @@ async def test_lost_links_are_mailed_and_the_answer_does_not_tell_whether_there_
 
     assert (known.status, known.body) == (unknown.status, unknown.body)
     (asked,) = buyer.events
-    assert (asked.order_id, asked.kind, asked.email, asked.actor) == (ORDER, MailKind.LOST, None, "support")
+    assert (asked.order_id, asked.kind, asked.actor) == (ORDER, MailKind.LOST, "support")
+    assert asked.email == "BUYER@bitloot.test"
 
 
 async def test_the_answer_is_given_before_anybody_looks(buyer):

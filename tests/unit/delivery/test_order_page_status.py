@@ -104,7 +104,7 @@ def test_the_answer_in_json():
 
     assert set(answer) == {
         "orderId", "version", "status", "tone", "headline", "message", "steps", "items", "keys", "pay",
-        "keysDeleted",
+        "keysDeleted", "addressChanges",
         "mail",
         "payUrl",
         "revealable", "revealedAt", "mailedTo", "updatedAt", "live",

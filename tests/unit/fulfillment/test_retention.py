@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from bitloot.contracts.events import Notice, OrderRetired, PaymentStatus, TimerFired
+from bitloot.contracts.events import MailKind, MailRequested, Notice, OrderRetired, PaymentStatus, TimerFired
 from bitloot.contracts.notices import ReservationReleased
 from bitloot.contracts.state import OrderStatus
-from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS, ORDER_STATE
+from bitloot.contracts.topics import DELIVERIES, KINGUIN_NOTICES, ORDER_EVENTS, ORDER_STATE
 from bitloot.errors import Malformed
 from bitloot.ids import EventId
 from fulfillment.agents import OrderTables
@@ -105,6 +105,40 @@ def test_what_comes_for_a_retired_order_changes_nothing_and_sends_nothing(event)
     assert rig.sent[before:] == []
     assert rig.letters == []
     assert len(rig.due) == 0
+
+
+def mail_wanted(kind: MailKind, email: str | None = "buyer@bitloot.test", action: str = "click") -> MailRequested:
+    return MailRequested(
+        event_id=EventId(f"wanted/{action}"),
+        occurred_at=START,
+        order_id=ORDER,
+        action_id=action,
+        actor="buyer",
+        kind=kind,
+        email=email,
+    )
+
+
+@pytest.mark.parametrize("kind", [MailKind.KEYS, MailKind.LOST])
+def test_the_buyer_of_a_retired_order_still_gets_links(kind):
+    rig = retired_rig()
+    for _ in range(2):
+        rig.tell(mail_wanted(kind))
+    rig.tell(mail_wanted(kind, action="another click"))
+    first, repeat, other = rig.on(DELIVERIES)
+    assert (first.kind, first.email, first.object_key) == (MailKind.LOST, "buyer@bitloot.test", "")
+    assert first == repeat, "one click is one effect"
+    assert other.effect_id != first.effect_id
+    assert other.message_id != first.message_id
+    assert KEY not in rig.tables.orders
+    assert rig.letters == []
+
+
+@pytest.mark.parametrize("event", [mail_wanted(MailKind.CONFIRM, "new@bitloot.test"), mail_wanted(MailKind.KEYS, None)])
+def test_a_retired_order_takes_no_other_address_and_mails_nobody_unknown(event):
+    rig = retired_rig()
+    rig.tell(event)
+    assert rig.on(DELIVERIES) == []
 
 
 def test_a_mark_is_written_before_the_order_leaves():

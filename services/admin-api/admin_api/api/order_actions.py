@@ -47,6 +47,12 @@ MailAddress = Annotated[
 ]
 
 
+_LEFT = (
+    "The order closed so long ago that it has left the orders agent and takes no actions any more. "
+    "Its buyer gets new links at the order page's /o/lost."
+)
+
+
 class OrderAction(OneOrder):
     """Which order, and which click."""
 
@@ -164,7 +170,7 @@ async def _ask(
         raise unknown(ports, "There is no such order.")
     order_id, status = OrderId(question.id), OrderStatus(found["status"])
     click = Click(question.action, kind, order_id, order_id, request)
-    if detail := why_not(status):
+    if detail := _LEFT if found["has_left"] else why_not(status):
         raise await refuse(ports, click, Problem(409, detail, orderStatus=status))
     about: dict[str, object] = {
         "event_id": EventId(ids.content_id(kind, order_id, question.action)),

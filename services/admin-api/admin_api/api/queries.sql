@@ -18,7 +18,8 @@ where o.id = $1::uuid
 
 -- name: order_status
 -- Whether there is such an order, and where it is.
-select status from orders where id = $1::uuid
+select status, exists (select from order_events as e where e.order_id = orders.id and e.type = 'order.retired') as has_left
+from orders where id = $1::uuid
 
 -- name: items_of_order
 -- The items of an order, in its order.

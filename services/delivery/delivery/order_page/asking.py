@@ -91,10 +91,10 @@ class Asking:
     secrets: Sequence[SecretStr]
     clock: Clock
 
-    async def mail(self, order_id: OrderId, action_id: str) -> None:
-        """Ask for the mail once more."""
+    async def mail(self, order_id: OrderId, email: str | None, action_id: str) -> None:
+        """Ask for the mail to the order's own address once more."""
         await self._allow(f"mail/{order_id}", MAILS_PER_HOUR)
-        await self._request(order_id, self._action(action_id), MailKind.KEYS)
+        await self._request(order_id, self._action(action_id), MailKind.KEYS, email)
 
     async def new_address(self, order_id: OrderId, email: str, action_id: str) -> None:
         """Ask for a mail that lets the owner of `email` make it the order's address."""
@@ -126,7 +126,7 @@ class Asking:
             return
         order_id = await self.orders.newest_of(email)
         if order_id is not None:
-            await self._request(order_id, uuid.uuid4().hex, MailKind.LOST, actor="support")
+            await self._request(order_id, uuid.uuid4().hex, MailKind.LOST, email, actor="support")
 
     async def _allow(self, name: str, limit: int) -> None:
         if wait := await self.attempts.take(name, limit, HOUR):

@@ -74,6 +74,7 @@ def _view(order_id: OrderId, row: asyncpg.Record) -> OrderView:
         mails=_MAILS.validate_python(row["mails"]),
         review_cause=row["review_cause"],
         keys_deleted=row["keys_deleted"],
+        left=row["has_left"],
         instructions=PayInstructions.model_validate(row["payment_instructions"] or {}),
         placed_at=row["placed_at"],
         paid_at=row["paid_at"],

@@ -52,6 +52,8 @@ class OrderView:
     mails: tuple[MailState, ...] = ()
     review_cause: str | None = None
     keys_deleted: bool = False
+    left: bool = False
+    """Whether it closed so long ago that nothing can be changed about it any more."""
     instructions: PayInstructions | None = None
     placed_at: datetime | None = None
     paid_at: datetime | None = None
@@ -119,6 +121,7 @@ class PublicStatus(_Public):
     """The answer of `GET /o/{token}/status`.
 
     `version` changes whenever anything here may have changed; `live` tells whether it still can.
+    `address_changes` tells whether the order still takes another mail address.
     """
 
     order_id: OrderId
@@ -135,6 +138,7 @@ class PublicStatus(_Public):
     revealable: bool
     keys_deleted: bool = False
     mail: Mail | None = None
+    address_changes: bool = True
     revealed_at: datetime | None = None
     mailed_to: str | None = None
     updated_at: datetime | None = None
@@ -178,6 +182,7 @@ def present(order_id: OrderId, order: OrderView | None) -> PublicStatus:
         revealable=revealable(order),
         keys_deleted=order.keys_deleted,
         mail=mail,
+        address_changes=not order.left,
         revealed_at=order.revealed_at,
         mailed_to=masked(order.email) if order.email and order.mailed_at else None,
         updated_at=order.updated_at,

@@ -32,6 +32,7 @@ from delivery.order_page.watch import AWAY, Watch
 
 REVOKED: Final = "urn:bitloot:problem:link-revoked"
 """The type of the problem that tells a revoked link from an expired one."""
+SETTLED: Final = "The order closed so long ago that its address cannot be changed any more. Write to us."
 STREAM_FOR: Final = timedelta(minutes=10)
 """After this a page opens a new stream: connections of pages that nobody looks at any more come to an end."""
 HEARTBEAT: Final = 15.0  # seconds; proxies close what is silent for a minute
@@ -199,7 +200,7 @@ class OrderPage:
         form = await _form(request)
         if order is None or order.placed_at is None:
             raise Problem(409, "There is nothing to send yet.")
-        await self._ports.asking.mail(order_id, str(form.get("action", "")))
+        await self._ports.asking.mail(order_id, order.email, str(form.get("action", "")))
         return self._done(request, SENT_AGAIN)
 
     async def new_address(self, request: web.Request) -> web.Response:
@@ -209,6 +210,8 @@ class OrderPage:
         email = address_of(form.get("email"))
         if order is None or order.placed_at is None:
             raise Problem(409, "The order is not here yet.")
+        if order.left:
+            raise Problem(409, SETTLED)
         await self._ports.asking.new_address(order_id, email, str(form.get("action", "")))
         return self._done(request, CONFIRM)
 
@@ -220,6 +223,9 @@ class OrderPage:
     async def confirm(self, request: web.Request) -> web.Response:
         """Make the address the order's."""
         link, email = await self._confirmed(request)
+        order = await self._ports.orders.find(link.order_id)
+        if order is not None and order.left:
+            raise Problem(409, SETTLED)
         await self._ports.asking.confirm(link, email, request.match_info["token"])
         return self._done(request, CONFIRMED)
 
