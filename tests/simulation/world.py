@@ -53,7 +53,8 @@ from tests.simulation.virtual_time import Clocks, VirtualLoop
 from tests.simulation.watch import STANDSTILL, Watch
 
 CLAIM_TIME = timedelta(seconds=25)
-DAYS_TO_REST = 60.0
+DAYS_TO_REST = 100.0
+"""An order that comes to its end only when something is told again, 45 days later, stays for the 30 of its retention."""
 _SITES: dict[str, Part] = {"kinguin": "kinguin", "mail": "mail", "store": "store"}
 
 

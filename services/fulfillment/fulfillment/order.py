@@ -141,7 +141,7 @@ CALLS = frozenset(Kind) - {Kind.STORE, Kind.MAIL, Kind.NOTICE}
 """What is asked of Kinguin."""
 RETRIES = {kind: _CALL if kind in CALLS else _DELIVERY for kind in Kind}
 POLLING = Retry(timedelta(seconds=2), timedelta(minutes=5), tries=10_000, patience=_DAY)
-"""Asking for codes that are not there yet is no failure: Kinguin's webhook usually comes first."""
+"""Asking for codes that are not there yet is no failure and no try: Kinguin's webhook usually comes first."""
 WAITS = Retry(timedelta(seconds=5), timedelta(minutes=5), tries=10_000, patience=_DAY)
 """For what keeps Kinguin from being asked and says nothing about the order: no try is used up, only patience."""
 NO_TRY = frozenset({"rate_limited", "insufficient_balance", "authorization"})
@@ -199,7 +199,7 @@ class Owed:
     """An entry of the outbox: one try of an effect, and when it is to be sent (again).
 
     `tries` counts within a series of retries and begins anew when an admin steps in; `attempt` never does. `waits`
-    counts the times in a row that it could not even be tried.
+    counts the times in a row that it could not even be tried, or that codes were not there yet.
     """
 
     kind: Kind
@@ -973,8 +973,11 @@ def _codes_pending(state: Order, event: CodesPending, policy: Policy) -> Order:
         order = _with(order, replace(purchase, expected_at=expected_at))
         wait = min(expected_at - now, _DAY) + _wait(POLLING, 1, _seed(order, owed))
         return _owe(order, Kind.FETCH, now, purchase.purchase_id, wait=wait)
-    polling = replace(POLLING, patience=policy.stuck_after)
-    return _again(order, owed, polling, now, ("supplier_slow", "Kinguin has not delivered in time"))
+    if now - owed.series_since >= policy.stuck_after:
+        return _refused(order, owed, now, ("supplier_slow", "Kinguin has not delivered in time"))
+    # It was answered, so failures from before have ended, and the next one is the first.
+    wait = _wait(POLLING, owed.waits + 1, _seed(order, owed))
+    return _once_more(order, replace(owed, tries=1, waits=owed.waits + 1), now, wait)
 
 
 # Giving keys back

@@ -241,6 +241,21 @@ def test_a_partial_delivery_that_is_told_again_changes_nothing():
     assert world.order is before
 
 
+def test_codes_that_were_not_there_for_long_use_up_no_tries():
+    """Found by the simulation: after some "not yet", one read without an answer sent a paid order to review."""
+    world, fetch = bought(1)
+    for _ in range(12):
+        world.tell(CodesPending(**about(world, fetch, "pending"), provider_status="processing"))
+        (fetch,) = world.fire_timer(wake_at(world.order, ESA))
+    for _ in range(4):
+        world.tell(failed(fetch, Failure.TRANSIENT, at=world.now))
+        assert world.order.status is OrderStatus.PURCHASING
+        (fetch,) = world.fire_timer(wake_at(world.order, ESA))
+    world.reservations[0].codes_ready = True
+    (store,) = world.tell(world.outcome(fetch))
+    assert isinstance(store, StoreKeys)
+
+
 # Pre-orders
 
 
