@@ -139,7 +139,7 @@ def _differences(wish: Wish, cast: _Cast, facts: Facts) -> Sequence[Difference]:
     return (
         *compare(cast.shop.sales, facts),
         *(Difference("a forgery was not refused", "", each) for each in cast.forger.accepted),
-        *crash_points_reached(cast.saboteur.crashes, wish.seconds),
+        *crash_points_reached(cast.saboteur.crashes, wish.seconds, wish.dialect),
     )
 
 

@@ -190,7 +190,14 @@ def test_an_underpaid_order_that_waits_for_ever_is_stuck():
 
 def test_a_long_run_must_come_to_every_crash_point_and_a_short_one_need_not():
     hits = [Hit(point, "kinguin", "kinguin-1", 1, datetime.now(UTC)) for point in CrashPoint]
-    assert crash_points_reached(hits, LONG_ENOUGH) == ()
-    (missing,) = crash_points_reached(hits[1:], LONG_ENOUGH)
+    assert crash_points_reached(hits, LONG_ENOUGH, "reservations") == ()
+    (missing,) = crash_points_reached(hits[1:], LONG_ENOUGH, "reservations")
     assert missing.detail == hits[0].point
-    assert crash_points_reached([], LONG_ENOUGH - 1) == ()
+    assert crash_points_reached([], LONG_ENOUGH - 1, "reservations") == ()
+
+
+def test_what_no_event_of_the_buyer_api_comes_by_need_not_be_reached_there():
+    hits = [Hit(p, "kinguin", "kinguin-1", 1, datetime.now(UTC)) for p in CrashPoint if p is not CrashPoint.ROUTER_SENT]
+    assert crash_points_reached(hits, LONG_ENOUGH, "esa") == ()
+    assert [each.detail for each in crash_points_reached(hits[1:], LONG_ENOUGH, "esa")] == [hits[0].point]
+    assert [each.detail for each in crash_points_reached(hits, LONG_ENOUGH, "reservations")] == [CrashPoint.ROUTER_SENT]
