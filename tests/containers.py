@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ def pinned(name: str) -> str:
 
 def missing() -> str | None:
     """Return why the tests cannot run on containers here, or None."""
+    if why := _unreachable():
+        return why
     try:
         engine = docker.from_env(timeout=5)
     except docker.errors.DockerException:
@@ -60,6 +63,24 @@ def missing() -> str | None:
     finally:
         engine.close()
     return f"the engine lacks {', '.join(absent)}: docker pull" if absent else None
+
+
+def _unreachable() -> str | None:
+    """Look at the engine's socket first.
+
+    A Docker client that finds none leaves its socket open, and what the garbage collector said of that has ended a
+    test run in the middle of an import.
+    """
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if not address.startswith("unix://"):
+        return None
+    with socket.socket(socket.AF_UNIX) as knock:
+        knock.settimeout(5)
+        try:
+            knock.connect(address.removeprefix("unix://"))
+        except OSError:
+            return "no container engine answers"
+    return None
 
 
 def _has(engine: docker.DockerClient, image: str) -> bool:
