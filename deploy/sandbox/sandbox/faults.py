@@ -71,7 +71,7 @@ EVENTS = {
             "canceled",
         }
     ),
-    "resend": frozenset({"email.sent", "email.delivered"}),
+    "resend": frozenset({"email.sent", "email.delivered", "email.bounced", "email.complained", "email.suppressed"}),
 }
 
 

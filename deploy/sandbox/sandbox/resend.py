@@ -5,7 +5,7 @@ import hmac
 import json
 import secrets
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import parseaddr
 from typing import Annotated, cast
@@ -21,6 +21,20 @@ from sandbox.svix import headers
 from sandbox.webhooks import Webhook, Webhooks
 
 _REMEMBERED_SECONDS = 24 * 3600
+_TEST_DOMAIN = "resend.dev"
+_TEST_ADDRESSES: Mapping[str, tuple[str, ...]] = {
+    "delivered": ("email.sent", "email.delivered"),
+    "bounced": ("email.sent", "email.bounced"),
+    "complained": ("email.sent", "email.delivered", "email.complained"),
+    "suppressed": ("email.suppressed",),
+}
+"""What becomes of a mail to one of Resend's addresses for tests, as with the real API; each may carry a `+label`."""
+_DETAILS: Mapping[str, Mapping[str, object]] = {
+    "email.bounced": {
+        "bounce": {"type": "Permanent", "subType": "General", "message": "The recipient's server rejected the mail."}
+    },
+    "email.suppressed": {"suppressed": {"message": "On the suppression list.", "type": "OnAccountSuppressionList"}},
+}
 _NAMES = {
     400: "validation_error",
     401: "missing_api_key",
@@ -183,8 +197,8 @@ class Resend:
         return Answer.of(200, {**mail.message, "to": mail.to, **shown})
 
     def _tell(self, mail: Mail) -> None:
-        """Send the events of the dial, in its order."""
-        for event in self._panel.dials.resend_events:
+        """Send the events of a test address, else those of the dial, in their order."""
+        for event in _fate(mail.to) or self._panel.dials.resend_events:
             mail.last_event = event.removeprefix("email.")
             self._webhooks.post(self._event(mail, event))
 
@@ -200,6 +214,7 @@ class Resend:
                 "to": mail.to,
                 "subject": mail.message["subject"],
                 "tags": {each["name"]: each["value"] for each in tags},
+                **_DETAILS.get(event, {}),
             },
         }
         body = json.dumps(content, separators=(",", ":")).encode()
@@ -240,6 +255,15 @@ class Resend:
     def _orders_of_id(self, call: Call) -> tuple[str, ...]:
         mail = self._mails.get(call.request.match_info["id"])
         return mail.order_ids if mail else ()
+
+
+def _fate(recipients: Iterable[str]) -> tuple[str, ...]:
+    """Return the events of the first address for tests, or nothing."""
+    for address in recipients:
+        local, _, domain = address.rpartition("@")
+        if domain == _TEST_DOMAIN and (events := _TEST_ADDRESSES.get(local.partition("+")[0])):
+            return events
+    return ()
 
 
 def _repeated(earlier: _Remembered, fingerprint: bytes) -> Answer:

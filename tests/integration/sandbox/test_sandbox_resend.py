@@ -134,6 +134,24 @@ async def test_a_mail_can_be_read_back(sandbox):
     assert (await sandbox.call("GET", "/resend/emails/nope", headers=key)).json()["name"] == "not_found"
 
 
+@pytest.mark.parametrize(
+    ("address", "events"),
+    [
+        ("delivered@resend.dev", ["email.delivered", "email.sent"]),
+        ("bounced+one@resend.dev", ["email.bounced", "email.sent"]),
+        ("Complained@resend.dev", ["email.complained", "email.delivered", "email.sent"]),
+        ("suppressed@resend.dev", ["email.suppressed"]),
+    ],
+)
+async def test_the_addresses_for_tests_end_as_they_say(sandbox, receiver, address, events):
+    sent = (await sandbox.send_mail(to=address)).json()
+    received = [each.json() for each in await receiver.wait_for(len(events))]
+    assert sorted(each["type"] for each in received) == events
+    assert {each["data"]["email_id"] for each in received} == {sent["id"]}
+    bounces = [each["data"]["bounce"]["type"] for each in received if each["type"] == "email.bounced"]
+    assert bounces == ["Permanent"] * events.count("email.bounced")
+
+
 async def test_no_events_unless_asked_for(sandbox, receiver):
     await sandbox.send_mail()
     await sandbox.reserve("o")
