@@ -169,6 +169,11 @@ def _put_below(app: web.Application, base_path: str) -> None:
             resource.add_prefix(base_path)
             app.router.index_resource(resource)
 
+    async def to_its_root(_request: web.Request) -> web.Response:
+        raise web.HTTPMovedPermanently(f"{base_path}/")
+
+    app.router.add_get(base_path, to_its_root)
+
 
 async def _serve(
     stop: asyncio.Event,

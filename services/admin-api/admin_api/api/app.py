@@ -45,7 +45,7 @@ def build(
     """Return the application on these ports, and with this identity provider. At its end `closing` is closed."""
     app = create_app(health, probes=settings.probe_port is None)
     add_routes(app, ROUTES, ports, Gate(settings.access(), ports.pool, provider))
-    add_pages(app)
+    add_pages(app, settings.base_path)
     if closing is not None:
         app.on_shutdown.append(_closing(closing))
     return app

@@ -1,7 +1,9 @@
 """The desk in the browser: what `make ui` has built, or a page that says how to build it."""
 
 import gzip
+import html
 import mimetypes
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -21,6 +23,7 @@ _COMPRESSED = frozenset({"text/html", "text/css", "text/javascript", "image/svg+
 
 # The pages of the desk have addresses of their own, which only the desk knows. What the API and its files may be asked
 # for is left out, so that an unknown one of those stays a 404 and a wrong method a 405.
+_LINK = re.compile(r'\b(href|src)="/(?!/|readyz|metrics)')  # probes are never below a path
 _PAGE = r"/{page:(?!(?:admin|assets|static)(?:/|$))[^.]*}"
 
 
@@ -37,19 +40,28 @@ def built() -> Traversable:
     return files("admin_api.api") / "static" / "dist"
 
 
-def add_desk(app: web.Application, root: Traversable | None = None) -> None:
+def below(page: str, base_path: str) -> str:
+    """Return a page of ours whose links lead below a path, for whoever serves it there; it also tells its script."""
+    told = page.replace('name="bitloot-path" content="/"', f'name="bitloot-path" content="{html.escape(base_path)}/"')
+    return _LINK.sub(rf'\1="{html.escape(base_path)}/', told)
+
+
+def add_desk(app: web.Application, root: Traversable | None = None, base_path: str = "") -> None:
     """Serve the desk, read once; without one its pages say how to build it. Added last: it answers what is left."""
-    found = dict(_files(root or built()))
+    found = dict(_files(root or built(), base_path))
     index = found.pop("/index.html", None)
     for path, file in found.items():
         app.router.add_get(path, _answer(file))
-    app.router.add_get(_PAGE, _answer(index or _unbuilt()))
+    app.router.add_get(_PAGE, _answer(index or _unbuilt(base_path)))
 
 
-def _files(root: Traversable) -> Iterator[tuple[str, _File]]:
+def _files(root: Traversable, base_path: str) -> Iterator[tuple[str, _File]]:
     if (root / "index.html").is_file():
         for path, entry in _walk(root, ""):
-            yield path, _file(entry.read_bytes(), path, _FOR_EVER if path.startswith("/assets/") else "no-store")
+            body = entry.read_bytes()
+            if path == "/index.html":
+                body = below(body.decode(), base_path).encode()
+            yield path, _file(body, path, _FOR_EVER if path.startswith("/assets/") else "no-store")
 
 
 def _walk(directory: Traversable, path: str) -> Iterator[tuple[str, Traversable]]:
@@ -66,8 +78,9 @@ def _file(body: bytes, path: str, cache: str) -> _File:
     return _File(body, zipped, content_type, cache)
 
 
-def _unbuilt() -> _File:
-    return _file((files("admin_api.api") / "static" / "index.html").read_bytes(), "index.html", "no-store")
+def _unbuilt(base_path: str) -> _File:
+    page = (files("admin_api.api") / "static" / "index.html").read_text(encoding="utf-8")
+    return _file(below(page, base_path).encode(), "index.html", "no-store")
 
 
 def _answer(file: _File) -> Callable[[web.Request], Awaitable[web.Response]]:

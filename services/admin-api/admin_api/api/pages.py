@@ -6,7 +6,7 @@ from importlib.resources import files
 from aiohttp import web
 
 from admin_api import openapi
-from admin_api.api.desk import add_desk
+from admin_api.api.desk import add_desk, below
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -19,13 +19,15 @@ _FILES = {
 }
 
 
-def add_pages(app: web.Application) -> None:
-    """Serve the pages, which need no token: they hold nothing."""
+def add_pages(app: web.Application, base_path: str = "") -> None:
+    """Serve the pages, which need no token: they hold nothing. `base_path`: below it, as their links say."""
     static = files("admin_api.api") / "static"
     for path, (name, content_type) in _FILES.items():
-        app.router.add_get(path, _fixed((static / name).read_text(encoding="utf-8"), content_type))
+        text = (static / name).read_text(encoding="utf-8")
+        page = below(text, base_path) if content_type == "text/html" else text
+        app.router.add_get(path, _fixed(page, content_type))
     app.router.add_get("/openapi.json", _fixed(openapi.text(), "application/json"))
-    add_desk(app)
+    add_desk(app, base_path=base_path)
 
 
 def _fixed(text: str, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:

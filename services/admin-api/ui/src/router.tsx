@@ -1,5 +1,6 @@
 /** The addresses of the desk. What an address says beyond what its page knows of is dropped. Each route has a name of its own: in place, its type would be lost. */
 import { createRootRoute, createRoute, createRouter, Link } from "@tanstack/react-router";
+import { PATH } from "./path";
 import { only, parseSearch, stringifySearch } from "./lib/search";
 import { Failure, PageHead } from "./parts/basics";
 import { Shell } from "./parts/shell";
@@ -120,6 +121,7 @@ const tree = root.addChildren([
 
 export const router = createRouter({
   routeTree: tree,
+  basepath: PATH || "/",
   parseSearch,
   stringifySearch,
   defaultPreload: false,

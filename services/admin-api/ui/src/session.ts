@@ -3,6 +3,7 @@
  * about rights only decides what is offered: the API decides what is done.
  */
 import { answered, createAdminClient, ProblemError, type Model } from "@bitloot/admin-sdk";
+import { PATH } from "./path";
 import { useSyncExternalStore } from "react";
 
 export type Right = Model<"Right">;
@@ -21,6 +22,7 @@ let current: Session = kept === null ? { kind: "asking" } : { kind: "token", tok
 
 /** The desk's one way to the API: the SDK, with whoever is signed in. */
 export const api = createAdminClient({
+  baseUrl: PATH,
   token: () => (current.kind === "token" ? current.token : null),
   csrfToken: () => (current.kind === "person" ? current.who.csrfToken : null),
 });
@@ -57,7 +59,9 @@ export async function signIn(username: string, password: string): Promise<void> 
 
 /** Keep a token for as long as this tab is open, once it has been tried. Raises `ProblemError`. */
 export async function signInByToken(token: string): Promise<void> {
-  await answered(createAdminClient({ token: () => token }).GET("/admin/orders", { params: { query: { limit: 1 } } }));
+  await answered(
+    createAdminClient({ baseUrl: PATH, token: () => token }).GET("/admin/orders", { params: { query: { limit: 1 } } }),
+  );
   sessionStorage.setItem(KEY, token);
   change({ kind: "token", token });
 }

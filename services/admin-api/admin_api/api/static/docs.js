@@ -51,12 +51,20 @@ const parameters = (operation) =>
     ]),
   );
 
+/** What a body is: JSON, or a file of a type of its own. */
+const bodyType = (operation) => Object.keys(operation.requestBody?.content ?? {})[0];
+
 const sent = (operation) => {
-  const { properties, required } = operation.requestBody.content["application/json"].schema;
+  const type = bodyType(operation);
+  const { schema } = operation.requestBody.content[type];
+  if (!schema.properties) {
+    return table("Body", ["Type", "Meaning"], [[type, schema.description ?? operation.requestBody.description ?? ""]]);
+  }
+  const required = schema.required ?? [];
   return table(
     "Body",
     ["Name", "Type", "Meaning"],
-    Object.entries(properties).map(([name, schema]) => [
+    Object.entries(schema.properties).map(([name, schema]) => [
       required.includes(name) ? `${name} *` : name,
       describe(schema),
       [schema.description, limits(schema)].filter(Boolean).join("; "),
@@ -78,7 +86,9 @@ const responses = (operation, shared) =>
 /** A form that sends the request and shows the answer. */
 const trial = (method, path, operation) => {
   const inputs = operation.parameters.map((each) => ({ ...each, input: element("input", { name: each.name }) }));
-  const body = operation.requestBody && element("textarea", { name: "body", rows: "8", spellcheck: "false" }, "{}");
+  const type = bodyType(operation);
+  const empty = type === "application/json" ? "{}" : "";
+  const body = type && element("textarea", { name: "body", rows: "8", spellcheck: "false" }, empty);
   const output = element("pre", { tabindex: "0", hidden: "" });
   const form = element(
     "form",
@@ -92,15 +102,18 @@ const trial = (method, path, operation) => {
     event.preventDefault();
     output.hidden = false;
     output.textContent = "Waiting for the answer.";
-    output.textContent = await answerTo(method, path, inputs, body);
+    output.textContent = await answerTo(method, path, inputs, body, type);
   });
   return form;
 };
 
-const answerTo = async (method, path, inputs, body) => {
+// The path below which this is served: "/" or "/desk/".
+const ROOT = new URL("..", import.meta.url).pathname;
+
+const answerTo = async (method, path, inputs, body, type) => {
   const query = new URLSearchParams();
   const headers = { Authorization: `Bearer ${document.getElementById("token").value}` };
-  let address = path;
+  let address = ROOT + path.slice(1);
   for (const { name, in: place, input } of inputs) {
     if (place === "path") address = address.replace(`{${name}}`, encodeURIComponent(input.value));
     else if (input.value === "") continue;
@@ -108,7 +121,7 @@ const answerTo = async (method, path, inputs, body) => {
     else query.set(name, input.value);
   }
   try {
-    if (body) headers["Content-Type"] = "application/json";
+    if (body) headers["Content-Type"] = type;
     const request = { method: method.toUpperCase(), headers, body: body?.value };
     const answer = await fetch(query.size ? `${address}?${query}` : address, request);
     const text = await answer.text();
@@ -179,7 +192,7 @@ const render = (api) => {
 
 addEventListener("hashchange", openTarget);
 try {
-  const answer = await fetch("/openapi.json");
+  const answer = await fetch(new URL("../openapi.json", import.meta.url));
   if (!answer.ok) throw new Error(`status ${answer.status}`);
   render(await answer.json());
 } catch (error) {

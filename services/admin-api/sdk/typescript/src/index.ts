@@ -21,7 +21,7 @@ export type QueryPath = {
 export type AdminClient = Client<paths>;
 
 export interface AdminOptions {
-  /** Where the API is, without a path. Default: where the page came from. */
+  /** Where the API is, with the path below which it is served, if any. Default: where the page came from. */
   readonly baseUrl?: string;
   /** A bearer token, asked for at each request. Without one the session cookie speaks for the user. */
   readonly token?: () => string | null;

@@ -3,6 +3,7 @@ import { answered, ProblemError } from "@bitloot/admin-sdk";
 import { useQuery } from "@tanstack/react-query";
 import { useState, type ReactNode, type SyntheticEvent } from "react";
 import { Failure, Loading } from "../parts/basics";
+import { PATH } from "../path";
 import { api, signIn, signInByToken } from "../session";
 
 /** The key of the query that asks how people can sign in here. */
@@ -19,7 +20,7 @@ export function SignIn({ why }: { readonly why: string }) {
     <main className="sign-in">
       <div className="panel">
         <h1>
-          <img src="/icon.svg" alt="" width="28" height="28" /> BitLoot desk
+          <img src={`${PATH}/icon.svg`} alt="" width="28" height="28" /> BitLoot desk
         </h1>
         {why ? (
           <p className="bad" role="alert">
@@ -29,7 +30,7 @@ export function SignIn({ why }: { readonly why: string }) {
         {ways.isPending ? <Loading /> : null}
         {ways.isError ? <Failure error={ways.error} retry={() => void ways.refetch()} /> : null}
         {ways.data?.oidc ? (
-          <a className="button primary" href="/admin/oidc/login">
+          <a className="button primary" href={`${PATH}/admin/oidc/login`}>
             Sign in with your company account
           </a>
         ) : null}

@@ -3,6 +3,7 @@ import { useIsFetching } from "@tanstack/react-query";
 import { Link, Outlet, useLocation } from "@tanstack/react-router";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { PAGES } from "../pages";
+import { PATH } from "../path";
 import { signOut, useSession } from "../session";
 import { zone } from "../lib/time";
 import { Dialog } from "./dialog";
@@ -41,7 +42,7 @@ export function Shell() {
       </a>
       <header className="top">
         <Link to="/" className="brand">
-          <img src="/icon.svg" alt="" width="22" height="22" /> BitLoot <span className="faint">desk</span>
+          <img src={`${PATH}/icon.svg`} alt="" width="22" height="22" /> BitLoot <span className="faint">desk</span>
         </Link>
         <button type="button" className="find" onClick={() => setPalette(true)}>
           Find by mail address or any id <kbd>Ctrl K</kbd>
@@ -72,7 +73,7 @@ export function Shell() {
           </Link>
         ))}
         <span className="spread" />
-        <a href="/docs">API</a>
+        <a href={`${PATH}/docs`}>API</a>
       </nav>
       <main id="main" ref={main} tabIndex={0}>
         <Outlet />
