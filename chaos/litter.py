@@ -16,6 +16,7 @@ from bitloot.contracts.topics import (
     KINGUIN_SALES,
     ORDER_EVENTS,
     ORDER_STATE,
+    PAYMENT_CALLS,
     STOCK_CALLS,
     WEBHOOKS_LOG,
 )
@@ -26,6 +27,7 @@ TOPICS = (
     ORDER_EVENTS,
     KINGUIN_NOTICES,
     KINGUIN_CALLS,
+    PAYMENT_CALLS,
     KINGUIN_SALES,
     STOCK_CALLS,
     DELIVERIES,

@@ -78,11 +78,11 @@ class RevokeTokens:
 Action: TypeAlias = Kill | Arm | Pause | Restart | Outage | Weather | RevokeTokens
 
 SERVERS = ("kafka", "postgres", "s3")
-WORKERS = ("fulfillment", "kinguin", "delivery", "sink", "ingress")
+WORKERS = ("fulfillment", "payments", "kinguin", "delivery", "sink", "ingress")
 """Killed before anything is killed a second time."""
 _KILLED = (*WORKERS, "order-page", "admin-api")
-_KILL_WEIGHTS = (4, 4, 4, 3, 3, 1, 1)
-_PAUSED = ("fulfillment", "kinguin", "delivery", "sink")
+_KILL_WEIGHTS = (4, 3, 4, 4, 3, 3, 1, 1)
+_PAUSED = ("fulfillment", "payments", "kinguin", "delivery", "sink")
 # Consumers lose their partitions after a session of 10 s without a heartbeat.
 _PAUSE_SECONDS = (12.0, 18.0)
 _OUTAGE_SECONDS = (5.0, 20.0)

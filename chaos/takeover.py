@@ -10,6 +10,7 @@ from pathlib import Path
 
 READY = {
     "fulfillment": "tables.ready",
+    "payments": "consumer.assigned",
     "kinguin": "consumer.assigned",
     "delivery": "consumer.assigned",
     "sink": "sink.placed",

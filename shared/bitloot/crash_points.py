@@ -27,6 +27,7 @@ class CrashPoint(StrEnum):
     """Every place, named `part.what has just happened`."""
 
     INGRESS_PUBLISHED = "ingress.published"  # a notification is in Kafka, its sender has no answer
+    INGRESS_BILLED = "ingress.billed"  # an invoice is made and recorded, its order is not in Kafka
     INGRESS_ORDERED = "ingress.ordered"  # an order is in Kafka, the shop has no answer
     ORDERS_STORED = "orders.stored"  # the table has the order's new state, its effects are not sent
     ORDERS_SENT = "orders.sent"  # the effects are handed to the producer, the event is not acknowledged

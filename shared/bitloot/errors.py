@@ -45,6 +45,8 @@ class Cause(StrEnum):
     DUPLICATE_KEY = "duplicate_key"  # the same code twice
     BAD_CODES = "bad_codes"  # codes that came, but must not be handed on: too many, twice, empty, unprintable
     UNSUPPORTED_MEDIA = "unsupported_media"  # a code that is no text
+    AMOUNT_TOO_SMALL = "amount_too_small"  # less than the payment provider takes in that coin
+    COIN_UNAVAILABLE = "coin_unavailable"  # the coin cannot be paid with (now)
     AMOUNT_MISMATCH = "amount_mismatch"  # a payment of another amount or currency
     BAD_RECIPIENT = "bad_recipient"  # the mail address is refused for good
 

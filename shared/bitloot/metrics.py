@@ -46,6 +46,11 @@ WEBHOOKS_REFUSED = Counter(
     "Notifications answered with 4xx. `reason` is a refusal word, such as mismatch or not_json.",
     ("provider", "reason"),
 )
+REFUSALS_NOT_SAMPLED = Counter(
+    "bitloot_refusals_not_sampled",
+    "Refused notifications of which no sample was kept: too many at once, or Postgres is away.",
+    ("provider",),
+)
 WEBHOOKS_DUPLICATE = Counter(
     "bitloot_webhooks_duplicate", "Notifications that the sink had seen before.", ("provider",)
 )
@@ -186,6 +191,11 @@ ORDERS_STUCK = Gauge(
 )
 ORDERS_OLDEST_SECONDS = Gauge(
     "bitloot_orders_oldest_seconds", "Since when the oldest paid order that has not ended was paid; 0 for none.", ()
+)
+PAYMENTS_FOUND_BY_POLLING = Counter(
+    "bitloot_payments_found_by_polling",
+    "News of payments that no notification had told when we asked. Growing numbers mean that notifications are lost.",
+    ("status",),
 )
 ORDERS_RETIRED = Counter("bitloot_orders_retired", "Closed orders that left the table after their retention.", ())
 RETIRED_ORDER_EVENTS = Counter(

@@ -172,6 +172,10 @@ class RunningSandbox:
         reply = await self.call("PUT", "/_faults", json={"rules": list(rules)})
         assert reply.status == 200, reply.text
 
+    async def answer(self, call: str, document: Any, provider: str = "nowpayments") -> None:
+        """Let a call be answered like this, whatever it does."""
+        await self.fail({"provider": provider, "call": call, "kind": "malformed", "body": json.dumps(document)})
+
     async def pay(self, order_id: str, **wish: Any) -> list[dict[str, Any]]:
         reply = await self.call("POST", f"/_pay/{order_id}", json=wish)
         assert reply.status == 200, reply.text

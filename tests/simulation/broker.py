@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bitloot.contracts.topics import DELIVERIES, KINGUIN_CALLS, KINGUIN_NOTICES, ORDER_EVENTS, Topic
+from bitloot.contracts.topics import DELIVERIES, KINGUIN_CALLS, KINGUIN_NOTICES, ORDER_EVENTS, PAYMENT_CALLS, Topic
 from tests.simulation.schedule import PARTITIONS, Group
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 TOPICS: dict[Group, tuple[Topic, ...]] = {
     "fulfillment": (ORDER_EVENTS, KINGUIN_NOTICES),
+    "payments": (PAYMENT_CALLS,),
     "kinguin": (KINGUIN_CALLS,),
     "delivery": (DELIVERIES,),
 }

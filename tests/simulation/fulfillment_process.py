@@ -17,7 +17,7 @@ from bitloot.errors import Cause, Malformed
 from fulfillment.agents import OrdersAgent, OrderTables, ReservationRouter
 from fulfillment.dialects import rules
 from fulfillment.due import Due, DueIndex
-from fulfillment.order import Policy
+from fulfillment.order import Asking, Policy
 from fulfillment.routing import HELD_FOR
 from fulfillment.set_aside import DeadLetters
 from fulfillment.steady import SteadyClock
@@ -115,8 +115,12 @@ class VirtualStream:
         return None
 
 
+# A question that is asked for the hundredth time finds nothing that it did not find the tenth time.
+_ASKING = Asking(slowest=timedelta(days=2), moving=timedelta(hours=12))
 POLICIES: dict[Dialect, Policy] = {
-    dialect: Policy(retention=timedelta(days=30), look_ups=rules(dialect).look_ups, limits=rules(dialect).limits)
+    dialect: Policy(
+        retention=timedelta(days=30), look_ups=rules(dialect).look_ups, limits=rules(dialect).limits, asking=_ASKING
+    )
     for dialect in ("reservations", "esa")
 }
 _FORGETS = {False: Bug.DEAD_LETTER_DROPPED, True: Bug.EXPIRY_FORGETS_NOTICES}

@@ -15,6 +15,7 @@ from bitloot.contracts.events import (
     Notice,
     OrderItem,
     OrderPlaced,
+    PaymentInstructions,
     PaymentStatus,
     PaymentUpdated,
     ReprocessRequested,
@@ -32,6 +33,15 @@ if TYPE_CHECKING:
 
 _TOPICS = (ORDER_EVENTS, KINGUIN_NOTICES, KINGUIN_CALLS, DELIVERIES)
 STRANGER = order_id("nobody's")
+
+
+def instructions(order: OrderId, billed: str) -> PaymentInstructions:
+    """Return how an order can be paid: its first payment, or an invoice that all of its payments belong to."""
+    if billed == "address":
+        return PaymentInstructions(
+            payment_id=PaymentId(f"{order}/0"), pay_currency="btc", pay_address="TEST", pay_amount=Decimal("0.002")
+        )
+    return PaymentInstructions(pay_url="https://pay.example.test", invoice_id=f"{order}/invoice")
 
 
 class Outside:
@@ -78,13 +88,15 @@ class Outside:
             items=items,
             total=Decimal(5) * sum(plan.quantities),
             request_hash="0" * 64,
+            pay_currency="btc" if plan.billed == "address" else None,
+            payment_instructions=None if plan.billed == "later" else instructions(order, plan.billed),
         )
         self.accept(ORDER_EVENTS, order, event)
 
     def pay(self, order: OrderId, plan: OrderPlan, told: Notification) -> None:
-        self.accept(ORDER_EVENTS, order, self._payment(order, plan, told))
+        self.accept(ORDER_EVENTS, order, self.payment(order, plan, told))
 
-    def _payment(self, order: OrderId, plan: OrderPlan, told: Notification) -> PaymentUpdated:
+    def payment(self, order: OrderId, plan: OrderPlan, told: Notification) -> PaymentUpdated:
         status = PaymentStatus(told.status)
         paid = {PaymentStatus.FINISHED: "0.002", PaymentStatus.PARTIALLY_PAID: "0.001"}.get(status, "0")
         price = Decimal(5) * sum(plan.quantities)
@@ -93,6 +105,7 @@ class Outside:
             occurred_at=self._now(),
             order_id=order,
             payment_id=PaymentId(f"{order}/{told.payment}"),
+            invoice_id=None if plan.billed == "address" else f"{order}/invoice",
             status=status,
             provider_status=status,
             price_amount=price if told.paid != "other" else price + 1,
@@ -204,7 +217,7 @@ class Outside:
             self._stranger(topic)
             return
         plan = self._world.plan_of(order)
-        event = encode(self._payment(order, plan, Notification(0, 99, "finished")))
+        event = encode(self.payment(order, plan, Notification(0, 99, "finished")))
         key, value = order.encode(), _spoiled(foreign.junk, event)
         if foreign.junk == "key":
             key = STRANGER.encode() if topic is ORDER_EVENTS else b"\xff"
@@ -219,7 +232,7 @@ class Outside:
         if topic is KINGUIN_NOTICES:
             self.notified(Purchase(f"unknown-{self._world.number()}", "", 1, "whole", 0.0), "delivered")
         else:
-            self.accept(ORDER_EVENTS, STRANGER, self._payment(STRANGER, plan, Notification(0, 0, "finished")))
+            self.accept(ORDER_EVENTS, STRANGER, self.payment(STRANGER, plan, Notification(0, 0, "finished")))
 
 
 def _spoiled(junk: Junk, event: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """What happens in one simulation: orders, and faults at named places. A pure function of its seed."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 PARTITIONS = 2
@@ -14,9 +14,9 @@ ESA_SHARE = 4
 DAY = 86_400.0
 HOUR = 3600.0
 
-Group = Literal["fulfillment", "kinguin", "delivery"]
+Group = Literal["fulfillment", "payments", "kinguin", "delivery"]
 Dialect = Literal["reservations", "esa"]
-Part = Literal["broker", "database", "kinguin", "mail", "store"]
+Part = Literal["broker", "database", "kinguin", "mail", "store", "nowpayments"]
 How = Literal["not_now", "lost_before", "lost_after", "late", "refused", "error_before", "error_after", "garbled"]
 Supply = Literal["whole", "parts", "short", "mended", "repeated", "shared"]
 """How codes come: at once; in two parts; for ever one too few; so, and mended later; one twice; one in two items.
@@ -171,6 +171,10 @@ class OrderPlan:
     names_order: bool
     """Whether Kinguin's notifications name the order."""
     supply: Supply = "whole"
+    billed: Literal["invoice", "address", "later"] = "invoice"
+    """What the order is placed with; `later`: NOWPayments did not answer then."""
+    lost: bool = False
+    """Whether every notification is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +222,23 @@ POINTS = (
     "delivery.committing",
     "delivery.committed",
 )
+PAYMENT_POINTS = tuple(
+    f"payments.{point}"
+    for point in (
+        "taken",
+        "claiming",
+        "claimed",
+        "calling",
+        "called",
+        "recording",
+        "recorded",
+        "publishing",
+        "published",
+        "committing",
+        "committed",
+    )
+)
+PAYMENT_SITES = ("nowpayments.create", "nowpayments.read", "nowpayments.read", "nowpayments.find")
 STALLABLE = tuple(point for point in POINTS if point.split(".")[1] not in {"stored", "posting", "handled", "firing"})
 SITES = (
     "kinguin.reserve",
@@ -262,7 +283,38 @@ def generate(seed: int) -> Schedule:
     faults = [kind(rng, len(orders)) for _ in range(count)]
     if rng.random() < 0.25:  # what comes long after the end
         faults += _long_after(rng, len(orders))
+    orders, of_payments = _with_billing(random.Random(f"payments {seed}"), orders)  # noqa: S311 - see above
+    faults += of_payments
     return Schedule(seed, orders, tuple(faults), "esa" if seed % ESA_SHARE == ESA_SHARE - 1 else "reservations")
+
+
+def _with_billing(rng: random.Random, orders: tuple[OrderPlan, ...]) -> tuple[tuple[OrderPlan, ...], list[Fault]]:
+    """Return the orders with how they are billed and what is lost of it, and faults of the payments worker.
+
+    By dice of their own: what else happens in a schedule does not depend on them.
+    """
+    billed = []
+    for order in orders:
+        # Of a second payment, or one that was sent back, only a notification tells.
+        findable = all(told.payment == 0 and told.status != "refunded" for told in order.payments)
+        how: Literal["invoice", "address", "later"] = rng.choice(("invoice", "invoice", "invoice", "address", "later"))
+        billed.append(replace(order, billed=how, lost=findable and rng.random() < 0.15))
+    faults = [_payment_fault(rng) for _ in range(rng.choice((0, 0, 0, 1, 2)))]
+    return tuple(billed), faults
+
+
+def _payment_fault(rng: random.Random) -> Fault:
+    kind, nth = rng.random(), rng.choice((1, 1, 2, 3))
+    if kind < 0.4:
+        how = rng.choice(_HOWS)
+        return CallFault(rng.choice(PAYMENT_SITES), nth, how, rng.choice((6.0, 12.0, 18.0)))
+    if kind < 0.65:
+        return Crash(rng.choice(PAYMENT_POINTS), nth, rng.choice((0.1, 1.0, 15.0, 60.0)))
+    if kind < 0.8:
+        return Stall(rng.choice(PAYMENT_POINTS), nth, rng.choice((3.0, 15.0, 40.0)))
+    if kind < 0.9:
+        return Outage(_early(rng), "nowpayments", rng.choice((8.0, 40.0, 90.0)))
+    return Move(_early(rng), "payments", rng.randrange(PARTITIONS), rng.choice((None, 2.0, 10.0, 40.0)))
 
 
 def _long_after(rng: random.Random, orders: int) -> list[Fault]:

@@ -20,20 +20,9 @@ def _order(quantities: tuple[int, ...], codes_after: float = 0.0) -> OrderPlan:
 
 
 def test_a_click_between_a_cancellation_and_the_outcome_of_its_purchase_is_not_lost(simulator: Simulator) -> None:
-    one = OrderPlan(
-        placed_at=8.976270695009848,
-        quantities=(1,),
-        payments=(Notification(at=10.18332661586655, payment=0, status="finished"),),
-        codes_after=5.0,
-        names_order=False,
-    )
-    told = (
-        Notification(at=8.621642073026802, payment=0, status="waiting"),
-        Notification(at=8.73586197703737, payment=0, status="finished"),
-    )
-    two = OrderPlan(7.872727122395885, (1, 1), told, codes_after=0.0, names_order=True)
-    faults = (Ending(2, "cancel", "reserve", 0.0), Click(9.478641136019823, 1, admins=2))
-    assert simulator.run(Schedule(4695, (one, two), faults)).statuses == ("fulfilled", "fulfilled")
+    # The cancellation is heard at 5.7 s, and that the purchase was placed at 6.7 s.
+    faults = (Ending(2, "cancel", "reserve", 0.0), Click(6.2, 0, admins=2))
+    assert simulator.run(Schedule(1, (_order((1, 1)),), faults)).statuses == ("fulfilled",)
 
 
 def test_a_clock_an_hour_ahead_makes_no_timer_late(simulator: Simulator) -> None:

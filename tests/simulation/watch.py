@@ -37,6 +37,9 @@ class _State(BaseModel):
     status: OrderStatus
 
 
+_UNDER_WAY = {OrderStatus.PAID, OrderStatus.PURCHASING, OrderStatus.DELIVERING}
+
+
 class Watch:
     """Notes breaches; a simulation ends at the first."""
 
@@ -95,7 +98,7 @@ class Watch:
         """See whether a paid order still waits long after all is well."""
         for order_id in self._world.order_ids:
             order = self._world.order(order_id)
-            if order is not None and order.status in {OrderStatus.PURCHASING, OrderStatus.DELIVERING}:
+            if order is not None and order.status in _UNDER_WAY:
                 self.breaches.append(f"an order is still {order.status} long after all is well")
 
     def outdone(self, incarnation: str, outcome: Outcome) -> None:

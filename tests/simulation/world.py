@@ -17,12 +17,14 @@ from delivery.worker import DeliveryWorker, WorkerPorts
 from fulfillment.codec import order_from_bytes, order_to_bytes
 from fulfillment.kinguin.worker import KinguinWorker
 from fulfillment.order import Order
+from ingress.payments.worker import PaymentsWorker
 from tests.simulation import mutations
 from tests.simulation.broker import TOPICS, Broker
 from tests.simulation.buyer_market import BuyerKinguin, BuyerSide
 from tests.simulation.fulfillment_process import POLICIES, FulfillmentProcess
 from tests.simulation.market import Kinguin, Market, Purchase, Sealing
 from tests.simulation.mutations import Bug
+from tests.simulation.nowpayments import NowPaymentsPort
 from tests.simulation.outside import Outside
 from tests.simulation.processes import SESSION_SECONDS, Process, WorkerProcess
 from tests.simulation.providers import EmailsPort, LedgerPort, Mailbox, MailerPort, NoOrders, Row, StorePort
@@ -55,7 +57,7 @@ from tests.simulation.watch import STANDSTILL, Watch
 CLAIM_TIME = timedelta(seconds=25)
 DAYS_TO_REST = 100.0
 """An order that comes to its end only when something is told again, 45 days later, stays for the 30 of its retention."""
-_SITES: dict[str, Part] = {"kinguin": "kinguin", "mail": "mail", "store": "store"}
+_SITES: dict[str, Part] = {"kinguin": "kinguin", "mail": "mail", "store": "store", "nowpayments": "nowpayments"}
 
 
 @dataclass
@@ -195,6 +197,9 @@ class World:
         """Return the real worker of a process, on ports of its own."""
         ledger: Any = LedgerPort(process)
         producer: Any = process
+        if process.group == "payments":
+            provider = NowPaymentsPort(process)
+            return PaymentsWorker(provider, ledger, producer, claim_time=CLAIM_TIME, clock=process.clock).handle
         if process.group == "kinguin":
             market = BuyerSide(process) if self.schedule.dialect == "esa" else Market(process)
             return KinguinWorker(market, ledger, producer, claim_time=CLAIM_TIME, clock=process.clock).handle
@@ -295,7 +300,7 @@ class World:
                 self.processes.append(self._second(first))
         for order, plan in self._plans.items():
             self.later(plan.placed_at, self.outside.place, order, plan)
-            for told in plan.payments:
+            for told in () if plan.lost else plan.payments:
                 self.later(told.at, self.outside.pay, order, plan, told)
         for fault in self.schedule.faults:
             self._arrange(fault)

@@ -37,6 +37,7 @@ _SELLER: Final = (
     "KINGUIN_SELLER_CLIENT_ID",
     "KINGUIN_SELLER_CLIENT_SECRET",
 )
+_LISTING: Final = ("NOWPAYMENTS_EMAIL", "NOWPAYMENTS_PASSWORD")
 _OPTIONAL: Final = (
     "EMAILS_PER_SECOND",
     "EMAIL_DIRECT_LINK",
@@ -46,6 +47,7 @@ _OPTIONAL: Final = (
     "TRUSTED_PROXIES",
     "KINGUIN_SELLER_WEBHOOK_URL",
     "LINK_LIFETIME",
+    "PAYMENT_TOLERANCE",
     "SMTP_URL",
 )
 
@@ -76,13 +78,17 @@ def settings(addresses: Addresses, given: Mapping[str, str]) -> Settings:
     _refuse_parts(given, _SEALING)
     _refuse_parts(given, _STOCK)
     _refuse_parts(given, _SELLER)
+    _refuse_parts(given, _LISTING)
     ours = {**_addresses(addresses, given.get("KINGUIN_DIALECT", "reservations")), **_secrets()}
     ours |= _seller(addresses, ours | {name: given[name] for name in ours if given.get(name)})
     if given.get("KINGUIN_SELLER_BASE_URL"):
         del ours["KINGUIN_SELLER_WEBHOOK_URL"]  # a real account must not be told to send its news to this machine
     if given.get("RESEND_BASE_URL") or given.get("EMAIL_PROVIDER") == "smtp":
         del ours["EMAILS_PER_SECOND"]
-    chosen = {name: given[name] for name in (*ours, *_OPTIONAL) if given.get(name) and name not in _OURS}
+    if given.get("NOWPAYMENTS_API_KEY"):
+        for name in _LISTING:  # a real account has users of its own
+            del ours[name]
+    chosen = {name: given[name] for name in (*ours, *_LISTING, *_OPTIONAL) if given.get(name) and name not in _OURS}
     return ours | chosen
 
 
@@ -93,7 +99,7 @@ def current(value: str) -> str:
 
 def environment(everything: Settings, needs: Iterable[str], base: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of one process: `base` without any setting of ours, and of those the ones it needs."""
-    known = {*everything, *_OPTIONAL, *_OURS}
+    known = {*everything, *_LISTING, *_OPTIONAL, *_OURS}
     plain = {name: value for name, value in base.items() if name not in known}
     return plain | {name: everything[name] for name in needs if name in everything} | {"PYTHONUNBUFFERED": "1"}
 
@@ -124,6 +130,7 @@ def _addresses(addresses: Addresses, dialect: str) -> Settings:
         "KINGUIN_BASE_URL": f"{sandbox}/kinguin-esa" if dialect == "esa" else f"{sandbox}/kinguin",
         "KINGUIN_AUTH_URL": f"{sandbox}/kinguin-id/auth/token",
         "NOWPAYMENTS_BASE_URL": f"{sandbox}/nowpayments",
+        "PAYMENT_POLL_AFTER": "5",  # people try things out here
         "RESEND_BASE_URL": f"{sandbox}/resend",
         "EMAIL_FROM": "BitLoot <orders@bitloot.test>",
         "EMAILS_PER_SECOND": "1000",  # the sandbox's account takes more; a real one is asked as slowly as it wants
@@ -163,6 +170,8 @@ def _secrets() -> Settings:
         "KINGUIN_API_KEY": secrets.token_hex(16),
         "KINGUIN_WEBHOOK_SECRET": secrets.token_hex(24),
         "NOWPAYMENTS_API_KEY": secrets.token_hex(16),
+        "NOWPAYMENTS_EMAIL": "owner@bitloot.test",
+        "NOWPAYMENTS_PASSWORD": secrets.token_hex(16),
         "NOWPAYMENTS_IPN_SECRET": secrets.token_hex(24),
         "RESEND_API_KEY": f"re_{secrets.token_hex(16)}",
         # The form that Svix gives out: the secret is what the base64 stands for.

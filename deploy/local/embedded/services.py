@@ -42,6 +42,7 @@ _R2 = ("R2_ENDPOINT_URL", "R2_BUCKET", "R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY
 _LINKS = ("PUBLIC_URL", "ORDER_LINK_SECRETS")
 _KINGUIN = ("KINGUIN_CLIENT_ID", "KINGUIN_CLIENT_SECRET", "KINGUIN_API_KEY")
 
+_NOWPAYMENTS = ("INGRESS_PUBLIC_URL", "NOWPAYMENTS_API_KEY", "NOWPAYMENTS_BASE_URL")
 _STOCK_KEYS = ("STOCK_SEALING_PUBLIC_KEY", "STOCK_HASH_KEY")
 
 SANDBOX = Service(
@@ -67,7 +68,7 @@ SERVICES = (
         "fulfillment",
         "fulfillment",
         Stage.WORKERS,
-        frozenset({*_KAFKA, "FAUST_DATADIR", "KINGUIN_DIALECT"}),
+        frozenset({*_KAFKA, "FAUST_DATADIR", "KINGUIN_DIALECT", "PAYMENT_POLL_AFTER", "PAYMENT_TOLERANCE"}),
         scales=True,
     ),
     Service(
@@ -85,6 +86,13 @@ SERVICES = (
                 "SEALING_PUBLIC_KEY",
             }
         ),
+        scales=True,
+    ),
+    Service(
+        "payments",
+        "ingress.payments",
+        Stage.WORKERS,
+        frozenset({*_KAFKA, *_POSTGRES, *_LINKS, *_NOWPAYMENTS, "NOWPAYMENTS_EMAIL", "NOWPAYMENTS_PASSWORD"}),
         scales=True,
     ),
     Service(
@@ -148,13 +156,11 @@ SERVICES = (
                 *_KAFKA,
                 *_POSTGRES,
                 *_LINKS,
-                "INGRESS_PUBLIC_URL",
+                *_NOWPAYMENTS,
                 "KINGUIN_ALLOWED_IPS",
                 "TRUSTED_PROXIES",
                 "KINGUIN_SELLER_WEBHOOK_SECRET",
                 "KINGUIN_WEBHOOK_SECRET",
-                "NOWPAYMENTS_API_KEY",
-                "NOWPAYMENTS_BASE_URL",
                 "NOWPAYMENTS_IPN_SECRET",
                 "RESEND_WEBHOOK_SECRET",
                 "SEALING_PUBLIC_KEY",

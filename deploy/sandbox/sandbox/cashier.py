@@ -43,6 +43,8 @@ class Pay(ControlModel):
     delay: Seconds = 0.0
     # All at once instead of one after another.
     parallel: bool = False
+    # The payment moves and nothing is sent: every notification is lost.
+    silent: bool = False
     # Attempts for each until a 2xx; the dial `webhookAttempts` when absent.
     attempts: int | None = Field(default=None, ge=1, le=100)
     # Set last into every notification, also unknown members.
@@ -126,12 +128,13 @@ class Cashier:
 
     def _tell(self, payment: Payment, status: str, wish: Pay) -> Notification:
         """Move the payment on and word the notification about it."""
-        payment.status = status
-        payment.actually_paid = _arrived(payment, status, wish)
-        payment.updated_at = self._clock()
+        now, arrived = self._clock(), _arrived(payment, status, wish)
+        payment.pay_amount = wish.pay_amount or payment.pay_amount
+        payment.pay_currency = (wish.pay_currency or payment.pay_currency).lower()
+        payment.move(status, arrived, now)
         # No two updates carry the same time, as far as whole milliseconds can tell.
-        self._last_update_ms = max(self._last_update_ms + 1, int(payment.updated_at * 1000))
-        told = notification(payment, status, payment.actually_paid, self._last_update_ms)
+        self._last_update_ms = max(self._last_update_ms + 1, int(now * 1000))
+        told = notification(payment, status, arrived, self._last_update_ms)
         claims: dict[str, Json] = {
             "price_amount": wish.price_amount,
             "price_currency": wish.price_currency,
@@ -159,7 +162,7 @@ class Cashier:
                 "x-nowpayments-sig": signature(self._panel.dials.nowpayments_ipn_secret.get_secret_value(), told)
             },
         )
-        if self._webhooks.dropped(webhook):
+        if wish.silent or self._webhooks.dropped(webhook):
             outcome = Outcome(attempts=0, status=None, body="", error="dropped")
         else:
             outcome = await self._webhooks.deliver(webhook, wish.attempts)

@@ -12,7 +12,7 @@ from sandbox.calls import Answer, Call, Endpoint, Provider, Refusal
 from sandbox.clock import Clock, iso
 from sandbox.dials import Panel
 from sandbox.javascript import Json, stringify
-from sandbox.payments import RATES, Book, Invoice, Payment, Terms, coins_for, new_id
+from sandbox.payments import NETWORKS, RATES, Book, Invoice, Payment, Terms, coins_for, new_id
 
 _CODES = {400: "INVALID_REQUEST_PARAMS", 401: "AUTH_REQUIRED", 403: "INVALID_API_KEY", 404: "NOT_FOUND"}
 _FIXED_RATE_SECONDS = 20 * 60
@@ -90,6 +90,8 @@ class NowPayments:
                 Endpoint("GET", base + "/min-amount", "min_amount", self.min_amount),
                 Endpoint("GET", base + "/estimate", "estimate", self.estimate),
                 Endpoint("GET", base + "/currencies", "currencies", self.currencies),
+                Endpoint("GET", base + "/full-currencies", "currencies", self.full_currencies),
+                Endpoint("GET", base + "/merchant/coins", "coins", self.coins),
             ),
             error,
         )
@@ -129,9 +131,10 @@ class NowPayments:
             now,
         )
         lifetime = _FIXED_RATE_SECONDS if body.is_fixed_rate else _FLOATING_RATE_SECONDS
+        payment.valid_until = now + lifetime
         extra: dict[str, Json] = {
             "payment_id": str(payment.payment_id),
-            "valid_until": iso(now + lifetime),
+            "valid_until": iso(payment.valid_until),
             "expiration_estimate_date": iso(now + _FIXED_RATE_SECONDS),
         }
         return answer(201, {**payment.shown(), **extra})
@@ -165,6 +168,7 @@ class NowPayments:
         payment = self._payment(call)
         if payment is None:
             raise Refusal(error(404, "PAYMENT_NOT_FOUND", "no such payment"))
+        payment.expire(self._clock())
         return answer(200, payment.shown())
 
     async def list_payments(self, call: Call) -> Answer:
@@ -180,6 +184,8 @@ class NowPayments:
         if query.get("orderBy", "desc").lower() != "asc":
             found.reverse()
         chosen = found[page * limit : (page + 1) * limit]
+        for each in chosen:
+            each.expire(self._clock())
         return answer(
             200,
             {
@@ -232,6 +238,25 @@ class NowPayments:
         """Return the coins."""
         self._authorize(call)
         return answer(200, {"currencies": list(RATES)})
+
+    async def full_currencies(self, call: Call) -> Answer:
+        """Return the coins with what is told of each."""
+        self._authorize(call)
+        coins: list[Json] = [
+            {
+                "code": coin.upper(),
+                "ticker": coin,
+                "network": NETWORKS[coin].name,
+                "extra_id_exists": NETWORKS[coin].memo,
+            }
+            for coin in RATES
+        ]
+        return answer(200, {"currencies": coins})
+
+    async def coins(self, call: Call) -> Answer:
+        """Return the coins that are switched on for the account."""
+        self._authorize(call)
+        return answer(200, {"selectedCurrencies": [coin.upper() for coin in RATES]})
 
     def _authorize(self, call: Call) -> None:
         given = call.request.headers.get("x-api-key", "")

@@ -19,9 +19,30 @@ RATES = {
     "usdttrc20": Decimal(1),
     "usdc": Decimal(1),
 }
-# Deposits of these are lost without their memo or tag.
-_NEEDS_MEMO = frozenset({"xrp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What carries a coin: how many digits of it, and whether a deposit is lost without its memo or tag."""
+
+    name: str
+    precision: int
+    memo: bool = False
+
+
+NETWORKS = {
+    "btc": Network("btc", 8),
+    "eth": Network("eth", 8),
+    "ltc": Network("ltc", 8),
+    "xmr": Network("xmr", 8),
+    "sol": Network("sol", 6),
+    "xrp": Network("xrp", 6, memo=True),
+    "usdttrc20": Network("trx", 6),
+    "usdc": Network("eth", 6),
+}
 _PRECISION = 8
+_RANK = {"waiting": 0, "confirming": 1, "confirmed": 2, "sending": 3, "partially_paid": 4, "expired": 5, "failed": 5}
+_RANK |= {"cancelled": 5, "canceled": 5, "finished": 6, "refunded": 7}
 
 
 @dataclass(slots=True)
@@ -45,9 +66,23 @@ class Payment:
     updated_at: float
     status: str = "waiting"
     actually_paid: Decimal = Decimal(0)
+    valid_until: float | None = None
+
+    def move(self, status: str, arrived: Decimal, now: float) -> None:
+        """Move forward; what is told again or late, and words that nobody knows, leave the payment as it is."""
+        rank = _RANK.get(status)
+        if rank is None or rank < _RANK[self.status] or (rank == _RANK[self.status] and arrived < self.actually_paid):
+            return
+        self.status, self.actually_paid, self.updated_at = status, arrived, now
+
+    def expire(self, now: float) -> None:
+        """End a payment that nothing came for in time."""
+        if self.status == "waiting" and self.valid_until is not None and now >= self.valid_until:
+            self.status, self.updated_at = "expired", now
 
     def shown(self) -> dict[str, Json]:
         """Return the members that every answer about a payment has; `payment_id` is a number."""
+        network = NETWORKS.get(self.pay_currency, Network(self.pay_currency, _PRECISION))
         return {
             "payment_id": self.payment_id,
             "parent_payment_id": self.parent_payment_id,
@@ -64,8 +99,8 @@ class Payment:
             "order_description": self.order_description,
             "purchase_id": self.purchase_id,
             "ipn_callback_url": self.ipn_callback_url,
-            "network": self.pay_currency,
-            "network_precision": _PRECISION,
+            "network": network.name,
+            "network_precision": network.precision,
             "smart_contract": None,
             "amount_received": None,
             "created_at": iso(self.created_at),
@@ -140,7 +175,7 @@ class Book:
             pay_currency=coin,
             purchase_id=terms.purchase_id or str(new_id()),
             pay_address=f"sandbox-{coin}-{secrets.token_hex(12)}",
-            payin_extra_id=str(secrets.randbelow(10**9)) if coin in _NEEDS_MEMO else None,
+            payin_extra_id=str(secrets.randbelow(10**9)) if coin in NETWORKS and NETWORKS[coin].memo else None,
             ipn_callback_url=terms.ipn_callback_url,
             invoice_id=terms.invoice_id,
             parent_payment_id=terms.parent_payment_id,

@@ -9,14 +9,15 @@ from typing import Any, Protocol
 from bitloot import log, metrics, trace
 from bitloot.contracts.base import Record
 from bitloot.contracts.codec import MAX_RECORD_BYTES, decode, encode
-from bitloot.contracts.events import OrderEvent, OrderRetired, TimerFired
+from bitloot.contracts.events import OrderEvent, OrderRetired, PaymentStatus, TimerFired
 from bitloot.contracts.notices import NoticeRecord
+from bitloot.contracts.state import PaymentState
 from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS, Topic
 from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import Cause, Malformed
 from fulfillment import codec
 from fulfillment.due import DueIndex
-from fulfillment.order import DEFAULT_POLICY, Policy, order_time, pending
+from fulfillment.order import DEFAULT_POLICY, Policy, order_time, pending_count
 from fulfillment.routing import HELD_FOR, Held, Place, Route, Routed, overdue_at, route
 from fulfillment.served import observe
 from fulfillment.steady import Clock
@@ -189,6 +190,11 @@ def _bounded(result: Step) -> Step:
 
 def _tell(event: OrderEvent, result: Step, seconds: float) -> None:
     observe(result.before, result.after)
+    for payment in _found_by_polling(result):
+        metrics.PAYMENTS_FOUND_BY_POLLING.labels(payment.status).inc()
+        _log.warning(
+            "payment.found_by_polling", order_id=event.order_id, payment_id=payment.payment_id, status=payment.status
+        )
     _log.info(
         "order.decided",
         order_id=event.order_id,
@@ -200,10 +206,21 @@ def _tell(event: OrderEvent, result: Step, seconds: float) -> None:
         status=result.after.status,
         version=result.after.version,
         effects=[effect.effect_id for effect in result.effects],
-        owed=len(pending(result.after)),
+        owed=pending_count(result.after),
         review=result.after.review.cause if result.after.review else None,
         seconds=round(seconds, 6),
     )
+
+
+def _found_by_polling(result: Step) -> list[PaymentState]:
+    """Return the payments whose news no notification had told: something on the way here loses them."""
+    before = {payment.payment_id: payment.status for payment in result.before.payments}
+    return [
+        payment
+        for payment in result.after.payments
+        if payment.found_by == "poll"
+        and payment.status not in {before.get(payment.payment_id), PaymentStatus.WAITING, PaymentStatus.EXPIRED}
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,11 @@ from typing import Any, assert_never
 
 from bitloot.contracts.effects import (
     BuyKey,
+    CheckPayment,
+    CreatePayment,
     Effect,
     FetchCodes,
+    FindPayments,
     GiveReservation,
     ItemKeys,
     LookUpPurchase,
@@ -61,6 +64,11 @@ from bitloot.contracts.events import (
     OrderEvent,
     OrderPlaced,
     OrderRetired,
+    PaymentCreated,
+    PaymentFacts,
+    PaymentInstructions,
+    PaymentRequested,
+    PaymentsFound,
     PaymentStatus,
     PaymentUpdated,
     PurchasePlaced,
@@ -91,6 +99,7 @@ from bitloot.ids import (
     ItemId,
     MessageId,
     OrderId,
+    PaymentId,
     ProductId,
     PurchaseId,
     ReservationId,
@@ -99,6 +108,8 @@ from bitloot.ids import (
     message_id,
     purchase_id,
 )
+from fulfillment import payment_rules
+from fulfillment.payment_rules import AFTERMATH, MOVING, TOLERANCE, Bill, Judgment
 from fulfillment.purchases import LIMITS, WHOLESALE_FROM, Limits, Line, split
 
 # --- Policy ---------------------------------------------------------------------------------------
@@ -107,6 +118,9 @@ from fulfillment.purchases import LIMITS, WHOLESALE_FROM, Limits, Line, split
 class Kind(StrEnum):
     """The kinds of effects, as they stand in effect ids."""
 
+    PAY = "pay"
+    CHECK = "check"
+    FIND = "find"
     BUY = "buy"
     GIVE = "give"
     LOOK_UP = "look_up"
@@ -137,9 +151,18 @@ _CALL = Retry(timedelta(seconds=1), timedelta(seconds=60), tries=5, patience=_DA
 # stops before the 24 h for which Resend remembers an Idempotency-Key (contract "Resend", section 3).
 _DELIVERY = Retry(timedelta(seconds=1), timedelta(minutes=5), tries=1000, patience=timedelta(hours=22))
 
-CALLS = frozenset(Kind) - {Kind.STORE, Kind.MAIL, Kind.NOTICE}
+PAYMENTS = frozenset({Kind.PAY, Kind.CHECK, Kind.FIND})
+"""What is asked of the payment provider."""
+CALLS = frozenset(Kind) - PAYMENTS - {Kind.STORE, Kind.MAIL, Kind.NOTICE}
 """What is asked of Kinguin."""
-RETRIES = {kind: _CALL if kind in CALLS else _DELIVERY for kind in Kind}
+# Nothing is at stake but time while a payment is created or read: patience counts, not tries.
+_CREATION = Retry(timedelta(seconds=5), timedelta(minutes=10), tries=1000, patience=timedelta(days=7))
+_CONFIRMATION = Retry(timedelta(seconds=1), timedelta(minutes=5), tries=1000, patience=_DAY)
+RETRIES = {kind: _CALL if kind in CALLS else _DELIVERY for kind in Kind} | {
+    Kind.PAY: _CREATION,
+    Kind.CHECK: _CONFIRMATION,
+    Kind.FIND: _CONFIRMATION,
+}
 POLLING = Retry(timedelta(seconds=2), timedelta(minutes=5), tries=10_000, patience=_DAY)
 """Asking for codes that are not there yet is no failure and no try: Kinguin's webhook usually comes first."""
 WAITS = Retry(timedelta(seconds=5), timedelta(minutes=5), tries=10_000, patience=_DAY)
@@ -156,9 +179,15 @@ UNPAID_FOR = timedelta(days=8)
 """A floating-rate payment lives 7 days (contract "NOWPayments", section 2); a day for the last notification."""
 MOVING_FOR = timedelta(days=7)
 """So much longer a payment is waited for that was seen on its way; then a human must look where it stays."""
+_NOTHING_TO_ASK = {"not_found", "cannot_ask"}
+"""Why asking about a payment is no use: it is none of ours, or payments cannot be listed without a login."""
+ASKING = timedelta(minutes=1)
+"""After this an open payment is asked about for the first time: the notification usually comes first."""
+_OFTEN = 72
+"""So many times in a row a moving payment is asked about every few minutes; half a day later it is stuck."""
+MOST_OFFERS = 10
+"""So many ways to pay one order may be asked for: each click of a buyer makes one."""
 STUCK_AFTER = _DAY
-TOLERANCE = Decimal("0.01")
-"""The part of the asked coins that may be missing from a `finished` payment."""
 REMEMBERED_ACTIONS = 32
 REMEMBERED_MAILS = 50
 """Of the mails of an order the newest are kept in its state; the others are in its timeline."""
@@ -169,6 +198,23 @@ SOLD_ALONE = "sold_alone"
 
 
 @dataclass(frozen=True, slots=True)
+class Asking:
+    """The waits between questions about an open payment: they grow from `first` to `slowest`.
+
+    Of one that is on its way, news is near: it is asked about every `moving` until that has led nowhere for long.
+    """
+
+    first: timedelta = ASKING
+    slowest: timedelta = timedelta(hours=2)
+    moving: timedelta = timedelta(minutes=10)
+
+    def wait(self, tries: int, seed: str, *, moving: bool = False) -> timedelta:
+        """Return the wait after the `tries`-th question."""
+        cap = self.moving if moving and tries <= _OFTEN else self.slowest
+        return _wait(Retry(self.first, max(cap, self.first), tries=0, patience=_DAY), tries, seed)
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What operators set.
 
@@ -176,12 +222,16 @@ class Policy:
     for so long Kinguin is asked for codes. A closed order is kept for `retention`, and for ever without one.
     After an unknown outcome Kinguin is asked `look_ups.tries` times before nothing counts as nothing. `limits` are
     those of one purchase.
+    Of a `finished` payment the part `tolerance` may be missing. `asking` paces the questions about an open
+    one.
     """
 
     stuck_after: timedelta = STUCK_AFTER
     retention: timedelta | None = None
     look_ups: Retry = LOOK_UPS
     limits: Limits = LIMITS["reservations"]
+    tolerance: Decimal = TOLERANCE
+    asking: Asking = Asking()
 
 
 DEFAULT_POLICY = Policy()
@@ -213,6 +263,12 @@ class Owed:
     emissions: int = 0
     sent_at: datetime | None = None
     notice: int | None = None
+    payment_id: PaymentId | None = None
+
+    @property
+    def key(self) -> tuple[Kind, PurchaseId | None, int | None, PaymentId | None]:
+        """Return what there is at most one of in an outbox."""
+        return self.kind, self.purchase_id, self.notice, self.payment_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,8 +337,8 @@ class Order:
     currency: str = ""
     total: Decimal = Decimal(0)
     request_hash: str = ""
-    pay_url: str | None = None
-    invoice_id: str | None = None
+    pay_currency: str | None = None
+    offers: tuple[PaymentInstructions, ...] = ()
     items: tuple[Item, ...] = ()
     purchases: tuple[Purchase, ...] = ()
     payments: tuple[PaymentState, ...] = ()
@@ -389,6 +445,8 @@ def _why_not(state: Order, event: OrderEvent) -> str:  # noqa: PLR0911 - one lin
     """Return why nothing follows from an action."""
     if state.status is OrderStatus.UNPLACED:
         return "The order is not placed."
+    if isinstance(event, PaymentRequested):
+        return "The order is not to be paid now, or there is a way to pay like this already."
     if isinstance(event, MailRequested):
         return "A mail that says the same is on its way already."
     if isinstance(event, EmailChanged):
@@ -418,8 +476,14 @@ def _apply(state: Order, event: OrderEvent, policy: Policy) -> Order:  # noqa: C
     match event:
         case OrderPlaced():
             return _placed(state, event, policy)
+        case PaymentRequested():
+            return _payment_requested(state, event)
+        case PaymentCreated():
+            return _payment_created(state, event, policy)
         case PaymentUpdated():
             return _payment_updated(state, event, policy)
+        case PaymentsFound():
+            return _payments_found(state, event, policy)
         case KinguinNotified():
             return _notified(state, event)
         case PurchasePlaced():
@@ -439,7 +503,7 @@ def _apply(state: Order, event: OrderEvent, policy: Policy) -> Order:  # noqa: C
         case MailSent():
             return _mail_sent(state, event)
         case EffectFailed():
-            return _effect_failed(state, event)
+            return _effect_failed(state, event, policy)
         case KeysRevealed():
             return _revealed(state, event)
         case MailRequested():
@@ -465,8 +529,11 @@ def _apply(state: Order, event: OrderEvent, policy: Policy) -> Order:  # noqa: C
 
 
 def _placed(state: Order, event: OrderPlaced, policy: Policy) -> Order:
+    now = event.occurred_at
     if state.status is not OrderStatus.UNPLACED:
-        return state
+        # Placed by two processes at once: the buyer may have been shown either way to pay.
+        again = event.payment_instructions if event.request_hash == state.request_hash else None
+        return state if again is None else _offered(state, again, now, policy)
     items = tuple(
         Item(i.item_id, position, i.product_id, i.title, i.quantity, i.unit_price, i.offer_id)
         for position, i in enumerate(event.items, start=1)
@@ -478,122 +545,229 @@ def _placed(state: Order, event: OrderPlaced, policy: Policy) -> Order:
         currency=event.currency,
         total=event.total,
         request_hash=event.request_hash,
-        pay_url=event.pay_url,
-        invoice_id=event.invoice_id,
+        pay_currency=event.pay_currency,
         items=items,
-        placed_at=event.occurred_at,
-        close_at=event.occurred_at + UNPAID_FOR,
+        placed_at=now,
+        close_at=now + UNPAID_FOR,
     )
+    if event.payment_instructions is None:
+        order = _owe(order, Kind.PAY, now)
+    else:
+        # Made by the ingress, which has used up the first attempt.
+        order = replace(order, attempts=order.attempts | {f"{order.order_id}/{Kind.PAY}": 1})
+        order = _offered(order, event.payment_instructions, now, policy)
     for payment in state.payments:  # notifications may overtake the order
-        order = _judge(order, payment, None, event.occurred_at, policy)
+        order = _judge(order, payment, None, now, policy)
+        order = _ask_on(order, payment.payment_id, now, policy, None)
     return order
 
 
 # Payments
 
 
-_RANK = {
-    PaymentStatus.UNKNOWN: -1,
-    PaymentStatus.WAITING: 0,
-    PaymentStatus.CONFIRMING: 1,
-    PaymentStatus.CONFIRMED: 2,
-    PaymentStatus.SENDING: 3,
-    PaymentStatus.PARTIALLY_PAID: 4,
-    PaymentStatus.EXPIRED: 5,
-    PaymentStatus.FAILED: 5,
-    PaymentStatus.CANCELED: 5,
-    PaymentStatus.FINISHED: 6,  # above the other ends: money may arrive after all
-    PaymentStatus.REFUNDED: 7,
-}
-_ENDED = {PaymentStatus.EXPIRED, PaymentStatus.FAILED, PaymentStatus.CANCELED}
-_MOVING = {PaymentStatus.CONFIRMING, PaymentStatus.CONFIRMED, PaymentStatus.SENDING}
+def _payment_requested(state: Order, event: PaymentRequested) -> Order:
+    """Let the buyer have another way to pay, one at a time, where the present one is over or for another coin."""
+    if event.action_id in state.actions:
+        return state
+    order, now = state, event.occurred_at
+    newest = order.offers[-1] if order.offers else None
+    if order.status is not OrderStatus.AWAITING_PAYMENT or len(order.offers) >= MOST_OFFERS:
+        return order
+    over = newest is None or (newest.valid_until is not None and newest.valid_until <= now)
+    if not over and newest is not None and newest.pay_currency == event.pay_currency:
+        return order
+    owed = _find(order, Kind.PAY, None)
+    if owed is not None and owed.emissions:
+        return order
+    order = replace(order, pay_currency=event.pay_currency, outbox=tuple(o for o in order.outbox if o is not owed))
+    return _owe(order, Kind.PAY, now)
+
+
+def _payment_created(state: Order, event: PaymentCreated, policy: Policy) -> Order:
+    order, _ = _settle(state, event.effect_id)  # a try that was given up has made something as real
+    return _offered(order, event.payment_instructions, event.occurred_at, policy)
+
+
+def _offered(order: Order, offer: PaymentInstructions, now: datetime, policy: Policy) -> Order:
+    """Show a way to pay, and ask for what comes of it until it is over: no notification may ever come."""
+    if offer in order.offers:
+        return order
+    order = replace(order, offers=(*order.offers, offer))
+    if order.close_at is not None and offer.valid_until is not None:
+        order = replace(order, close_at=max(order.close_at, offer.valid_until + AFTERMATH))
+    for payment in order.payments:
+        if payment.verdict is PaymentVerdict.FOREIGN:
+            order = _judge(order, payment, None, now, policy)
+    if order.closed or order.paid_at is not None:
+        return order
+    if offer.payment_id is not None:
+        return _owe(order, Kind.CHECK, now, wait=policy.asking.first, payment_id=offer.payment_id)
+    return order if offer.invoice_id is None else _owe(order, Kind.FIND, now, wait=policy.asking.first)
 
 
 def _payment_updated(state: Order, event: PaymentUpdated, policy: Policy) -> Order:
-    known = next((p for p in state.payments if p.payment_id == event.payment_id), None)
-    if known is not None and not _is_news(known, event):
+    order, owed = (state, None) if event.effect_id is None else _settle(state, event.effect_id)
+    read = event.source == "poll"
+    order = _payment_told(order, event, event.occurred_at, policy, read=read, owed=owed)
+    if order is state:
         return state
-    payment = PaymentState(
-        payment_id=event.payment_id,
-        parent_payment_id=event.parent_payment_id or (known.parent_payment_id if known else None),
-        invoice_id=event.invoice_id,
-        status=event.status,
-        provider_status=event.provider_status,
-        verdict=known.verdict if known else PaymentVerdict.OPEN,
-        price_amount=event.price_amount,
-        price_currency=event.price_currency,
-        pay_amount=event.pay_amount,
-        pay_currency=event.pay_currency,
-        actually_paid=event.actually_paid,
-        outcome_amount=event.outcome_amount,
-        outcome_currency=event.outcome_currency,
-        first_seen_at=known.first_seen_at if known else event.occurred_at,
-        updated_at=event.occurred_at,
-    )
-    return _judge(state, payment, known, event.occurred_at, policy)
+    return _ask_on(order, event.payment_id, event.occurred_at, policy, owed)
 
 
-def _is_news(known: PaymentState, event: PaymentUpdated) -> bool:
-    """Tell whether a notification moves a payment forward. Order of arrival is not promised."""
-    if event.status is known.status is PaymentStatus.PARTIALLY_PAID:
-        return (event.actually_paid or 0) > (known.actually_paid or 0)
-    return _RANK[event.status] > _RANK[known.status]
+def _payments_found(state: Order, event: PaymentsFound, policy: Policy) -> Order:
+    """Take the payments of a list; one that is settled by it is read by itself before anything is bought."""
+    order, owed = _settle(state, event.effect_id)
+    for facts in event.payments:
+        order = _payment_told(order, facts, event.occurred_at, policy, read=False, listed=True)
+        order = _ask_on(order, facts.payment_id, event.occurred_at, policy, None)
+    return _find_on(order, owed, event.occurred_at, policy)
 
 
-def _judge(order: Order, payment: PaymentState, known: PaymentState | None, now: datetime, policy: Policy) -> Order:
-    """Record a payment with what it means for the order, and let that happen."""
-    verdict, cause, detail = _verdict(order, payment, known)
-    accepted_before = known is not None and known.verdict is PaymentVerdict.ACCEPTED
-    payment = payment.model_copy(update={"verdict": PaymentVerdict.ACCEPTED if accepted_before else verdict})
-    others = tuple(p for p in order.payments if p.payment_id != payment.payment_id)
-    order = replace(order, payments=(*others, payment))
-    if verdict is PaymentVerdict.ACCEPTED:
-        return _paid(order, now, policy.limits)
-    if accepted_before and payment.status is PaymentStatus.REFUNDED:
-        return _refund(order, now)
-    if not cause:
+def _find_on(order: Order, owed: Owed | None, now: datetime, policy: Policy) -> Order:
+    """List the payments of the invoice again, later each time, as long as the order waits for its money."""
+    if owed is None or order.closed or order.paid_at is not None or order.placed_at is None:
         return order
-    if order.paid_at is None and not order.closed:
-        return _to_review(order, now, cause, detail)
-    return _incident(order, now, cause, detail)
+    wait = policy.asking.wait(owed.tries + 1, _seed(order, owed))
+    if now + wait > order.placed_at + UNPAID_FOR:
+        return order
+    return _owe(order, Kind.FIND, now, wait=wait, tries=owed.tries + 1)
 
 
-def _verdict(order: Order, payment: PaymentState, known: PaymentState | None) -> tuple[PaymentVerdict, str, str]:  # noqa: PLR0911 - one line per row of the contract's table
-    """Return the verdict, and why a human must hear of it (empty: nobody must)."""
-    if order.status is OrderStatus.UNPLACED:
-        return PaymentVerdict.OPEN, "", ""
-    paid = f"{payment.actually_paid} of {payment.pay_amount} {payment.pay_currency} in payment {payment.payment_id}"
-    if payment.status in _ENDED or payment.status is PaymentStatus.REFUNDED:
-        return PaymentVerdict.ENDED, "", ""
-    if payment.status is PaymentStatus.PARTIALLY_PAID:
-        return PaymentVerdict.UNDERPAID, "underpaid", f"The buyer paid {paid}"
-    if payment.status is not PaymentStatus.FINISHED:
-        return PaymentVerdict.OPEN, "", ""
-    if payment.parent_payment_id is not None or order.paid_at is not None:
-        return PaymentVerdict.EXTRA, "extra_payment", f"More money came for this order: {paid}"
-    if (payment.price_amount, payment.price_currency) != (order.total, order.currency):
-        price = f"{payment.price_amount} {payment.price_currency}"
-        return (
-            PaymentVerdict.MISMATCH,
-            "payment_mismatch",
-            f"Paid for {price}, not for {order.total} {order.currency}",
-        )
-    if order.closed or (known is not None and known.status in _ENDED):
-        return PaymentVerdict.LATE, "late_payment", f"Money came after the payment had ended: {paid}"
-    asked, came = payment.pay_amount, payment.actually_paid
-    if asked is not None and came is not None and came < asked * (1 - TOLERANCE):
-        return PaymentVerdict.UNDERPAID, "underpaid", f"Finished, but the buyer paid {paid}"
-    return PaymentVerdict.ACCEPTED, "", ""
+def _ask_on(order: Order, payment_id: PaymentId, now: datetime, policy: Policy, owed: Owed | None) -> Order:
+    """Ask about an open payment, later each time, until a day after its end; `owed` is the question that was answered.
+
+    While a settled one is being read, nothing is put off.
+    """
+    payment = next((p for p in order.payments if p.payment_id == payment_id), None)
+    if payment is None or payment.verdict is PaymentVerdict.CHECKING or order.placed_at is None:
+        return order
+    waiting = _find(order, Kind.CHECK, None, payment_id=payment_id)
+    if not payment_rules.is_open(payment.status) or payment.verdict is PaymentVerdict.FOREIGN:
+        return order if waiting is None or waiting.emissions else _without(order, waiting)
+    if waiting is not None:
+        return order
+    tries = owed.tries + 1 if owed is not None and payment.updated_at != now else 1
+    seed, moving = f"{order.order_id}/{payment_id}/{tries}", payment.status in MOVING
+    wait = policy.asking.wait(tries, seed, moving=moving)
+    until = payment_rules.asked_until(_bill(order, policy).offer_of(payment), payment.first_seen_at)
+    if now + wait > until:
+        return order
+    return _owe(order, Kind.CHECK, now, wait=wait, tries=tries, payment_id=payment_id)
 
 
-def _paid(order: Order, now: datetime, limits: Limits) -> Order:
+def _payment_told(
+    order: Order,
+    facts: PaymentFacts,
+    now: datetime,
+    policy: Policy,
+    *,
+    read: bool,
+    listed: bool = False,
+    owed: Owed | None = None,
+) -> Order:
+    known = next((p for p in order.payments if p.payment_id == facts.payment_id), None)
+    if known is not None and not payment_rules.is_news(known, facts):
+        checking = read and known.verdict is PaymentVerdict.CHECKING
+        return _confirmed(order, known, facts, now, policy, owed) if checking else order
+    payment = PaymentState(
+        payment_id=facts.payment_id,
+        parent_payment_id=facts.parent_payment_id or (known.parent_payment_id if known else None),
+        invoice_id=facts.invoice_id,
+        status=facts.status,
+        provider_status=facts.provider_status,
+        verdict=known.verdict if known else PaymentVerdict.OPEN,
+        price_amount=facts.price_amount,
+        price_currency=facts.price_currency,
+        pay_amount=facts.pay_amount,
+        pay_currency=facts.pay_currency,
+        actually_paid=facts.actually_paid,
+        outcome_amount=facts.outcome_amount,
+        outcome_currency=facts.outcome_currency,
+        found_by="poll" if read or listed else "notification",
+        first_seen_at=known.first_seen_at if known else now,
+        updated_at=now,
+    )
+    return _judge(order, payment, known, now, policy, read=read)
+
+
+def _confirmed(
+    order: Order, told: PaymentState, read: PaymentFacts, now: datetime, policy: Policy, owed: Owed | None
+) -> Order:
+    """Compare what was told of a settled payment with what NOWPayments says when it is asked."""
+    if payment_rules.lags(told, read):
+        detail = f"A notification said {told.provider_status}, NOWPayments still says {read.provider_status} when asked"
+        if owed is None:
+            return order
+        return _again(order, owed, RETRIES[Kind.CHECK], now, ("payment_unconfirmed", detail))
+    if unlike := payment_rules.difference(told, read):
+        payment = told.model_copy(update={"verdict": PaymentVerdict.MISMATCH})
+        detail = f"NOWPayments says otherwise than its notification of payment {told.payment_id}: {unlike}"
+        return _to_review(_with_payment(order, payment), now, "payment_differs", detail)
+    seen = {"invoice_id": read.invoice_id, "actually_paid": read.actually_paid, "pay_amount": read.pay_amount}
+    return _judge(order, told.model_copy(update=seen), None, now, policy, read=True)
+
+
+def _judge(
+    order: Order,
+    payment: PaymentState,
+    known: PaymentState | None,
+    now: datetime,
+    policy: Policy,
+    *,
+    read: bool = False,
+) -> Order:
+    """Record a payment with what it means for the order, and let that happen."""
+    judgment = payment_rules.judge(_bill(order, policy), payment, known, read=read)
+    before = known.verdict if known is not None else PaymentVerdict.OPEN
+    verdict = before if before is PaymentVerdict.ACCEPTED else judgment.verdict
+    order = _with_payment(order, payment.model_copy(update={"verdict": verdict}))
+    if judgment.verdict is PaymentVerdict.ACCEPTED:
+        return _tell(_paid(order, payment, now, policy.limits), judgment, known, payment, now)
+    if judgment.verdict is PaymentVerdict.CHECKING:
+        return _tell(_check(order, payment, now), judgment, known, payment, now)
+    if payment.status is PaymentStatus.REFUNDED and before is PaymentVerdict.ACCEPTED:
+        return _refund(order, now)
+    if payment.status is PaymentStatus.REFUNDED and before is PaymentVerdict.CHECKING:
+        return _refund_unread(order, payment, now)
+    return _tell(order, judgment, known, payment, now)
+
+
+def _tell(order: Order, judgment: Judgment, known: PaymentState | None, payment: PaymentState, now: datetime) -> Order:
+    """Let a human hear of what must be heard: where the order is not paid, it waits for a decision."""
+    if judgment.cause:
+        if order.paid_at is None and not order.closed:
+            return _to_review(order, now, judgment.cause, judgment.detail)
+        return _incident(order, now, judgment.cause, judgment.detail)
+    if known is not None and payment_rules.is_reversal(known, payment.status):
+        detail = f"Payment {payment.payment_id} went from {known.provider_status} to {payment.provider_status}"
+        return _incident(order, now, "payment_reversal", f"{detail}: {payment_rules.described(payment)}")
+    return order
+
+
+def _check(order: Order, payment: PaymentState, now: datetime) -> Order:
+    """Read the payment now, before anything is bought for it."""
+    # A question that is under way may have been asked before: its answer counts, but is not waited for.
+    order = _without(order, _find(order, Kind.CHECK, None, payment_id=payment.payment_id))
+    order = _owe(order, Kind.CHECK, now, payment_id=payment.payment_id)
+    if order.status is OrderStatus.AWAITING_PAYMENT:
+        order = replace(order, status=OrderStatus.PAID, close_at=None)
+    return order
+
+
+def _paid(order: Order, payment: PaymentState, now: datetime, limits: Limits) -> Order:
+    """Begin to buy. The order counts as paid since the news came that has now been confirmed."""
+    done = {Kind.PAY, Kind.FIND}
+    outbox = tuple(
+        o for o in order.outbox if (o.kind not in done and o.payment_id != payment.payment_id) or o.emissions
+    )
     order = replace(
         order,
         status=OrderStatus.PURCHASING,
-        paid_at=now,
+        paid_at=payment.updated_at,
         review=None,
         close_at=None,
         working_since=now,
+        outbox=outbox,
     )
     for lines in split((_line(item, order.currency) for item in order.items), limits):
         order = _begin(order, tuple(Part(line.item_id, line.quantity) for line in lines), now)
@@ -623,11 +797,78 @@ def _refund(order: Order, now: datetime) -> Order:
     """Stop what has not begun: the money went back. Close the order where nothing was bought."""
     if order.closed:
         return _incident(order, now, "refunded_after_delivery", "The payment was refunded after the order had ended")
-    kept = {Kind.LOOK_UP, Kind.FETCH, Kind.NOTICE}
-    order = replace(order, outbox=tuple(o for o in order.outbox if o.emissions or o.kind in kept))
+    goes_on = {Kind.LOOK_UP, Kind.FETCH, Kind.NOTICE} | PAYMENTS
+    order = replace(order, outbox=tuple(o for o in order.outbox if o.emissions or o.kind in goes_on))
     if not _at_work(order) and all(purchase.reservation_id is None for purchase in order.purchases):
         return _close(order, OrderStatus.REFUNDED, now)
     return _to_review(order, now, "refunded_while_buying", "The payment was refunded while keys were being bought")
+
+
+def _refund_unread(order: Order, payment: PaymentState, now: datetime) -> Order:
+    """Close an order whose money went back before anything was bought for it, unless another payment is being read."""
+    if order.status is not OrderStatus.PAID or any(p.verdict is PaymentVerdict.CHECKING for p in order.payments):
+        return _incident(order, now, "payment_reversal", f"Payment {payment.payment_id} was refunded")
+    return _close(order, OrderStatus.REFUNDED, now)
+
+
+def _payment_effect_failed(order: Order, owed: Owed, event: EffectFailed, policy: Policy) -> Order:
+    """Try again later. Only a settled payment that cannot be read ends as a review: nothing else waits for these."""
+    now, why = event.occurred_at, (event.cause, event.detail)
+    payment = next((p for p in order.payments if p.payment_id == owed.payment_id), None)
+    if owed.kind is Kind.PAY or (payment is not None and payment.verdict is PaymentVerdict.CHECKING):
+        if owed.kind is Kind.PAY and order.status is not OrderStatus.AWAITING_PAYMENT:
+            return order
+        if event.failure is Failure.REFUSED:
+            return _refused(order, owed, now, why)
+        again = _wait_longer if _is_no_try(event) else _again
+        return again(order, owed, RETRIES[owed.kind], now, why, event.retry_after)
+    if event.failure is Failure.REFUSED and event.cause in _NOTHING_TO_ASK:
+        return order  # notifications must do
+    if owed.kind is Kind.FIND:
+        return _find_on(order, owed, now, policy)
+    return (
+        _ask_of_offer(order, owed, now, policy)
+        if payment is None
+        else _ask_on(order, payment.payment_id, now, policy, owed)
+    )
+
+
+def _ask_of_offer(order: Order, owed: Owed, now: datetime, policy: Policy) -> Order:
+    """Ask again about a payment that we made and of which nothing was heard yet."""
+    offer = next((o for o in order.offers if o.payment_id == owed.payment_id), None)
+    wait = policy.asking.wait(owed.tries + 1, _seed(order, owed))
+    if offer is None or now + wait > payment_rules.asked_until(offer, order.placed_at or now):
+        return order
+    return _owe(order, Kind.CHECK, now, wait=wait, tries=owed.tries + 1, payment_id=owed.payment_id)
+
+
+def _read_again(order: Order, now: datetime) -> Order:
+    """Read the payments of an order that waits for a human and is not paid, because somebody asks to go on."""
+    for payment in order.payments:
+        if payment.status is not PaymentStatus.REFUNDED and payment.verdict is not PaymentVerdict.FOREIGN:
+            waiting = _find(order, Kind.CHECK, None, payment_id=payment.payment_id)
+            if waiting is not None and not waiting.emissions:
+                order = _without(order, waiting)
+            order = _owe(order, Kind.CHECK, now, payment_id=payment.payment_id)
+    return order
+
+
+def _bill(order: Order, policy: Policy) -> Bill:
+    return Bill(
+        total=order.total,
+        currency=order.currency,
+        offers=order.offers,
+        payments=order.payments,
+        placed=order.status is not OrderStatus.UNPLACED,
+        paid=order.paid_at is not None,
+        closed=order.closed,
+        tolerance=policy.tolerance,
+    )
+
+
+def _with_payment(order: Order, payment: PaymentState) -> Order:
+    others = tuple(p for p in order.payments if p.payment_id != payment.payment_id)
+    return replace(order, payments=(*others, payment))
 
 
 # Kinguin's notifications
@@ -1081,10 +1322,12 @@ def _other_mail(order: Order, event: MailSent) -> Order:
 # Failures
 
 
-def _effect_failed(state: Order, event: EffectFailed) -> Order:
+def _effect_failed(state: Order, event: EffectFailed, policy: Policy) -> Order:  # noqa: PLR0911 - one line per kind of failure
     order, owed = _settle(state, event.effect_id)
     if owed is None:
         return state
+    if owed.kind in PAYMENTS:
+        return _payment_effect_failed(order, owed, event, policy)
     now, why = event.occurred_at, (event.cause, event.detail)
     purchase = _purchase(order, owed.purchase_id) if owed.purchase_id else None
     if purchase is not None and owed.kind is Kind.BUY and purchase.status is ItemStatus.RESERVED:
@@ -1171,6 +1414,7 @@ def _once_more(order: Order, owed: Owed, now: datetime, wait: timedelta) -> Orde
         waits=owed.waits,
         series_since=owed.series_since,
         notice=owed.notice,
+        payment_id=owed.payment_id,
     )
 
 
@@ -1182,6 +1426,10 @@ def _refused(order: Order, owed: Owed, now: datetime, why: tuple[str, str]) -> O
     cause, detail = why
     if owed.kind is Kind.NOTICE:
         return _notice_refused(order, owed, now, why)
+    if owed.kind is Kind.CHECK and cause != "payment_unconfirmed":
+        cause, detail = "payment_unconfirmed", f"Payment {owed.payment_id} cannot be confirmed ({cause}): {detail}"
+    if owed.kind is Kind.PAY:  # the buyer may ask for another way
+        return _incident(order, now, "payment_not_created", f"There is no way to pay ({cause}): {detail}")
     if owed.purchase_id is None:
         return _to_review(order, now, cause, detail)
     return _purchase_refused(order, owed.kind, _purchase(order, owed.purchase_id), now, why)
@@ -1228,11 +1476,13 @@ def _revealed(state: Order, event: KeysRevealed) -> Order:
 
 
 def _reprocess(state: Order, event: ReprocessRequested) -> Order:
-    """Go on where the order stopped. Orders that were never paid, or whose money went back, stay as they are."""
+    """Go on where the order stopped: one that is not paid reads its payments again, one whose money went back stays."""
     return state if event.action_id in state.actions else _go_on(state, event.occurred_at)
 
 
 def _go_on(state: Order, now: datetime) -> Order:
+    if state.status is OrderStatus.NEEDS_REVIEW and state.paid_at is None:
+        return _read_again(state, now)
     if state.closed or state.paid_at is None or state.refunded:
         return state
     order = _supersede(state, now)
@@ -1262,7 +1512,7 @@ def _supersede(order: Order, now: datetime) -> Order:
         order,
         outbox=tuple(
             replace(owed, due_at=now, series_since=now, tries=1, waits=0)
-            if not owed.emissions and owed.due_at > now and owed.kind not in {Kind.LOOK_UP, Kind.NOTICE}
+            if not owed.emissions and owed.due_at > now and owed.kind not in {Kind.LOOK_UP, Kind.NOTICE, *PAYMENTS}
             else owed
             for owed in order.outbox
         ),
@@ -1278,7 +1528,7 @@ def _resolve(state: Order, event: ReviewResolved) -> Order:
         return _go_on(state, now)
     if _under_way(state):
         return state
-    order = replace(state, outbox=tuple(owed for owed in state.outbox if owed.kind is Kind.NOTICE))
+    order = replace(state, outbox=tuple(owed for owed in state.outbox if owed.kind in {Kind.NOTICE, Kind.CHECK}))
     match event.resolution:
         case Resolution.MARK_REFUNDED:
             return _close(order, OrderStatus.REFUNDED, now)
@@ -1540,12 +1790,13 @@ def _timer_fired(state: Order, event: TimerFired, policy: Policy) -> Order:
 
 def _unpaid(order: Order, now: datetime) -> Order:
     """Nobody has paid in time. A payment that is on its way is waited for a while longer."""
-    moving = next((p for p in order.payments if p.status in _MOVING), None)
+    moving = next((p for p in order.payments if p.status in MOVING), None)
     if moving is not None and order.placed_at is not None:
         if now < order.placed_at + UNPAID_FOR + MOVING_FOR:
             return replace(order, close_at=now + _DAY)
         detail = f"Payment {moving.payment_id} is {moving.status} since {moving.updated_at} and does not end"
         return _to_review(order, now, "payment_stalled", detail)
+    order = replace(order, outbox=tuple(o for o in order.outbox if o.emissions or o.kind not in {Kind.PAY, Kind.FIND}))
     failed = bool(order.payments) and order.payments[-1].status is PaymentStatus.FAILED
     return _close(order, OrderStatus.FAILED if failed else OrderStatus.CANCELED, now)
 
@@ -1564,6 +1815,11 @@ def _stuck_at(state: Order, policy: Policy) -> datetime | None:
 def pending(state: Order) -> tuple[Effect, ...]:
     """Return all effects that were asked for and whose outcome has not come back."""
     return tuple(_effect(state, owed) for owed in state.outbox if owed.emissions)
+
+
+def pending_count(state: Order) -> int:
+    """Return how many effects `pending` has, without making them."""
+    return sum(owed.emissions > 0 for owed in state.outbox)
 
 
 def sent_by(state: Order, event: OrderEvent) -> tuple[Effect, ...]:
@@ -1600,6 +1856,8 @@ def _effect(order: Order, owed: Owed) -> Effect:
         "occurred_at": owed.since,
         "attempt": owed.attempt,
     }
+    if owed.kind in PAYMENTS:
+        return _payment_effect(order, owed, about)
     if owed.purchase_id is not None:
         purchase = _purchase(order, owed.purchase_id)
         return _purchase_effect(order, purchase, owed.kind, about | {"purchase_id": purchase.purchase_id})
@@ -1621,6 +1879,25 @@ def _effect(order: Order, owed: Owed) -> Effect:
         email=order.email,
         object_key=order.object_key or "",
         pictures=pictures,
+    )
+
+
+def _payment_effect(order: Order, owed: Owed, about: dict[str, Any]) -> Effect:
+    if owed.kind is Kind.PAY:
+        placed_at = order.placed_at or owed.since  # only a placed order is to be paid
+        coin = order.pay_currency
+        return CreatePayment(
+            **about, amount=order.total, currency=order.currency, pay_currency=coin, placed_at=placed_at
+        )
+    if owed.payment_id is None:
+        invoices = [offer.invoice_id for offer in order.offers if offer.invoice_id is not None]
+        return FindPayments(**about, invoice_id=invoices[-1])
+    known = next((p for p in order.payments if p.payment_id == owed.payment_id), None)
+    return CheckPayment(
+        **about,
+        payment_id=owed.payment_id,
+        known_status=known.status if known else None,
+        urgent=known is not None and known.verdict is PaymentVerdict.CHECKING,
     )
 
 
@@ -1698,20 +1975,27 @@ def _with(order: Order, purchase: Purchase) -> Order:
     return replace(order, purchases=tuple(others))
 
 
-def _find(order: Order, kind: Kind, purchase_id: PurchaseId | None, notice: int | None = None) -> Owed | None:
-    return next((o for o in order.outbox if (o.kind, o.purchase_id, o.notice) == (kind, purchase_id, notice)), None)
+def _find(
+    order: Order,
+    kind: Kind,
+    purchase_id: PurchaseId | None,
+    notice: int | None = None,
+    payment_id: PaymentId | None = None,
+) -> Owed | None:
+    return next((o for o in order.outbox if o.key == (kind, purchase_id, notice, payment_id)), None)
 
 
 def _at_work(order: Order) -> bool:
-    """Tell whether something is owed that the order's end waits for."""
-    return any(owed.kind is not Kind.NOTICE for owed in order.outbox)
+    """Tell whether something is owed that the order's end waits for: more than mails, or news of payments."""
+    return any(owed.kind not in {Kind.NOTICE, *PAYMENTS} for owed in order.outbox)
 
 
 def _put(order: Order, owed: Owed) -> Order:
-    return replace(
-        order,
-        outbox=tuple(owed if (o.kind, o.purchase_id) == (owed.kind, owed.purchase_id) else o for o in order.outbox),
-    )
+    return replace(order, outbox=tuple(owed if o.key == owed.key else o for o in order.outbox))
+
+
+def _without(order: Order, owed: Owed | None) -> Order:
+    return replace(order, outbox=tuple(o for o in order.outbox if o is not owed))
 
 
 def _drop(order: Order, purchase_id: PurchaseId, *kinds: Kind) -> Order:
@@ -1744,13 +2028,15 @@ def _owe(
     waits: int = 0,
     series_since: datetime | None = None,
     notice: int | None = None,
+    payment_id: PaymentId | None = None,
 ) -> Order:
     """Put the next attempt of an effect into the outbox, unless one of its kind is owed already."""
-    if _find(order, kind, purchase_id, notice) is not None:
+    if _find(order, kind, purchase_id, notice, payment_id) is not None:
         return order
     counter = f"{purchase_id or order.order_id}/{kind}"
     attempt = order.attempts.get(counter, 0) + 1
-    owed = Owed(kind, purchase_id, attempt, now, now + wait, series_since or now, tries, waits, notice=notice)
+    due_at, since = now + wait, series_since or now
+    owed = Owed(kind, purchase_id, attempt, now, due_at, since, tries, waits, notice=notice, payment_id=payment_id)
     return replace(order, outbox=(*order.outbox, owed), attempts=order.attempts | {counter: attempt})
 
 

@@ -2,6 +2,7 @@
 
 import os
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from bitloot.settings import HttpSettings, KafkaSettings
 from fulfillment.dialects import Dialect, rules
-from fulfillment.order import STUCK_AFTER, Policy
+from fulfillment.order import ASKING, STUCK_AFTER, Asking, Policy
 from fulfillment.routing import HELD_FOR
 
 
@@ -54,6 +55,14 @@ class Settings(KafkaSettings, HttpSettings):
         ge=timedelta(minutes=1),
         description="after how long a paid order that has not ended goes to review, as seconds, 1d or PT24H",
     )
+    payment_tolerance: Decimal = Field(
+        Decimal(1), ge=0, le=100, description="how many percent of the coins may be missing from a finished payment"
+    )
+    payment_poll_after: Duration = Field(
+        ASKING,
+        gt=timedelta(0),
+        description="after how long without news an open payment is asked about, as seconds or PT1M; then less often",
+    )
     notices_held_for: Duration = Field(
         HELD_FOR,
         gt=timedelta(0),
@@ -69,4 +78,6 @@ class Settings(KafkaSettings, HttpSettings):
             retention=self.closed_order_retention,
             look_ups=dialect.look_ups,
             limits=dialect.limits,
+            tolerance=self.payment_tolerance / 100,
+            asking=Asking(self.payment_poll_after),
         )

@@ -13,6 +13,7 @@ def snapshot(order: Order) -> OrderSnapshot:
     if order.updated_at is None:
         raise ValueError(f"nothing was heard of order {order.order_id} yet")
     placed = order.placed_at is not None
+    offer = order.offers[-1] if order.offers else None
     return OrderSnapshot(
         event_id=EventId(f"{order.order_id}/state/{order.version}"),
         occurred_at=order.updated_at,
@@ -23,8 +24,10 @@ def snapshot(order: Order) -> OrderSnapshot:
         currency=order.currency if placed else None,
         total=order.total if placed else None,
         request_hash=order.request_hash if placed else None,
-        pay_url=order.pay_url,
-        invoice_id=order.invoice_id,
+        pay_url=offer.pay_url if offer else None,
+        invoice_id=offer.invoice_id if offer else None,
+        pay_currency=order.pay_currency,
+        payment_instructions=offer,
         items=items_of(order),
         payments=order.payments,
         reservations=order.reservations,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bitloot.contracts.base import Record
-from bitloot.contracts.effects import Effect, SendMail, StoreKeys
+from bitloot.contracts.effects import CheckPayment, CreatePayment, Effect, FindPayments, SendMail, StoreKeys
 from bitloot.contracts.events import (
     MailKind,
     MailRequested,
@@ -16,7 +16,15 @@ from bitloot.contracts.events import (
 )
 from bitloot.contracts.notices import ReservationBound, ReservationReleased
 from bitloot.contracts.state import OrderStatus, ReservationState
-from bitloot.contracts.topics import DELIVERIES, KINGUIN_CALLS, KINGUIN_NOTICES, ORDER_EVENTS, ORDER_STATE, Topic
+from bitloot.contracts.topics import (
+    DELIVERIES,
+    KINGUIN_CALLS,
+    KINGUIN_NOTICES,
+    ORDER_EVENTS,
+    ORDER_STATE,
+    PAYMENT_CALLS,
+    Topic,
+)
 from bitloot.ids import EffectId, EventId, MessageId, content_id
 from fulfillment.codec import order_from_bytes, order_to_bytes
 from fulfillment.order import DEFAULT_POLICY, Order, Policy, decide, leaves_at, order_time, sent_by, wake_at
@@ -123,7 +131,13 @@ def _leave(order: Order, event: TimerFired, policy: Policy) -> Step:
 
 
 def _topic(effect: Effect) -> Topic:
-    return DELIVERIES if isinstance(effect, StoreKeys | SendMail) else KINGUIN_CALLS
+    match effect:
+        case CreatePayment() | CheckPayment() | FindPayments():
+            return PAYMENT_CALLS
+        case StoreKeys() | SendMail():
+            return DELIVERIES
+        case _:
+            return KINGUIN_CALLS
 
 
 def _bindings(before: Order, after: Order, event: OrderEvent, *, replay: bool) -> list[Output]:

@@ -83,6 +83,13 @@ class Timers:
         self._generation = -1
         self._ticked_at = uptime()
         self._answered: dict[str, tuple[int, float]] = {}  # by source: so many firings had an effect, and since when
+        self._gauges = {
+            source.name: (
+                metrics.TIMER_LAG_SECONDS.labels(source.name),
+                metrics.TIMERS_WAITING.labels(source.name),
+            )
+            for source in self._sources
+        }
 
     async def run(self) -> None:
         """Tick until canceled. An exception ends the process: timers that stand still are worse."""
@@ -148,8 +155,9 @@ class Timers:
             for due in source.due.due(now, min(MAX_PER_TICK, MAX_UNANSWERED - source.due.unanswered)):
                 self._fire(source, due, now)
             self._idle(source)
-            metrics.TIMER_LAG_SECONDS.labels(source.name).set(self._lag(source).total_seconds())
-            metrics.TIMERS_WAITING.labels(source.name).set(len(source.due))
+            lag, waiting = self._gauges[source.name]
+            lag.set(self._lag(source).total_seconds())
+            waiting.set(len(source.due))
 
     def _fire(self, source: Source, due: Due[str], now: datetime) -> None:
         # By the clock of who set the time it must have come, or nothing would follow.

@@ -7,30 +7,38 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import httpx
 from aiohttp import web
 
 from bitloot.health import Health
 from bitloot.http import create_app, serve_until
+from bitloot.incarnation import incarnation
 from bitloot.kafka import Producer
 from bitloot.keyring import Keyring
 from bitloot.layout import Layout
-from bitloot.ledger import open_pool
+from bitloot.ledger import EffectLedger, open_pool
 from bitloot.schema import migrated
 from bitloot.sealing import Sealer
 from ingress import kinguin, kinguin_seller, nowpayments, resend
+from ingress.billing import Billing
 from ingress.broker import complaint
-from ingress.checkout import Addresses, Checkout
-from ingress.invoices import NowPaymentsInvoices
+from ingress.checkout import Checkout, CheckoutPorts
+from ingress.checkouts import PostgresCheckouts
+from ingress.client import open_client
+from ingress.coins import Coins
+from ingress.first_bills import LedgerBills
+from ingress.gateway import Bounds, Gateway
 from ingress.order_index import PostgresOrderIndex
 from ingress.order_request import Limits
 from ingress.orders import Orders
-from ingress.ports import Invoicing, OrderIndex, Publisher
+from ingress.ports import Checkouts, CoinRules, FirstBills, OrderIndex, Publisher
+from ingress.refusals import PostgresSamples, Samples
 from ingress.settings import Settings
 from ingress.webhook import Webhook
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
+
+_MORE_SECONDS = 1.0  # than a call takes: for the ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +47,41 @@ class Ports:
 
     publisher: Publisher
     index: OrderIndex
-    invoicing: Invoicing
+    checkouts: Checkouts
+    bills: FirstBills
+    coins: CoinRules
+    samples: Samples
 
 
 def build(settings: Settings, ports: Ports, health: Health) -> web.Application:
     """Return the application on these ports."""
     app = create_app(health, probes=settings.probe_port is None)
     add = app.router.add_post
-    checkout = Checkout(ports.publisher, ports.index, ports.invoicing, _addresses(settings))
+    placing = CheckoutPorts(ports.publisher, ports.index, ports.checkouts, ports.bills, ports.coins)
+    checkout = Checkout(placing, settings.addresses)
     limits = Limits(settings.order_max_items, settings.order_max_quantity)
     add("/orders", Orders(checkout, settings.shop_token, limits).handle)
 
     payments = nowpayments.reader(settings.nowpayments_ipn_secret)
-    add("/webhooks/nowpayments", Webhook("nowpayments", payments, ports.publisher, _ok, settings.proxy_networks).handle)
+    add(
+        "/webhooks/nowpayments",
+        Webhook("nowpayments", payments, ports.publisher, ports.samples, _ok, settings.proxy_networks).handle,
+    )
     sealer = Sealer(settings.sealing_public_key)
     notices = kinguin.reader(settings.kinguin_webhook_secret, sealer, settings.kinguin_networks)
     for path in ("/webhooks/kinguin", "/kinguin/webhook"):
-        add(path, Webhook("kinguin", notices, ports.publisher, _kinguin_answer, settings.proxy_networks).handle)
+        add(
+            path,
+            Webhook(
+                "kinguin", notices, ports.publisher, ports.samples, _kinguin_answer, settings.proxy_networks
+            ).handle,
+        )
     add("/webhooks/kinguin-seller", _sales(settings, ports))
     mails = resend.reader(settings.resend_webhook_secret)
-    add("/webhooks/resend", Webhook("resend", mails, ports.publisher, _no_content, settings.proxy_networks).handle)
+    add(
+        "/webhooks/resend",
+        Webhook("resend", mails, ports.publisher, ports.samples, _no_content, settings.proxy_networks).handle,
+    )
     return app
 
 
@@ -67,7 +90,7 @@ def _sales(settings: Settings, ports: Ports) -> "Handler":
     if settings.kinguin_seller_webhook_secret is None:
         return kinguin_seller.refuse
     sales = kinguin_seller.reader(settings.kinguin_seller_webhook_secret, settings.kinguin_networks)
-    return Webhook("kinguin-seller", sales, ports.publisher, _ok, settings.proxy_networks).handle
+    return Webhook("kinguin-seller", sales, ports.publisher, ports.samples, _ok, settings.proxy_networks).handle
 
 
 @asynccontextmanager
@@ -79,7 +102,8 @@ async def open_ports(settings: Settings, health: Health) -> AsyncIterator[Ports]
     """
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(settings.database_url.get_secret_value(), max_size=4))
-        client = await stack.enter_async_context(_nowpayments_client(settings))
+        client = await stack.enter_async_context(open_client(settings))
+        gateway = Gateway(client, Bounds(settings.nowpayments_seconds))
         producer = await stack.enter_async_context(_producer(settings))
         producer.register(health)
         health.register("kafka", lambda: complaint(settings.kafka_bootstrap_servers))
@@ -89,10 +113,22 @@ async def open_ports(settings: Settings, health: Health) -> AsyncIterator[Ports]
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         watching = tasks.create_task(producer.watch())
         stack.callback(watching.cancel)
+        samples = PostgresSamples(pool)
+        keeping = tasks.create_task(samples.run())
+        stack.callback(keeping.cancel)
         yield Ports(
             publisher=producer,
             index=PostgresOrderIndex(pool, patience=settings.order_index_seconds),
-            invoicing=NowPaymentsInvoices(client, patience=settings.nowpayments_seconds),
+            checkouts=PostgresCheckouts(pool, patience=settings.order_index_seconds),
+            bills=LedgerBills(
+                Billing(gateway, settings.addresses),
+                EffectLedger(pool, incarnation(settings.service_instance)),
+                producer,
+                within=timedelta(seconds=settings.nowpayments_seconds + _MORE_SECONDS),
+                patience=settings.nowpayments_seconds + 2 * settings.order_index_seconds + _MORE_SECONDS,
+            ),
+            coins=Coins(gateway),
+            samples=samples,
         )
 
 
@@ -113,23 +149,6 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 def _producer(settings: Settings) -> Producer:
     return Producer(settings, client_id="ingress", timeout_seconds=settings.publish_seconds)
-
-
-def _nowpayments_client(settings: Settings) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        base_url=f"{settings.nowpayments_base_url}/",
-        headers={"x-api-key": settings.nowpayments_api_key.get_secret_value(), "user-agent": "BitLoot"},
-        timeout=settings.nowpayments_seconds,
-    )
-
-
-def _addresses(settings: Settings) -> Addresses:
-    return Addresses(
-        public_url=settings.public_url,
-        notify_url=f"{settings.ingress_public_url}/webhooks/nowpayments",
-        link_secrets=settings.order_link_secrets,
-        link_lifetime=timedelta(days=settings.order_link_days),
-    )
 
 
 def _ok(_request: web.Request) -> web.Response:

@@ -1,30 +1,27 @@
-"""Places orders: once for each `Idempotency-Key`, in however many tries.
+"""Places orders: once for each `Idempotency-Key`, in however many tries and processes.
 
 The order's id is derived from the key, so a repeat is the same order even where nothing is remembered. What is
-remembered (here, and in the read model once it has caught up) makes a repeat the same answer, and another order
-under the same key a conflict.
+remembered (here, in Postgres from the first request on, and in the read model) makes a repeat the same answer, and
+another order under the same key a conflict. While Postgres is away orders are placed all the same, and are payable
+later: without its claim nobody may ask for an invoice, since a repeat could ask for a second one.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from time import perf_counter
+from datetime import UTC, datetime
 
-from pydantic import SecretStr
-
-from bitloot import ids, links, log, metrics, trace
-from bitloot.contracts.events import OrderItem, OrderPlaced
+from bitloot import ids, log, trace
+from bitloot.contracts.effects import CreatePayment
+from bitloot.contracts.events import OrderItem, OrderPlaced, PaymentInstructions
 from bitloot.contracts.topics import ORDER_EVENTS
 from bitloot.crash_points import CrashPoint, reach
-from bitloot.errors import BitLootError, Transient
-from bitloot.ids import OrderId, ProductId
+from bitloot.errors import Cause, Refused, Transient
+from bitloot.ids import EventId, OrderId, ProductId
+from ingress.addresses import Addresses
 from ingress.order_request import OrderRequest
-from ingress.ports import Invoice, InvoiceRequest, Invoicing, OrderIndex, Publisher
-
-_FIRST_LINK = 1  # the generation of an order's page links; raising it revokes the earlier ones
-_DAY = timedelta(days=1)
+from ingress.ports import Begun, Checkouts, CoinRules, FirstBills, OrderIndex, Publisher
 
 _log = log.get(__name__)
 
@@ -33,34 +30,28 @@ class Conflict(Exception):  # noqa: N818 - it names what happened
     """Another order was placed, or is being placed, under the same key."""
 
 
+class NotPayable(Exception):  # noqa: N818 - see Conflict
+    """The payment provider does not take this order: `cause` says whether for its coin or for its amount."""
+
+    def __init__(self, cause: Cause, detail: str) -> None:
+        super().__init__(cause, detail)
+        self.cause = cause
+        self.detail = detail
+
+
 @dataclass(frozen=True, slots=True)
 class Placed:
     """The answer to an order. `replayed`: it was placed by an earlier request."""
 
     order_id: OrderId
     status_url: str
-    pay_url: str
+    payment: PaymentInstructions | None
     replayed: bool
 
-
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """Where buyers and the payment provider reach us, and how long the order page's link works."""
-
-    public_url: str
-    notify_url: str
-    link_secrets: Sequence[SecretStr]
-    link_lifetime: timedelta
-
-    def status_url(self, order: OrderId, placed_at: datetime) -> str:
-        """Return the order page's address, the same one for every answer about the order."""
-        # Up to the end of a day: an instance that does not know the first answer gives the same link.
-        end = _end_of_day(placed_at + self.link_lifetime)
-        return f"{self.public_url}/o/{links.mint(order, _FIRST_LINK, end, self.link_secrets)}"
-
-
-def _end_of_day(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + _DAY
+    @property
+    def pay_url(self) -> str:
+        """Where the buyer pays: the invoice's page, else the order's own."""
+        return (self.payment and self.payment.pay_url) or self.status_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +60,19 @@ class _Remembered:
 
     request_hash: str
     placed_at: datetime
-    pay_url: str | None
-    invoice_id: str | None = None
+    payment: PaymentInstructions | None
     published: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutPorts:
+    """What placing orders needs of the outside."""
+
+    publisher: Publisher
+    index: OrderIndex
+    checkouts: Checkouts
+    bills: FirstBills
+    coins: CoinRules
 
 
 class Checkout:
@@ -79,17 +80,13 @@ class Checkout:
 
     def __init__(
         self,
-        publisher: Publisher,
-        index: OrderIndex,
-        invoicing: Invoicing,
+        ports: CheckoutPorts,
         addresses: Addresses,
         *,
         memory: int = 20_000,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._publisher = publisher
-        self._index = index
-        self._invoicing = invoicing
+        self._ports = ports
         self._addresses = addresses
         self._now = now
         self._limit = memory
@@ -99,8 +96,9 @@ class Checkout:
     async def place(self, idempotency_key: str, request: OrderRequest) -> Placed:
         """Place an order, or answer again for one that was placed.
 
-        Raises `Conflict` for another order under the same key, and what the publisher raises when Kafka does
-        not acknowledge: then nothing was promised and the same request may be sent again.
+        Raises `Conflict` for another order under the same key, `NotPayable` for one that the payment provider does
+        not take, and what the publisher raises when Kafka does not acknowledge: then nothing was promised and the
+        same request may be sent again.
         """
         order, request_hash = ids.order_id(idempotency_key), request.hash
         trace.join(order)
@@ -123,52 +121,64 @@ class Checkout:
             known = await self._prepare(order, request, request_hash)
         replayed = known.published
         if not replayed:
-            # Kept before it is published: when Kafka is away, the next try has the same invoice and time.
+            # Kept before it is published: when Kafka is away, the next try has the same payment and time.
             self._remember(order, known)
-            await self._publisher.post(ORDER_EVENTS, order, _event(order, request, known))
+            await self._ports.publisher.post(ORDER_EVENTS, order, _event(order, request, known))
             reach(CrashPoint.INGRESS_ORDERED)
         self._remember(order, replace(known, published=True))
         status_url = self._addresses.status_url(order, known.placed_at)
-        return Placed(order, status_url, known.pay_url or status_url, replayed)
+        return Placed(order, status_url, known.payment, replayed)
 
     async def _look_up(self, order: OrderId) -> _Remembered | None:
         try:
-            found = await self._index.find(order)
+            found = await self._ports.index.find(order)
         except Transient as error:
             # An order is not refused because the read model is away; a repeat is the same order anyhow.
             _log.warning("order.lookup_failed", order_id=order, cause=error.cause, detail=error.detail)
             return None
         if found is None:
             return None
-        return _Remembered(found.request_hash, found.placed_at, found.pay_url, published=True)
+        return _Remembered(found.request_hash, found.placed_at, found.payment, published=True)
 
     async def _prepare(self, order: OrderId, request: OrderRequest, request_hash: str) -> _Remembered:
-        placed_at = self._now()
-        invoice = await self._invoice(order, request, self._addresses.status_url(order, placed_at))
-        if invoice is None:
-            return _Remembered(request_hash, placed_at, pay_url=None)
-        return _Remembered(request_hash, placed_at, invoice.url, invoice.id)
-
-    async def _invoice(self, order: OrderId, request: OrderRequest, status_url: str) -> Invoice | None:
-        """Create the invoice; None when there is none, and the order waits to be paid from its page."""
-        wanted = InvoiceRequest(order, request.total, request.currency, self._addresses.notify_url, status_url)
-        started = perf_counter()
-        result = "ok"
+        """Begin an order, or go on with one that was begun elsewhere; raises what `place` does."""
         try:
-            return await self._invoicing.create(wanted)
-        except BitLootError as error:
-            result = error.cause
-            _log.error("order.without_invoice", order_id=order, cause=error.cause, detail=error.detail)
-            return None
-        finally:
-            metrics.PROVIDER_CALLS.labels("nowpayments", "create_invoice", result).inc()
-            metrics.PROVIDER_SECONDS.labels("nowpayments", "create_invoice").observe(perf_counter() - started)
+            if request.pay_currency is not None:
+                await self._ports.coins.check(request.total, request.currency, request.pay_currency)
+            mine = Begun(request_hash, self._now())
+            try:
+                begun = await self._ports.checkouts.begin(order, mine)
+            except Transient as error:
+                _log.error("order.without_payment", order_id=order, cause=error.cause, detail=error.detail)
+                return _Remembered(request_hash, mine.placed_at, None)
+            if begun.request_hash != request_hash:
+                raise Conflict
+            payment = await self._ports.bills.first(_wish(order, request, begun.placed_at))
+        except Refused as error:
+            raise NotPayable(error.cause, error.detail) from error
+        return _Remembered(request_hash, begun.placed_at, payment)
 
     def _remember(self, order: OrderId, known: _Remembered) -> None:
         self._memory[order] = known
         self._memory.move_to_end(order)
         if len(self._memory) > self._limit:
             self._memory.popitem(last=False)
+
+
+def _wish(order: OrderId, request: OrderRequest, placed_at: datetime) -> CreatePayment:
+    """Return the effect that the payments worker would carry out first; its id is the claim."""
+    effect = ids.effect_id(order, "pay", 1)
+    return CreatePayment(
+        event_id=EventId(effect),
+        occurred_at=placed_at,
+        order_id=order,
+        effect_id=effect,
+        attempt=1,
+        amount=request.total,
+        currency=request.currency,
+        pay_currency=request.pay_currency,
+        placed_at=placed_at,
+    )
 
 
 def _event(order: OrderId, request: OrderRequest, known: _Remembered) -> OrderPlaced:
@@ -191,6 +201,6 @@ def _event(order: OrderId, request: OrderRequest, known: _Remembered) -> OrderPl
         ),
         total=request.total,
         request_hash=known.request_hash,
-        pay_url=known.pay_url,
-        invoice_id=known.invoice_id,
+        pay_currency=request.pay_currency,
+        payment_instructions=known.payment,
     )

@@ -25,13 +25,18 @@ class Reason(StrEnum):
     ADDRESS = "address"  # not on the list of allowed addresses
     HAZARD = "hazard"  # JSON that two readers may understand differently
     BAD_FIELD = "bad_field"  # a field of another type or beyond its range
+    OTHER_FORM = "other_form"  # signed with our secret, but over another form of the body than the provider's own kit
 
 
 class NotAccepted(Exception):  # noqa: N818 - it names what happened, as the error families do
-    """The notification is answered with `status` and changes nothing. `detail` never quotes it."""
+    """The notification is answered with `status` and changes nothing. `detail` never quotes it.
 
-    def __init__(self, status: int, reason: Reason | Refusal, detail: str) -> None:
+    `hint` is for those who look why, not for the sender.
+    """
+
+    def __init__(self, status: int, reason: Reason | Refusal, detail: str, hint: str = "") -> None:
         super().__init__(status, reason, detail)
+        self.hint = hint
         self.status = status
         self.reason = reason
         self.detail = detail

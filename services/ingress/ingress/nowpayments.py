@@ -9,13 +9,24 @@ from datetime import datetime
 
 from pydantic import SecretStr
 
-from bitloot.contracts.events import PaymentStatus, PaymentUpdated
+from bitloot.contracts.events import PaymentUpdated
 from bitloot.contracts.topics import ORDER_EVENTS
-from bitloot.ids import EventId, OrderId, PaymentId, content_id, is_order_id
+from bitloot.ids import EventId, OrderId, content_id, is_order_id
 from bitloot.signing import Refusal, nowpayments_verify
 from ingress import fields
 from ingress.fields import Document
-from ingress.notification import Incoming, Notification, Publication, Reader, sound_object, unverified
+from ingress.notification import (
+    Incoming,
+    NotAccepted,
+    Notification,
+    Publication,
+    Reader,
+    Reason,
+    sound_object,
+    unverified,
+)
+from ingress.payment_facts import order_named, read_facts
+from ingress.signature_hints import other_form
 
 SIGNATURE_HEADER = "x-nowpayments-sig"
 
@@ -40,6 +51,8 @@ def reader(secrets: Sequence[SecretStr]) -> Reader:
 
     def read(incoming: Incoming) -> Notification:
         verdict = nowpayments_verify(incoming.body, incoming.headers.get(SIGNATURE_HEADER), secrets)
+        if verdict.refusal is Refusal.MISMATCH:
+            raise _mismatch(incoming, secrets)
         if verdict.refusal is not None or verdict.parsed is None:
             raise unverified(verdict.refusal or Refusal.NOT_JSON)
         document = sound_object(verdict.parsed)
@@ -49,13 +62,11 @@ def reader(secrets: Sequence[SecretStr]) -> Reader:
     return read
 
 
-def payment_status(word: str) -> PaymentStatus:
-    """Return the status that a word of the provider means; `UNKNOWN` for one that we do not know."""
-    word = word.lower()
-    try:
-        return PaymentStatus.CANCELED if word == "cancelled" else PaymentStatus(word)
-    except ValueError:
-        return PaymentStatus.UNKNOWN
+def _mismatch(incoming: Incoming, secrets: Sequence[SecretStr]) -> NotAccepted:
+    """Refuse a signature that does not fit, and find out whether it would fit another form of the body."""
+    refusal = unverified(Refusal.MISMATCH)
+    form = other_form(incoming.body, incoming.headers.get(SIGNATURE_HEADER, ""), secrets)
+    return NotAccepted(refusal.status, Reason.OTHER_FORM, refusal.detail, form) if form else refusal
 
 
 def _payment(document: Document, incoming: Incoming, matched: str) -> Notification:
@@ -77,24 +88,8 @@ def _payment(document: Document, incoming: Incoming, matched: str) -> Notificati
 
 
 def _event(document: Document, now: datetime) -> PaymentUpdated:
-    event = PaymentUpdated(
-        event_id=EventId(""),
-        occurred_at=now,
-        order_id=OrderId(_order_id(document)),
-        payment_id=PaymentId(_required(fields.identifier(document, "payment_id"), "payment_id")),
-        parent_payment_id=_payment_id(fields.identifier(document, "parent_payment_id")),
-        invoice_id=fields.identifier(document, "invoice_id"),
-        provider_status=_required(fields.word(document, "payment_status"), "payment_status"),
-        status=payment_status(fields.word(document, "payment_status") or ""),
-        price_amount=fields.exact_amount(document, "price_amount"),
-        price_currency=fields.currency(document, "price_currency"),
-        pay_amount=fields.coin_amount(document, "pay_amount"),
-        pay_currency=fields.currency(document, "pay_currency"),
-        actually_paid=fields.coin_amount(document, "actually_paid"),
-        outcome_amount=fields.coin_amount(document, "outcome_amount"),
-        outcome_currency=fields.currency(document, "outcome_currency"),
-        provider_updated_at=fields.instant(document, "updated_at"),
-    )
+    facts = read_facts(document).model_dump()
+    event = PaymentUpdated(event_id=EventId(""), occurred_at=now, order_id=OrderId(order_named(document)), **facts)
     return event.model_copy(update={"event_id": _event_id(event)})
 
 
@@ -103,29 +98,6 @@ def _event_id(event: PaymentUpdated) -> EventId:
     facts = event.model_dump(include=_FACTS)
     rest = (f"{name}={facts[name]}" for name in sorted(facts))
     return content_id("nowpayments", event.payment_id, event.provider_status.lower(), *rest)
-
-
-def _order_id(document: Document) -> str:
-    """Return whatever the order is called; another shop's account may use numbers, or nothing."""
-    match document.get("order_id"):
-        case None:
-            return ""
-        case str(text):
-            return text
-        case int(number) if not isinstance(number, bool):
-            return str(number)
-        case _:
-            raise fields.refuse("order_id", "a text")
-
-
-def _payment_id(plain: str | None) -> PaymentId | None:
-    return None if plain is None else PaymentId(plain)
-
-
-def _required(value: str | None, name: str) -> str:
-    if value is None:
-        raise fields.refuse(name, "there")
-    return value
 
 
 def _other(document: Document, incoming: Incoming, matched: str) -> Notification:

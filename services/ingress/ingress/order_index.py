@@ -5,17 +5,18 @@ from uuid import UUID
 
 import asyncpg
 
+from bitloot.contracts.events import PaymentInstructions
 from bitloot.errors import Cause, Transient
 from bitloot.ids import OrderId
 from ingress.ports import KnownOrder
 
 # The sink writes it; a row without its hash was made from a later event and says nothing yet.
 _FIND = """
-SELECT request_hash, pay_url, placed_at FROM orders
+SELECT request_hash, placed_at, payment_instructions FROM orders
 WHERE id = $1 AND request_hash IS NOT NULL AND placed_at IS NOT NULL
 """
 
-_CANNOT_SAY = (
+CANNOT_SAY = (
     OSError,  # TimeoutError is one
     asyncpg.PostgresError,
     asyncpg.InterfaceError,  # the connection was closed under us
@@ -35,6 +36,10 @@ class PostgresOrderIndex:
         try:
             async with asyncio.timeout(self._patience):
                 row = await self._pool.fetchrow(_FIND, UUID(order_id))
-        except _CANNOT_SAY as error:
+        except CANNOT_SAY as error:
             raise Transient(Cause.DATABASE_UNAVAILABLE, type(error).__name__) from error
-        return None if row is None else KnownOrder(row["request_hash"], row["pay_url"], row["placed_at"])
+        if row is None:
+            return None
+        given = row["payment_instructions"]
+        payment = None if given is None else PaymentInstructions.model_validate(given)
+        return KnownOrder(row["request_hash"], row["placed_at"], payment)

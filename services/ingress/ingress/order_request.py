@@ -118,10 +118,14 @@ class ItemRequest(_Strict):
 
 
 class OrderRequest(_Strict):
-    """A whole order. Equal requests have equal hashes, however they were spelled."""
+    """A whole order. Equal requests have equal hashes, however they were spelled.
+
+    `pay_currency` asks for an address in that coin; without it the buyer chooses on the provider's page.
+    """
 
     email: Annotated[str, AfterValidator(_email)]
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]{2,20}\z", to_lower=True)]
+    pay_currency: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]{2,20}\z", to_lower=True)] | None = None
     items: Annotated[tuple[ItemRequest, ...], Field(min_length=1, strict=False)]
 
     @field_validator("items")
@@ -150,7 +154,8 @@ class OrderRequest(_Strict):
             [each.product_id, each.title, each.quantity, digits(each.unit_price), *filter(None, [each.offer_id])]
             for each in self.items
         ]
-        normal = json.dumps([self.email, self.currency, lines], separators=(",", ":"))
+        coin = [] if self.pay_currency is None else [self.pay_currency]
+        normal = json.dumps([self.email, self.currency, lines, *coin], separators=(",", ":"))
         return hashlib.sha256(normal.encode()).hexdigest()
 
 

@@ -7,12 +7,13 @@ from aiohttp import web
 from pydantic import SecretStr, ValidationError
 
 from bitloot import log
-from bitloot.errors import Transient
+from bitloot.contracts.events import PaymentInstructions
+from bitloot.errors import Cause, Transient
 from bitloot.kafka import ProducerFailed
 from bitloot.problem import Problem, from_validation
 from bitloot.signing import bearer_token, token_equal
 from ingress.body import read_body
-from ingress.checkout import Checkout, Conflict, Placed
+from ingress.checkout import Checkout, Conflict, NotPayable, Placed
 from ingress.notification import NotAccepted
 from ingress.order_request import Limits, OrderRequest, read_order
 from ingress.webhook import RETRY_AFTER_SECONDS
@@ -63,6 +64,10 @@ class Orders:
             return await self._checkout.place(key, wanted)
         except Conflict as error:
             raise Problem(409, "Another order was placed under this Idempotency-Key.") from error
+        except NotPayable as error:
+            place = "#/payCurrency" if error.cause is Cause.COIN_UNAVAILABLE else "#/items"
+            errors = [{"pointer": place, "detail": error.detail, "type": error.cause}]
+            raise Problem(422, f"The order cannot be paid like this: {error.detail}.", errors=errors) from error
         except (Transient, ProducerFailed) as error:
             wait = {"Retry-After": str(RETRY_AFTER_SECONDS)}
             raise Problem(503, "The order could not be stored; send it again.", headers=wait) from error
@@ -83,7 +88,8 @@ def _log_accepted(placed: Placed, wanted: OrderRequest, started: float) -> None:
         total=wanted.total,
         currency=wanted.currency,
         replayed=placed.replayed,
-        payable=placed.pay_url != placed.status_url,
+        payable=placed.payment is not None,
+        pay_currency=wanted.pay_currency,
         duration_ms=_milliseconds(started),
     )
 
@@ -108,5 +114,25 @@ def _answer(placed: Placed) -> web.Response:
     headers = {"Location": placed.status_url}
     if placed.replayed:
         headers["Idempotency-Replayed"] = "true"
-    document = {"orderId": placed.order_id, "statusUrl": placed.status_url, "payUrl": placed.pay_url}
+    document: dict[str, object] = {
+        "orderId": placed.order_id,
+        "statusUrl": placed.status_url,
+        "payUrl": placed.pay_url,
+    }
+    if placed.payment is not None and placed.payment.payment_id is not None:
+        document["payment"] = _payment(placed.payment)
     return web.json_response(document, status=201, headers=headers)
+
+
+def _payment(payment: PaymentInstructions) -> dict[str, object]:
+    """Show an address as its buyer needs it. Without its memo or tag a deposit of some coins is lost."""
+    amount, until = payment.pay_amount, payment.valid_until
+    return {
+        "paymentId": payment.payment_id,
+        "payCurrency": payment.pay_currency,
+        "network": payment.network,
+        "address": payment.pay_address,
+        "memo": payment.memo,
+        "amount": None if amount is None else format(amount, "f"),
+        "validUntil": None if until is None else until.isoformat(),
+    }

@@ -7,8 +7,10 @@ from decimal import Decimal
 from typing import Protocol
 
 from bitloot.contracts.base import Record
+from bitloot.contracts.effects import CreatePayment
+from bitloot.contracts.events import PaymentFacts, PaymentInstructions
 from bitloot.contracts.topics import Topic
-from bitloot.ids import OrderId
+from bitloot.ids import OrderId, PaymentId
 
 
 class Publisher(Protocol):
@@ -26,8 +28,8 @@ class KnownOrder:
     """What the read model knows of an order that was placed before."""
 
     request_hash: str
-    pay_url: str | None
     placed_at: datetime
+    payment: PaymentInstructions | None
 
 
 class OrderIndex(Protocol):
@@ -38,26 +40,48 @@ class OrderIndex(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class InvoiceRequest:
-    """What an invoice says. `total` is in `currency`; the addresses are absolute."""
+class Begun:
+    """The first request under an `Idempotency-Key`."""
 
-    order_id: OrderId
-    total: Decimal
-    currency: str
-    notify_url: str
-    return_url: str
+    request_hash: str
+    placed_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Invoice:
-    """A page where the order can be paid."""
+class Checkouts(Protocol):
+    """Which orders have begun to be placed, by any process of ours."""
 
-    id: str
-    url: str
+    async def begin(self, order_id: OrderId, begun: Begun) -> Begun:
+        """Note the first request for an order, and return it: an earlier one if there is any.
+
+        Raises `Transient` when nothing can be noted.
+        """
 
 
-class Invoicing(Protocol):
-    """The payment provider, as far as the ingress asks it for anything."""
+class PaymentProvider(Protocol):
+    """NOWPayments. Every method raises one of the four families of `bitloot.errors`."""
 
-    async def create(self, request: InvoiceRequest) -> Invoice:
-        """Create an invoice. Raises a `BitLootError` when there is none to show."""
+    async def create(self, wish: CreatePayment) -> PaymentInstructions:
+        """Make an invoice, or a payment in the coin that the wish names; a repeat makes another one."""
+
+    async def read(self, order: OrderId, payment: PaymentId) -> PaymentFacts:
+        """Return what is said of a payment of the order."""
+
+    async def find(self, order: OrderId, invoice: str) -> tuple[PaymentFacts, ...]:
+        """Return the order's payments of an invoice."""
+
+
+class FirstBills(Protocol):
+    """The first invoice or payment of an order: made once, whoever asks for it and however often."""
+
+    async def first(self, wish: CreatePayment) -> PaymentInstructions | None:
+        """Return how the order can be paid; None when that cannot be said now, and is found out later.
+
+        Raises `Refused` when the provider will never take this order, because of its coin or its amount.
+        """
+
+
+class CoinRules(Protocol):
+    """What can be paid with."""
+
+    async def check(self, total: Decimal, currency: str, coin: str) -> None:
+        """Raise `Refused` when `total` of a currency cannot be paid in a coin."""

@@ -24,6 +24,7 @@ from bitloot.proxies import Networks, client_address
 from ingress.body import read_body
 from ingress.notification import Incoming, NotAccepted, Notification, Provider, Reader, Reason
 from ingress.ports import Publisher
+from ingress.refusals import Refused, Samples
 
 _MAX_HEADER = 300  # characters
 RETRY_AFTER_SECONDS = 5
@@ -59,23 +60,27 @@ class Webhook:
         provider: Provider,
         read: Reader,
         publisher: Publisher,
+        samples: Samples,
         answer: Callable[[web.Request], web.Response],
         proxies: Networks = (),
     ) -> None:
         self._provider = provider
         self._read = read
         self._publisher = publisher
+        self._samples = samples
         self._answer = answer
         self._proxies = proxies
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer a notification. Raises `Problem` for every refusal."""
         started = time.perf_counter()
+        incoming = None
         try:
             incoming = await self._receive(request)
             notification = self._read(incoming)
             _refuse_forms(request)
         except NotAccepted as refusal:
+            self._sample(request, refusal, incoming)
             raise self._refused(request, refusal, started) from refusal
         if notification.order_id:
             trace.join(notification.order_id)
@@ -110,6 +115,19 @@ class Webhook:
             if isinstance(result, BaseException):
                 raise result
 
+    def _sample(self, request: web.Request, refusal: NotAccepted, incoming: Incoming | None) -> None:
+        refused = Refused(
+            provider=self._provider,
+            reason=refusal.reason,
+            detail=refusal.detail,
+            hint=refusal.hint,
+            body=incoming.body if incoming else None,
+            headers=request.headers,
+            remote=self._sender(request),
+            at=datetime.now(UTC),
+        )
+        self._samples.keep(refused)
+
     def _refused(self, request: web.Request, refusal: NotAccepted, started: float) -> Problem:
         metrics.WEBHOOKS_REFUSED.labels(self._provider, refusal.reason).inc()
         _log.warning(
@@ -118,6 +136,7 @@ class Webhook:
             status=refusal.status,
             reason=refusal.reason,
             detail=refusal.detail,
+            hint=refusal.hint,
             remote=self._sender(request),
             length=request.content_length,
             duration_ms=_milliseconds(started),

@@ -17,6 +17,7 @@ TOPICS_COMMAND = "topics"
 GROUPS: Mapping[Service, str] = {
     "fulfillment": "fulfillment",
     "kinguin": "kinguin",
+    "payments": "payments",
     "delivery": "delivery",
     "seller": "seller",
     "sink": "sink",

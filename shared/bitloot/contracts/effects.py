@@ -1,4 +1,4 @@
-"""What the orders agent asks its workers to do: `kinguin.calls.v1` and `deliveries.v1`.
+"""What the orders agent asks its workers to do: `payments.calls.v1`, `kinguin.calls.v1` and `deliveries.v1`.
 
 Wishes, in the imperative. `effect_id` names one try; the worker claims it before it acts, and reports
 the outcome as an event of the order.
@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bitloot.contracts.base import Model
-from bitloot.contracts.events import MailKind, OrderRecord
+from bitloot.contracts.base import Instant, Model
+from bitloot.contracts.events import MailKind, OrderRecord, PaymentStatus
 from bitloot.contracts.sealed import SealedCode
-from bitloot.ids import EffectId, ItemId, MessageId, ProductId, PurchaseId, ReservationId
+from bitloot.ids import EffectId, ItemId, MessageId, PaymentId, ProductId, PurchaseId, ReservationId
 from bitloot.money import Amount, Currency
 
 
@@ -20,6 +20,42 @@ class EffectRecord(OrderRecord):
 
     effect_id: EffectId
     attempt: Annotated[int, Field(ge=1)]
+
+
+class CreatePayment(EffectRecord):
+    """Make an invoice, or with `pay_currency` a payment in that coin, for `amount` of `currency`.
+
+    The ingress does the first try itself, under the same effect id, before it publishes the order. `placed_at` is the
+    order's: the link back to its page is made of it.
+    """
+
+    type: Literal["create_payment"] = "create_payment"
+    amount: Amount
+    currency: Currency
+    pay_currency: Currency | None = None
+    placed_at: Instant
+
+
+class CheckPayment(EffectRecord):
+    """Read a payment. `known_status` is what the order has heard so far, None for nothing.
+
+    `urgent`: a notification says that the order is paid, and what is bought for it waits for this.
+    """
+
+    type: Literal["check_payment"] = "check_payment"
+    payment_id: PaymentId
+    known_status: PaymentStatus | None = None
+    urgent: bool = False
+
+
+class FindPayments(EffectRecord):
+    """List the payments of an invoice: no notification of any may have come."""
+
+    type: Literal["find_payments"] = "find_payments"
+    invoice_id: str
+
+
+PaymentCall = Annotated[CreatePayment | CheckPayment | FindPayments, Field(discriminator="type")]
 
 
 class PurchaseEffect(EffectRecord):
@@ -133,5 +169,16 @@ class SendMail(EffectRecord):
 
 
 Delivery = Annotated[StoreKeys | SendMail, Field(discriminator="type")]
-Effect = BuyKey | GiveReservation | LookUpPurchase | FetchCodes | ReturnKeys | StoreKeys | SendMail
+Effect = (
+    CreatePayment
+    | CheckPayment
+    | FindPayments
+    | BuyKey
+    | GiveReservation
+    | LookUpPurchase
+    | FetchCodes
+    | ReturnKeys
+    | StoreKeys
+    | SendMail
+)
 """Any effect that `decide` can ask for."""

@@ -36,8 +36,31 @@ class OrderItem(Model):
     offer_id: str | None = None
 
 
+class PaymentInstructions(Model):
+    """How an order can be paid: what NOWPayments made for it.
+
+    An invoice is a page (`pay_url`) where the buyer picks a coin; its payments carry `invoice_id`. A payment is an
+    address for one coin: exactly `pay_amount` of it (rounded up to what the network can carry) goes to `pay_address`,
+    with `memo` where the network has memos or tags, and before `valid_until`.
+    """
+
+    pay_url: str | None = None
+    invoice_id: str | None = None
+    payment_id: PaymentId | None = None
+    pay_currency: Currency | None = None
+    network: str | None = None
+    pay_address: str | None = None
+    memo: str | None = None
+    pay_amount: Amount | None = None
+    valid_until: Instant | None = None
+
+
 class OrderPlaced(OrderRecord):
-    """The shop placed an order. `request_hash` tells a repeated request from another one under the same key."""
+    """The shop placed an order. `request_hash` tells a repeated request from another one under the same key.
+
+    `pay_currency` is the coin that was asked for, None for a page that offers all. Without `payment_instructions` the
+    payment provider could not be asked: they follow as `payment.created`.
+    """
 
     type: Literal["order.placed"] = "order.placed"
     email: str
@@ -45,8 +68,16 @@ class OrderPlaced(OrderRecord):
     items: Annotated[tuple[OrderItem, ...], Field(min_length=1)]
     total: Amount
     request_hash: str
-    pay_url: str | None = None
-    invoice_id: str | None = None
+    pay_currency: Currency | None = None
+    payment_instructions: PaymentInstructions | None = None
+
+
+class PaymentRequested(OrderRecord):
+    """The buyer asked on the order page to pay, in this coin or on the invoice page. One `action_id` is one click."""
+
+    type: Literal["payment.requested"] = "payment.requested"
+    action_id: str
+    pay_currency: Currency | None = None
 
 
 class PaymentStatus(StrEnum):
@@ -65,14 +96,13 @@ class PaymentStatus(StrEnum):
     UNKNOWN = "unknown"
 
 
-class PaymentUpdated(OrderRecord):
-    """A verified notification (or a read) told a payment's status.
+class PaymentFacts(Model):
+    """What NOWPayments says of a payment.
 
     `price_*` is what the order costs as NOWPayments has it; `pay_*` what was asked in coins;
     `actually_paid` what came. `parent_payment_id` is set on repeated deposits and wrong assets.
     """
 
-    type: Literal["payment.updated"] = "payment.updated"
     payment_id: PaymentId
     parent_payment_id: PaymentId | None = None
     invoice_id: str | None = None
@@ -86,7 +116,14 @@ class PaymentUpdated(OrderRecord):
     outcome_amount: Amount | None = None
     outcome_currency: Currency | None = None
     provider_updated_at: Instant | None = None
+
+
+class PaymentUpdated(OrderRecord, PaymentFacts):
+    """A verified notification told a payment's status, or we asked (`poll`): then `effect_id` is the try that did."""
+
+    type: Literal["payment.updated"] = "payment.updated"
     source: Literal["notification", "poll"] = "notification"
+    effect_id: EffectId | None = None
 
 
 class Notice(StrEnum):
@@ -120,6 +157,20 @@ class Outcome(OrderRecord):
     """What became of an effect. It takes `effect_id` out of the order's outbox."""
 
     effect_id: EffectId
+
+
+class PaymentCreated(Outcome):
+    """NOWPayments has made an invoice or a payment for the order."""
+
+    type: Literal["payment.created"] = "payment.created"
+    payment_instructions: PaymentInstructions
+
+
+class PaymentsFound(Outcome):
+    """All payments that NOWPayments lists for one of the order's invoices."""
+
+    type: Literal["payments.found"] = "payments.found"
+    payments: tuple[PaymentFacts, ...]
 
 
 class PurchasePlaced(Outcome):
@@ -393,7 +444,10 @@ class OrderRetired(OrderRecord):
 
 OrderEvent = Annotated[
     OrderPlaced
+    | PaymentRequested
     | PaymentUpdated
+    | PaymentCreated
+    | PaymentsFound
     | KinguinNotified
     | PurchasePlaced
     | PurchasesFound

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from bitloot.contracts.base import Instant, Model, Text
-from bitloot.contracts.events import MailDelivery, MailKind, OrderRecord, PaymentStatus
+from bitloot.contracts.events import MailDelivery, MailKind, OrderRecord, PaymentInstructions, PaymentStatus
 from bitloot.ids import ItemId, MessageId, PaymentId, ProductId, PurchaseId, ReservationId
 from bitloot.money import Amount, Currency
 
@@ -20,7 +20,7 @@ class OrderStatus(StrEnum):
 
     UNPLACED = "unplaced"  # something was heard of it before the order itself
     AWAITING_PAYMENT = "awaiting_payment"
-    PAID = "paid"  # nothing asked of Kinguin yet
+    PAID = "paid"  # a notification says so; the payment is read once before anything is asked of Kinguin
     PURCHASING = "purchasing"  # some item's codes are missing
     DELIVERING = "delivering"  # codes are being stored and mailed
     NEEDS_REVIEW = "needs_review"  # a human must decide
@@ -60,11 +60,13 @@ class PaymentVerdict(StrEnum):
     """What a payment means for its order."""
 
     OPEN = "open"  # not settled
+    CHECKING = "checking"  # it would pay the order: being read, before anything is bought
     ACCEPTED = "accepted"  # paid the order
     MISMATCH = "mismatch"  # price or currency is not the order's
     UNDERPAID = "underpaid"  # settled with less than asked
     EXTRA = "extra"  # more money for an order that was paid, or a deposit of its own
     LATE = "late"  # came after the payment had ended
+    FOREIGN = "foreign"  # neither one that we made nor one of our invoice
     ENDED = "ended"  # expired, failed, refunded or canceled
 
 
@@ -103,7 +105,7 @@ class ReservationState(Model):
 
 
 class PaymentState(Model):
-    """A payment, its last status and what it means."""
+    """A payment, its last status and what it means. `found_by` tells how we learned of that status."""
 
     payment_id: PaymentId
     parent_payment_id: PaymentId | None = None
@@ -118,6 +120,7 @@ class PaymentState(Model):
     actually_paid: Amount | None = None
     outcome_amount: Amount | None = None
     outcome_currency: Currency | None = None
+    found_by: Literal["notification", "poll"] = "notification"
     first_seen_at: Instant
     updated_at: Instant
 
@@ -189,6 +192,7 @@ class OrderSnapshot(OrderRecord):
     """An order's whole public state. `version` grows by one with every change: the newest wins.
 
     `owed` is what the buyer has paid for keys that will not come, in the order's currency; 0 once it was sent back.
+    `payment_instructions` are the newest ones; `pay_url` and `invoice_id` are theirs.
     """
 
     type: Literal["order.state"] = "order.state"
@@ -200,6 +204,8 @@ class OrderSnapshot(OrderRecord):
     request_hash: str | None = None
     pay_url: str | None = None
     invoice_id: str | None = None
+    pay_currency: Currency | None = None
+    payment_instructions: PaymentInstructions | None = None
     items: tuple[ItemState, ...] = ()
     payments: tuple[PaymentState, ...] = ()
     reservations: tuple[ReservationState, ...] = ()

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from bitloot.contracts.dead_letters import DeadLetter
-from bitloot.contracts.effects import Delivery, KinguinCall
+from bitloot.contracts.effects import Delivery, KinguinCall, PaymentCall
 from bitloot.contracts.events import OrderEvent
 from bitloot.contracts.notices import NoticeRecord
 from bitloot.contracts.sales import SaleEvent, StockCall
@@ -17,7 +17,9 @@ from bitloot.contracts.webhooks import WebhookLogged
 DEFAULT_PARTITIONS = 12
 FOREVER = timedelta(milliseconds=-1)
 
-Service = Literal["ingress", "fulfillment", "kinguin", "delivery", "order-page", "sink", "admin-api", "seller"]
+Service = Literal[
+    "ingress", "fulfillment", "kinguin", "delivery", "order-page", "sink", "admin-api", "seller", "payments"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ ORDER_EVENTS = Topic(
     description="All that happened to an order. The source that every view can be rebuilt from.",
     key="order id",
     records=TypeAdapter(OrderEvent),
-    producers=("ingress", "fulfillment", "kinguin", "delivery", "order-page", "admin-api"),
+    producers=("ingress", "fulfillment", "payments", "kinguin", "delivery", "order-page", "admin-api"),
     consumers=("fulfillment", "sink"),
 )
 KINGUIN_NOTICES = Topic(
@@ -59,6 +61,15 @@ KINGUIN_NOTICES = Topic(
     producers=("ingress", "fulfillment"),
     consumers=("fulfillment",),
     retention=timedelta(days=30),
+)
+PAYMENT_CALLS = Topic(
+    name="payments.calls.v1",
+    description="What the payments worker is asked to do.",
+    key="order id",
+    records=TypeAdapter(PaymentCall),
+    producers=("fulfillment",),
+    consumers=("payments",),
+    retention=timedelta(days=14),
 )
 KINGUIN_CALLS = Topic(
     name="kinguin.calls.v1",
@@ -119,7 +130,7 @@ DEAD_LETTERS = Topic(
     description="What a consumer could not decode or handle.",
     key="the key it had",
     records=TypeAdapter(DeadLetter),
-    producers=("fulfillment", "kinguin", "delivery", "seller", "sink"),
+    producers=("fulfillment", "payments", "kinguin", "delivery", "seller", "sink"),
     consumers=("sink",),
     retention=timedelta(days=90),
 )
@@ -167,6 +178,7 @@ CHANGELOGS = (ORDERS_CHANGELOG, RETIRED_CHANGELOG, ROUTES_CHANGELOG, SALES_CHANG
 TOPICS = (
     ORDER_EVENTS,
     KINGUIN_NOTICES,
+    PAYMENT_CALLS,
     KINGUIN_CALLS,
     KINGUIN_SALES,
     STOCK_CALLS,

@@ -13,7 +13,7 @@ with an outcome after it was given up publishes a second one, under an id that s
 
 from bitloot.ledger.book import Book, Failed, Wish
 from bitloot.ledger.pool import open_pool, translated
-from bitloot.ledger.run import Act, Clock, late_id, perform, perform_read
+from bitloot.ledger.run import Act, Clock, Publish, late_id, perform, perform_read, settle
 from bitloot.ledger.store import Claimed, EffectLedger, Expired, Finished, Running
 
 __all__ = [
@@ -25,11 +25,13 @@ __all__ = [
     "Expired",
     "Failed",
     "Finished",
+    "Publish",
     "Running",
     "Wish",
     "late_id",
     "open_pool",
     "perform",
     "perform_read",
+    "settle",
     "translated",
 ]

@@ -21,6 +21,9 @@ T = TypeVar("T")
 Act = Callable[[], Awaitable[Record]]
 """Touches the world once. Raises `Transient`, `Refused` or `Unknown`; anything else is taken for `Unknown`."""
 
+Publish = Callable[[Record], Awaitable[None]]
+"""Publishes an outcome to where the effect came from. Raises `Transient` when that is not possible now."""
+
 Clock = Callable[[], datetime]
 """Returns the time, aware, in UTC."""
 
@@ -47,6 +50,21 @@ async def perform(
     may know what we did. `clock` dates failures. Raises `Transient` when the ledger or Kafka is away: call again
     with the same effect.
     """
+    topic, key = ledger.book.topic, ledger.book.key(effect)
+
+    async def publish(outcome: Record) -> None:
+        await producer.send(topic, key, outcome)
+
+    outcome = await settle(ledger, publish, effect, act, within=within, clock=clock)
+    reach(CrashPoint.LEDGER_RECORDED)
+    await publish(outcome)
+    reach(CrashPoint.LEDGER_PUBLISHED)
+
+
+async def settle(
+    ledger: EffectLedger, publish: Publish, effect: Wish, act: Act, *, within: timedelta, clock: Clock = now
+) -> Record:
+    """Act once, ever, and return the outcome that stands, see `perform`; only a late one is published from here."""
     begun = asyncio.get_running_loop().time()
     claim = await ledger.claim(effect, effect.type, within)
     match claim:
@@ -55,17 +73,15 @@ async def perform(
             outcome = await _act(ledger.book, effect, act, within, begun, clock)
             standing = await _record(ledger, effect, outcome)
             if standing != outcome:
-                await _tell_late(ledger.book, producer, effect, outcome)
-            outcome = standing
+                await _tell_late(publish, effect, outcome)
+            return standing
         case Finished(outcome=outcome):
             metrics.EFFECTS.labels(effect.type, "repeated").inc()
+            return outcome
         case Running():
-            outcome = await _wait_for_owner(ledger, effect, clock)
+            return await _wait_for_owner(ledger, effect, clock)
         case Expired():
-            outcome = await _abandon(ledger, effect, clock)
-    reach(CrashPoint.LEDGER_RECORDED)
-    await producer.send(ledger.book.topic, ledger.book.key(effect), outcome)
-    reach(CrashPoint.LEDGER_PUBLISHED)
+            return await _abandon(ledger, effect, clock)
 
 
 def late_id(outcome: Record) -> EventId:
@@ -108,12 +124,12 @@ async def _record(ledger: EffectLedger, effect: Wish, outcome: Record) -> Record
     return await _until_taken(lambda: ledger.finish(effect.effect_id, outcome), "effect.not_recorded", effect)
 
 
-async def _tell_late(book: Book, producer: Producer, effect: Wish, outcome: Record) -> None:
+async def _tell_late(publish: Publish, effect: Wish, outcome: Record) -> None:
     """Publish what the ledger does not hold: from there nobody could publish it again."""
     metrics.EFFECTS.labels(effect.type, "late").inc()
     _log.error("effect.late", effect_id=effect.effect_id, kind=effect.type, outcome=outcome.event_id)
     late = outcome.model_copy(update={"event_id": late_id(outcome)})
-    await _until_taken(lambda: producer.send(book.topic, book.key(effect), late), "effect.not_published", effect)
+    await _until_taken(lambda: publish(late), "effect.not_published", effect)
 
 
 async def _until_taken(give: Callable[[], Awaitable[T]], otherwise: str, effect: Wish) -> T:

@@ -27,6 +27,7 @@ SERVICES = (
     "delivery/order_page",
     "admin_api/__main__",
     "admin_api/sink",
+    "ingress/payments",
 )
 COMMANDS = ("bitloot/topics", "admin_api/migrate")
 FIELDS = {
@@ -35,7 +36,7 @@ FIELDS = {
 }
 NAMES = {
     *("kafka", "postgres", "s3", "sandbox", "ingress", "fulfillment", "kinguin", "delivery", "order-page"),
-    *("sink", "admin-api", "seller"),
+    *("sink", "admin-api", "seller", "payments"),
 }
 
 

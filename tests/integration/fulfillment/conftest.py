@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -14,11 +15,14 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from bitloot import topics
 from bitloot.contracts.base import Record
 from bitloot.contracts.codec import decode
-from bitloot.contracts.topics import Topic
+from bitloot.contracts.effects import BuyKey
+from bitloot.contracts.events import PaymentStatus
+from bitloot.contracts.topics import KINGUIN_CALLS, ORDER_EVENTS, PAYMENT_CALLS, Topic
 from bitloot.kafka import Producer
 from bitloot.settings import KafkaSettings
 from embedded.kafka import Kafka
 from embedded.ports import free_port
+from tests.unit.fulfillment.order_world import ORDER, World, payment, placed
 
 SECONDS = 60
 PARTITIONS = 4
@@ -81,6 +85,16 @@ class Broker:
     async def send(self, topic: Topic, key: str, *records: Record) -> None:
         for record in records:
             await self.producer.send(topic, key, record)
+
+    async def pay(self, at: datetime) -> tuple[ConsumerRecord, BuyKey]:
+        """Place an order, tell of its payment and, when it is read, say the same; return what is to be bought then."""
+        world, told = World(now=at), payment(PaymentStatus.FINISHED, at=at)
+        await self.send(ORDER_EVENTS, ORDER, placed(at=at), told)
+        ((_, check), *_) = await self.wait_for(PAYMENT_CALLS, 1)
+        world.tell(told)
+        await self.send(ORDER_EVENTS, ORDER, world.outcome(check))
+        ((record, buy), *_) = await self.wait_for(KINGUIN_CALLS, 1)
+        return record, buy
 
     async def wait_for(self, topic: Topic, count: int) -> list[tuple[ConsumerRecord, Record]]:
         """Return the first `count` records of a topic, as soon as they are there."""

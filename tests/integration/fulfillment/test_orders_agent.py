@@ -7,7 +7,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from bitloot.contracts.effects import BuyKey
-from bitloot.contracts.events import Failure, Notice, PaymentStatus, PurchasePlaced
+from bitloot.contracts.events import Failure, Notice, PurchasePlaced
 from bitloot.contracts.notices import ReservationNotified
 from bitloot.contracts.state import OrderStatus
 from bitloot.contracts.topics import (
@@ -20,7 +20,7 @@ from bitloot.contracts.topics import (
     ORDER_STATE,
 )
 from bitloot.ids import ReservationId, content_id, order_id, outcome_id
-from tests.unit.fulfillment.order_world import ORDER, failed, payment, placed, sealed
+from tests.unit.fulfillment.order_world import ORDER, failed, placed, sealed
 
 pytestmark = pytest.mark.stack
 
@@ -56,8 +56,7 @@ def delivered() -> ReservationNotified:
 
 async def test_an_order_survives_kill_9_and_the_loss_of_its_disk(broker, worker):
     await worker.ready()
-    await broker.send(ORDER_EVENTS, ORDER, placed(at=now()), payment(PaymentStatus.FINISHED, at=now()))
-    ((record, buy),) = await broker.wait_for(KINGUIN_CALLS, 1)
+    record, buy = await broker.pay(now())
     assert record.key.decode() == ORDER
     await worker.kill()
     shutil.rmtree(worker.datadir)  # another machine takes over: the changelog is all there is
@@ -67,7 +66,7 @@ async def test_an_order_survives_kill_9_and_the_loss_of_its_disk(broker, worker)
     await broker.send(KINGUIN_NOTICES, R, delivered())
     (_, store), *_ = await broker.wait_for(DELIVERIES, 1)
     assert [k.codes for k in store.items] == [sealed("a")]
-    states = [state for _, state in await broker.wait_for(ORDER_STATE, 4)]
+    states = [state for _, state in await broker.wait_for(ORDER_STATE, 5)]
     assert max(states, key=lambda s: s.version).status is OrderStatus.DELIVERING
     buys = {call.effect_id for _, call in await broker.wait_for(KINGUIN_CALLS, 1) if isinstance(call, BuyKey)}
     assert buys == {buy.effect_id}, "however often it was sent, it is one purchase"
@@ -75,8 +74,7 @@ async def test_an_order_survives_kill_9_and_the_loss_of_its_disk(broker, worker)
 
 async def test_a_notice_that_comes_before_its_reservation_is_known_is_not_lost(broker, worker):
     await broker.send(KINGUIN_NOTICES, R, delivered())
-    await broker.send(ORDER_EVENTS, ORDER, placed(at=now()), payment(PaymentStatus.FINISHED, at=now()))
-    ((_, buy),) = await broker.wait_for(KINGUIN_CALLS, 1)
+    _, buy = await broker.pay(now())
     await broker.send(ORDER_EVENTS, ORDER, bought(buy))
     (_, store), *_ = await broker.wait_for(DELIVERIES, 1)
     assert [k.codes for k in store.items] == [sealed("a")]
@@ -89,19 +87,17 @@ async def test_what_cannot_be_handled_is_put_aside_and_the_partition_moves_on(br
     await broker.producer.send_raw(ORDER_EVENTS.name, None, b"{}")
     await broker.send(ORDER_EVENTS, ORDER, placed(order=stranger, at=now()))  # keyed wrongly
     await broker.producer.send_raw(KINGUIN_NOTICES.name, b"r1", b"nothing")
-    await broker.send(ORDER_EVENTS, ORDER, placed(at=now()), payment(PaymentStatus.FINISHED, at=now()))
-    await broker.wait_for(KINGUIN_CALLS, 1)
+    await broker.pay(now())
     letters = [letter for _, letter in await broker.wait_for(DEAD_LETTERS, 7)]
     assert {letter.reason for letter in letters} == {"bad_record"}
     assert {letter.consumer for letter in letters} == {"fulfillment"}
 
 
 async def test_a_failed_call_is_asked_for_again_by_the_timer_after_a_restart(broker, worker):
-    await broker.send(ORDER_EVENTS, ORDER, placed(at=now()), payment(PaymentStatus.FINISHED, at=now()))
-    ((_, buy),) = await broker.wait_for(KINGUIN_CALLS, 1)
+    _, buy = await broker.pay(now())
     await worker.ready()
     await broker.send(ORDER_EVENTS, ORDER, failed(buy, Failure.TRANSIENT, at=now()))
-    await broker.wait_for(ORDER_STATE, 3)
+    await broker.wait_for(ORDER_STATE, 4)
     await worker.kill()
     await worker.start()
     calls = [call for _, call in await broker.wait_for(KINGUIN_CALLS, 2)]

@@ -15,7 +15,6 @@ from bitloot.contracts.state import OrderStatus
 from bitloot.contracts.topics import (
     DEAD_LETTERS,
     DELIVERIES,
-    KINGUIN_CALLS,
     KINGUIN_NOTICES,
     ORDER_EVENTS,
     ORDER_STATE,
@@ -59,8 +58,7 @@ def neighbor(order: OrderId) -> OrderId:
 
 async def fulfill(broker) -> MailSent:
     """Take an order from its placing to its end."""
-    await broker.send(ORDER_EVENTS, ORDER, placed(at=now()), payment(PaymentStatus.FINISHED, at=now()))
-    ((_, buy),) = await broker.wait_for(KINGUIN_CALLS, 1)
+    _, buy = await broker.pay(now())
     about = {"occurred_at": now(), "order_id": ORDER, "effect_id": buy.effect_id, "purchase_id": buy.purchase_id}
     event_id = outcome_id(buy.effect_id, "placed")
     await broker.send(ORDER_EVENTS, ORDER, PurchasePlaced(event_id=event_id, reservation_id=R, given=True, **about))
@@ -86,7 +84,7 @@ async def test_a_retired_order_stays_away_when_another_machine_restores_the_tabl
         await broker.wait_for_values(topic, last)
         for topic, last in ((RETIRED_CHANGELOG, 1), (ORDERS_CHANGELOG, 0), (ROUTES_CHANGELOG, 0))
     ]
-    states = {state.version: state for _, state in await broker.wait_for(ORDER_STATE, 6)}
+    states = {state.version: state for _, state in await broker.wait_for(ORDER_STATE, 7)}
     closed = states[max(states)]
     assert closed.status is OrderStatus.FULFILLED
     assert [mark_from_bytes(value) for value in marks.values()] == [closed.closed_at]

@@ -9,8 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from bitloot.health import Health
 from ingress.app import build, open_ports
 from ingress.settings import Settings
-from tests.fakes.producer import FakeProducer
-from tests.unit.ingress.rig import FakeIndex, FakeInvoicing, Rig
+from tests.unit.ingress.rig import Fakes, Rig
 
 Serve = Callable[[Settings], AbstractAsyncContextManager[Rig]]
 
@@ -25,4 +24,4 @@ def serve() -> Serve:
 async def _serve(settings: Settings) -> AsyncIterator[Rig]:
     health = Health()
     async with open_ports(settings, health) as ports, TestClient(TestServer(build(settings, ports, health))) as client:
-        yield Rig(client, FakeProducer(), FakeIndex(), FakeInvoicing(), settings)
+        yield Rig(client, Fakes(), settings)

@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from bitloot import ids
+from bitloot.contracts.events import PaymentInstructions
 from bitloot.errors import Cause, Transient
 from bitloot.ledger import open_pool
 from ingress.order_index import PostgresOrderIndex
@@ -21,8 +22,8 @@ PLACED = datetime(2026, 1, 31, 12, tzinfo=UTC)
 async def insert(database: str, request_hash: str | None) -> None:
     connection = await asyncpg.connect(database)
     await connection.execute(
-        "INSERT INTO orders (id, status, request_hash, pay_url, version, placed_at, updated_at)"
-        " VALUES ($1, 'awaiting_payment', $2, 'https://pay', 1, $3, $3)",
+        "INSERT INTO orders (id, status, request_hash, payment_instructions, version, placed_at, updated_at)"
+        " VALUES ($1, 'awaiting_payment', $2, '{\"pay_url\": \"https://pay\"}', 1, $3, $3)",
         ID,
         request_hash,
         PLACED,
@@ -35,7 +36,7 @@ async def test_an_order_that_the_sink_has_written_is_found(database: str):
     async with open_pool(database) as pool:
         index = PostgresOrderIndex(pool, patience=10)
 
-        assert await index.find(ID) == KnownOrder("hash", "https://pay", PLACED)
+        assert await index.find(ID) == KnownOrder("hash", PLACED, PaymentInstructions(pay_url="https://pay"))
         assert await index.find(ids.order_id("another")) is None
 
 

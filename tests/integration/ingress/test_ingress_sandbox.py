@@ -3,30 +3,33 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from pydantic import SecretStr
 
 from bitloot import ids
-from bitloot.contracts.events import Notice, PaymentStatus
+from bitloot.contracts.effects import CreatePayment
+from bitloot.contracts.events import Notice, PaymentInstructions, PaymentStatus
 from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS
-from bitloot.errors import BitLootError, Cause, Malformed, Refused, Transient, Unknown
+from bitloot.errors import BitLootError
 from bitloot.health import Health
 from embedded.ports import free_ports
-from ingress.app import Ports, build
-from ingress.invoices import NowPaymentsInvoices
-from ingress.ports import InvoiceRequest
+from ingress.addresses import Addresses
+from ingress.app import build
+from ingress.billing import Billing
+from ingress.gateway import Bounds, Gateway, Login
 from tests.fakes.eventually import eventually_async
-from tests.fakes.producer import FakeProducer
 from tests.fakes.sandbox import SECRETS, RunningSandbox, running_sandbox
 from tests.unit.ingress import rig as rigs
-from tests.unit.ingress.rig import FakeIndex, FakeInvoicing, Rig, item, order
+from tests.unit.ingress.rig import FakeBills, Fakes, Rig, item, order
 
 ID = ids.order_id("key-1")
-REQUEST = InvoiceRequest(ID, Decimal("12345678.12345678"), "eur", "https://in/webhooks/nowpayments", "https://keys/o/x")
+ADDRESSES = Addresses("https://keys", "https://in/webhooks/nowpayments", [SecretStr("link")], timedelta(days=90))
 
 
 @dataclass
@@ -58,20 +61,47 @@ async def world(sandbox: RunningSandbox) -> AsyncIterator[World]:
         kinguin_webhook_secret=SECRETS["kinguin_webhook_secret"],
         resend_webhook_secret=SECRETS["resend_webhook_secret"],
     )
-    producer, index = FakeProducer(), FakeIndex()
-    async with invoices(sandbox.url) as invoicing:
-        app = build(settings, Ports(producer, index, invoicing), Health())
+    async with billing(sandbox.url, addresses=settings.addresses) as provider:
+        fakes = Fakes(bills=Direct(provider))
+        app = build(settings, fakes.ports, Health())
         await sandbox.set(ingressUrl=url, keyDelay=0, webhookAttempts=1)
         async with TestClient(TestServer(app, port=port)) as client:
-            yield World(Rig(client, producer, index, FakeInvoicing(), settings), sandbox)
+            yield World(Rig(client, fakes, settings), sandbox)
+
+
+class Direct(FakeBills):
+    """Bills without a ledger."""
+
+    def __init__(self, provider: Billing) -> None:
+        super().__init__()
+        self._provider = provider
+
+    async def first(self, wish: CreatePayment) -> PaymentInstructions | None:
+        try:
+            return await self._provider.create(wish)
+        except BitLootError:
+            return None
 
 
 @asynccontextmanager
-async def invoices(
-    url: str, *, key: str = SECRETS["nowpayments_api_key"], patience: float = 10
-) -> AsyncIterator[NowPaymentsInvoices]:
+async def billing(
+    url: str,
+    *,
+    key: str = SECRETS["nowpayments_api_key"],
+    patience: float = 10,
+    login: Login | None = None,
+    addresses: Addresses = ADDRESSES,
+) -> AsyncIterator[Billing]:
+    async with gateway(url, key=key, patience=patience, login=login) as asked:
+        yield Billing(asked, addresses)
+
+
+@asynccontextmanager
+async def gateway(
+    url: str, *, key: str = SECRETS["nowpayments_api_key"], patience: float = 10, login: Login | None = None
+) -> AsyncIterator[Gateway]:
     async with httpx.AsyncClient(base_url=f"{url}/nowpayments/", headers={"x-api-key": key}) as client:
-        yield NowPaymentsInvoices(client, patience=patience)
+        yield Gateway(client, Bounds(patience), login)
 
 
 async def test_an_order_is_paid_at_the_invoice_that_it_was_given(world: World):
@@ -85,7 +115,7 @@ async def test_an_order_is_paid_at_the_invoice_that_it_was_given(world: World):
     statuses = [PaymentStatus(word) for word in ("waiting", "confirming", "confirmed", "sending", "finished")]
     assert [payment.status for payment in payments] == statuses
     last = payments[-1]
-    assert (last.order_id, last.invoice_id) == (placed["orderId"], placed_event.invoice_id)
+    assert (last.order_id, last.invoice_id) == (placed["orderId"], placed_event.payment_instructions.invoice_id)
     assert (last.price_amount, last.price_currency) == (placed_event.total, "eur") == (Decimal("29.97"), "eur")
     assert last.actually_paid == last.pay_amount
 
@@ -137,76 +167,3 @@ async def test_without_the_provider_an_order_is_placed_all_the_same(world: World
 
     assert placed["payUrl"] == placed["statusUrl"]
     assert len(world.rig.events) == 1
-
-
-# The adapter
-
-
-async def test_an_invoice_is_for_the_exact_total(sandbox: RunningSandbox):
-    async with invoices(sandbox.url) as invoicing:
-        invoice = await invoicing.create(REQUEST)
-
-    assert invoice.url == f"{sandbox.url}/nowpayments/invoices/{invoice.id}"
-    (call,) = (await sandbox.ledger(ID))["calls"]
-    assert call["request"] == {
-        "price_amount": 12345678.12345678,
-        "price_currency": "eur",
-        "order_id": ID,
-        "order_description": f"BitLoot order {ID}",
-        "ipn_callback_url": REQUEST.notify_url,
-        "success_url": REQUEST.return_url,
-        "cancel_url": REQUEST.return_url,
-    }
-
-
-@pytest.mark.parametrize(
-    ("fault", "family", "cause"),
-    [
-        ({"kind": "error", "status": 500}, Unknown, Cause.PROVIDER_UNAVAILABLE),
-        ({"kind": "error", "status": 503}, Unknown, Cause.PROVIDER_UNAVAILABLE),
-        ({"kind": "error", "status": 429}, Transient, Cause.RATE_LIMITED),
-        ({"kind": "error", "status": 401}, Refused, Cause.AUTHORIZATION),
-        ({"kind": "error", "status": 403}, Refused, Cause.AUTHORIZATION),
-        ({"kind": "error", "status": 400}, Refused, Cause.REJECTED),
-        ({"kind": "error", "status": 302}, Refused, Cause.REJECTED),
-        ({"kind": "malformed"}, Malformed, Cause.BAD_ANSWER),
-        ({"kind": "malformed", "body": "<html>"}, Malformed, Cause.BAD_ANSWER),
-        ({"kind": "malformed", "body": "[]"}, Malformed, Cause.BAD_ANSWER),
-        ({"kind": "malformed", "body": '{"id": "1"}'}, Malformed, Cause.BAD_ANSWER),
-        ({"kind": "malformed", "body": '{"id": "1", "invoice_url": "javascript:x"}'}, Malformed, Cause.BAD_ANSWER),
-        ({"kind": "timeout_after", "delay": 0.01}, Unknown, Cause.PROVIDER_UNAVAILABLE),
-        ({"kind": "timeout_after", "delay": 3}, Unknown, Cause.TIMEOUT),
-    ],
-    ids=str,
-)
-async def test_every_failure_has_its_family(
-    sandbox: RunningSandbox, fault: dict[str, Any], family: type[BitLootError], cause: Cause
-):
-    await sandbox.fail({"provider": "nowpayments", "call": "invoice", "count": 1, **fault})
-
-    async with invoices(sandbox.url, patience=0.3) as invoicing:
-        with pytest.raises(family) as failed:
-            await invoicing.create(REQUEST)
-        assert failed.value.cause is cause
-        assert (await invoicing.create(REQUEST)).id
-
-
-async def test_an_id_as_number_is_taken(sandbox: RunningSandbox):
-    body = '{"id": 4522625843, "invoice_url": "https://nowpayments.io/payment/?iid=4522625843"}'
-    await sandbox.fail({"provider": "nowpayments", "call": "invoice", "kind": "malformed", "body": body})
-
-    async with invoices(sandbox.url) as invoicing:
-        assert (await invoicing.create(REQUEST)).id == "4522625843"
-
-
-async def test_nobody_there():
-    async with invoices("http://127.0.0.1:9") as invoicing:
-        with pytest.raises(Transient):
-            await invoicing.create(REQUEST)
-
-
-async def test_a_wrong_key(sandbox: RunningSandbox):
-    async with invoices(sandbox.url, key="wrong") as invoicing:
-        with pytest.raises(Refused) as refused:
-            await invoicing.create(REQUEST)
-    assert refused.value.cause is Cause.AUTHORIZATION

@@ -17,6 +17,7 @@ import delivery.settings
 import fulfillment.kinguin.settings
 import fulfillment.selling.settings
 import fulfillment.settings
+import ingress.payments.settings
 import ingress.settings
 from bitloot.settings import EXIT_BAD_SETTINGS, PostgresSettings, Settings
 from embedded import environment as local
@@ -44,6 +45,7 @@ CLASSES: tuple[type[Settings], ...] = (
     fulfillment.kinguin.settings.KinguinSettings,
     fulfillment.selling.settings.SellerSettings,
     fulfillment.settings.Settings,
+    ingress.payments.settings.PaymentsSettings,
     ingress.settings.Settings,
     PostgresSettings,  # what the migrator reads
 )

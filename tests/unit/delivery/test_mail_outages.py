@@ -49,7 +49,7 @@ class Day:
         self.world = World()
         self.time = FakeTime(START)
         self.world.tell(placed(1))
-        (buy,) = self.world.tell(payment(PaymentStatus.FINISHED, price_amount=Decimal(5)))
+        (buy,) = self.world.pay(payment(PaymentStatus.FINISHED, price_amount=Decimal(5)))
         self.world.tell(self.world.outcome(buy))
         (store,) = self.world.tell(self.world.notice(self.world.reservations[0], Notice.DELIVERED, codes=True))
         self.owed = list(self.world.tell(self.world.outcome(store)))

@@ -13,6 +13,7 @@ import delivery.settings
 import fulfillment.kinguin.settings
 import fulfillment.selling.settings
 import fulfillment.settings
+import ingress.payments.settings
 import ingress.settings
 from bitloot.contracts import access
 from bitloot.contracts.topics import CHANGELOGS, TOPICS, Service
@@ -30,6 +31,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "kinguin": fulfillment.kinguin.settings.KinguinSettings,
     "migrations": PostgresSettings,
     "order-page": delivery.settings.OrderPageSettings,
+    "payments": ingress.payments.settings.PaymentsSettings,
     "seller": fulfillment.selling.settings.SellerSettings,
     "sink": admin_api.settings.SinkSettings,
     "topics": bitloot.topics.Settings,
@@ -186,12 +188,14 @@ def test_groups_are_those_that_the_code_joins():
     from fulfillment.app import APP_ID  # noqa: PLC0415
     from fulfillment.kinguin.app import GROUP as KINGUIN  # noqa: PLC0415
     from fulfillment.selling.app import GROUP as SELLER  # noqa: PLC0415
+    from ingress.payments.app import GROUP as PAYMENTS  # noqa: PLC0415
 
     assert access.GROUPS == {
         "sink": SINK,
         "delivery": DELIVERY,
         "fulfillment": APP_ID,
         "kinguin": KINGUIN,
+        "payments": PAYMENTS,
         "seller": SELLER,
     }
     consumed = {topic.name: topic.consumers for topic in TOPICS}

@@ -11,6 +11,7 @@ from embedded.services import SANDBOX, SERVICES, instances
 from fulfillment.kinguin.settings import KinguinSettings
 from fulfillment.selling.settings import SellerSettings
 from fulfillment.settings import Settings as FulfillmentSettings
+from ingress.payments.settings import PaymentsSettings
 from ingress.settings import Settings as IngressSettings
 from sandbox.settings import Settings as SandboxSettings
 
@@ -34,6 +35,7 @@ CLASSES = {
     "fulfillment": FulfillmentSettings,
     "kinguin": KinguinSettings,
     "seller": SellerSettings,
+    "payments": PaymentsSettings,
     "delivery": WorkerSettings,
     "admin-api": ApiSettings,
     "order-page": OrderPageSettings,

@@ -6,8 +6,11 @@ from decimal import Decimal
 
 from bitloot.contracts.effects import (
     BuyKey,
+    CheckPayment,
+    CreatePayment,
     Effect,
     FetchCodes,
+    FindPayments,
     GiveReservation,
     LookUpPurchase,
     PurchaseLine,
@@ -34,6 +37,10 @@ from bitloot.contracts.events import (
     OrderEvent,
     OrderItem,
     OrderPlaced,
+    PaymentCreated,
+    PaymentFacts,
+    PaymentInstructions,
+    PaymentsFound,
     PaymentStatus,
     PaymentUpdated,
     PurchasePlaced,
@@ -61,9 +68,10 @@ from fulfillment.order import DEFAULT_POLICY, Order, Policy, decide, wake_at
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ORDER = order_id("a test order")
+INVOICE = PaymentInstructions(pay_url="https://pay.example.test/1", invoice_id="4522625843")
 
 
-def placed(*quantities: int, order: OrderId = ORDER, at: datetime = START) -> OrderPlaced:
+def placed(*quantities: int, order: OrderId = ORDER, at: datetime = START, **facts) -> OrderPlaced:
     items = tuple(
         OrderItem(
             item_id=item_id(order, n),
@@ -83,11 +91,13 @@ def placed(*quantities: int, order: OrderId = ORDER, at: datetime = START) -> Or
         items=items,
         total=sum((i.unit_price * i.quantity for i in items), Decimal(0)),
         request_hash="0" * 64,
+        **{"payment_instructions": INVOICE} | facts,
     )
 
 
 def payment(status: PaymentStatus, *, at: datetime = START, payment_id: str = "5000000001", **facts) -> PaymentUpdated:
     facts = {
+        "invoice_id": INVOICE.invoice_id,
         "price_amount": Decimal("5.00"),
         "price_currency": "eur",
         "pay_amount": Decimal("0.001"),
@@ -177,6 +187,10 @@ def mail_news(message: str, delivery: MailDelivery, *, at: datetime, detail: str
     )
 
 
+def facts_of(event: PaymentUpdated) -> PaymentFacts:
+    return PaymentFacts(**event.model_dump(include=set(PaymentFacts.model_fields)))
+
+
 def sealed(*names: str) -> tuple[SealedCode, ...]:
     return tuple(SealedCode(key_id="test", box=name) for name in names)
 
@@ -216,10 +230,21 @@ class World:
     mails: set[str] = field(default_factory=set)
     notices: list[SendMail] = field(default_factory=list)
     history: list[OrderEvent] = field(default_factory=list)
+    payments: dict[str, PaymentFacts] = field(default_factory=dict)
+    """What NOWPayments says when it is asked: what it last told, unless a test sets something else."""
+
+    def pay(self, event: PaymentUpdated, policy: Policy = DEFAULT_POLICY) -> tuple[Effect, ...]:
+        """Tell of a payment, and let NOWPayments say the same when the order asks; returns what follows from that."""
+        effects = self.tell(event, policy)
+        checks = [effect for effect in effects if isinstance(effect, CheckPayment)]
+        others = tuple(effect for effect in effects if not isinstance(effect, CheckPayment))
+        return others + tuple(follows for check in checks for follows in self.tell(self.outcome(check), policy))
 
     def tell(self, event: OrderEvent, policy: Policy = DEFAULT_POLICY) -> tuple[Effect, ...]:
         """Hand an event to the order, as the agent does."""
         self.history.append(event)
+        if isinstance(event, PaymentUpdated) and event.source == "notification":
+            self.payments[event.payment_id] = facts_of(event)
         self.order, effects = decide(self.order, event, policy)
         for effect in effects:
             self.sent[effect.effect_id] = effect
@@ -241,7 +266,7 @@ class World:
         `unknown` (no effect, answer lost), `half` (of a purchase only the reservation, answer lost).
         """
         self.now += timedelta(milliseconds=50)
-        repeatable = isinstance(effect, LookUpPurchase | FetchCodes | StoreKeys)
+        repeatable = isinstance(effect, LookUpPurchase | FetchCodes | StoreKeys | CheckPayment | FindPayments)
         if effect.effect_id not in self.outcomes or repeatable:
             self.outcomes[effect.effect_id] = self._perform(effect, how)
         return self.outcomes[effect.effect_id]
@@ -255,7 +280,7 @@ class World:
             self.reservations[-1].given = False
         return failed(effect, Failure.UNKNOWN, at=self.now) if how in {"lost", "half"} else happened
 
-    def _effect(self, effect: Effect) -> OrderEvent:  # noqa: PLR0911 - one return per kind
+    def _effect(self, effect: Effect) -> OrderEvent:  # noqa: C901, PLR0911, PLR0912 - one return per kind
         about = {
             "event_id": outcome_id(effect.effect_id, "outcome"),
             "occurred_at": self.now,
@@ -263,6 +288,16 @@ class World:
             "effect_id": effect.effect_id,
         }
         match effect:
+            case CreatePayment():
+                return PaymentCreated(**about, payment_instructions=INVOICE)
+            case CheckPayment():
+                if effect.payment_id not in self.payments:
+                    return failed(effect, Failure.REFUSED, at=self.now, cause="not_found")
+                facts = self.payments[effect.payment_id].model_dump()
+                return PaymentUpdated(**about, **facts, source="poll")
+            case FindPayments():
+                listed = tuple(p for p in self.payments.values() if p.invoice_id == effect.invoice_id)
+                return PaymentsFound(**about, payments=listed)
             case BuyKey():
                 identity = ReservationId(f"r{len(self.reservations) + 1}")
                 self.reservations.append(Reservation(identity, effect.external_id, effect.lines, given=True))
@@ -319,7 +354,7 @@ def paid_world(*quantities: int) -> tuple[World, tuple]:
     world = World()
     world.tell(placed(*quantities))
     total = Decimal(5) * sum(quantities or (1,))
-    return world, world.tell(payment(PaymentStatus.FINISHED, price_amount=total))
+    return world, world.pay(payment(PaymentStatus.FINISHED, price_amount=total))
 
 
 def bought_world() -> tuple[World, tuple]:

@@ -31,7 +31,7 @@ def stored_world():
     """An order whose keys are stored, and the mail that it asks for."""
     world = World()
     world.tell(placed(1))
-    (buy,) = world.tell(payment(PaymentStatus.FINISHED, price_amount=Decimal(5)))
+    (buy,) = world.pay(payment(PaymentStatus.FINISHED, price_amount=Decimal(5)))
     world.tell(world.outcome(buy))
     (store,) = world.tell(world.notice(world.reservations[0], Notice.DELIVERED, codes=True))
     (mail,) = world.tell(world.outcome(store))
@@ -171,7 +171,7 @@ def test_an_order_that_nobody_paid_is_told_once(status, kind, about):
     world = World()
     world.tell(placed(1))
     world.tell(payment(status))
-    world.fire_timer(world.now + timedelta(days=8))
+    world.settle(world.fire_timer(world.now + timedelta(days=8)))
     assert world.order.closed
     (notice,) = world.fire_timer()
 

@@ -20,7 +20,6 @@ from bitloot.ids import EventId, ReservationId, outcome_id
 from fulfillment.order import STUCK_AFTER
 from tests.unit.fulfillment.order_world import (
     ORDER,
-    START,
     Reservation,
     World,
     bought_world,
@@ -133,7 +132,7 @@ def review_of_a_refund(cause: str) -> World:
 
 def review_of_a_stuck_order(cause: str) -> World:
     world, _ = bought_world()
-    world.fire_timer(START + STUCK_AFTER)
+    world.fire_timer(world.order.working_since + STUCK_AFTER)
     assert world.order.review.cause == cause
     return world
 

@@ -12,7 +12,7 @@ def doubtful_world(cause: str) -> World:
     """An order that waits for a human because its mail was refused for `cause`."""
     world = World()
     world.tell(placed(1))
-    (buy,) = world.tell(payment(PaymentStatus.FINISHED, price_amount=Decimal(5)))
+    (buy,) = world.pay(payment(PaymentStatus.FINISHED, price_amount=Decimal(5)))
     world.tell(world.outcome(buy))
     (store,) = world.tell(world.notice(world.reservations[0], Notice.DELIVERED, codes=True))
     (mail,) = world.tell(world.outcome(store))

@@ -41,7 +41,7 @@ def paid(*quantities: int, **changes) -> tuple[EsaWorld, tuple[BuyKey, ...]]:
     order = placed(*quantities)
     items = tuple(item.model_copy(update=changes.get(f"item{n}", {})) for n, item in enumerate(order.items, start=1))
     world.tell(order.model_copy(update={"items": items}))
-    return world, world.tell(payment(PaymentStatus.FINISHED, price_amount=Decimal(5) * sum(quantities)))
+    return world, world.pay(payment(PaymentStatus.FINISHED, price_amount=Decimal(5) * sum(quantities)), ESA)
 
 
 def bought(*quantities: int) -> tuple[EsaWorld, FetchCodes]:
@@ -441,7 +441,7 @@ def test_a_key_that_is_a_picture_is_a_row_of_its_own_with_its_own_place():
 def test_purchases_are_numbered_by_items_where_each_is_bought_by_itself():
     world = World()
     world.tell(placed(1, 2))
-    buys = world.tell(payment(PaymentStatus.FINISHED, price_amount=Decimal(15)), replace(ESA, limits=Policy().limits))
+    buys = world.pay(payment(PaymentStatus.FINISHED, price_amount=Decimal(15)), replace(ESA, limits=Policy().limits))
     assert [(buy.external_id, buy.purchase_id) for buy in buys] == [(f"{ORDER}-{n}", f"{ORDER}-{n}") for n in (1, 2)]
 
 

@@ -12,7 +12,7 @@ from fulfillment.order import wake_at
 from fulfillment.step import step
 from tests.unit.fulfillment.order_world import ORDER, START, World, payment, placed
 
-FINISHED = payment(PaymentStatus.FINISHED)
+FINISHED = payment(PaymentStatus.FINISHED, source="poll")
 
 
 def topics(outputs) -> list[str]:

@@ -32,7 +32,7 @@ def order(rig: Rig):
 
 def buying_rig() -> Rig:
     rig = Rig()
-    rig.tell(placed(), payment(PaymentStatus.FINISHED))
+    rig.tell(placed(), payment(PaymentStatus.FINISHED, source="poll"))
     return rig
 
 
@@ -284,7 +284,7 @@ def test_a_payment_that_is_on_its_way_for_ever_goes_to_review_and_still_pays_whe
     world.tell(payment(PaymentStatus.CONFIRMING))
     assert left_alone(world, Policy()) <= UNPAID_FOR + MOVING_FOR + timedelta(days=1)
     assert world.order.review.cause == "payment_stalled"
-    (buy,) = world.tell(payment(PaymentStatus.FINISHED, at=world.now))
+    (buy,) = world.pay(payment(PaymentStatus.FINISHED, at=world.now))
     assert isinstance(buy, BuyKey)
 
 

@@ -13,25 +13,25 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from bitloot import log
 from bitloot.health import Health
-from ingress.app import Ports, build
+from ingress.app import build
 from ingress.settings import Settings
 from tests.fakes.producer import FakeProducer
 from tests.unit.ingress import rig as rigs
-from tests.unit.ingress.rig import FakeIndex, FakeInvoicing, Rig
+from tests.unit.ingress.rig import Fakes, Rig
 
 Start = Callable[..., Awaitable[Rig]]
 
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
-    """Start an ingress with settings, and perhaps a producer, of the test's own."""
+    """Start an ingress with settings, and perhaps other parts, of the test's own."""
     async with AsyncExitStack() as stack:
 
-        async def start(settings: Settings, producer: FakeProducer | None = None) -> Rig:
-            producer, index, invoicing = producer or FakeProducer(), FakeIndex(), FakeInvoicing()
-            app = build(settings, Ports(producer, index, invoicing), Health())
+        async def start(settings: Settings, producer: FakeProducer | None = None, **parts: Any) -> Rig:
+            fakes = Fakes(producer or FakeProducer(), **parts)
+            app = build(settings, fakes.ports, Health())
             client = await stack.enter_async_context(TestClient(TestServer(app)))
-            return Rig(client, producer, index, invoicing, settings)
+            return Rig(client, fakes, settings)
 
         yield start
 

@@ -5,6 +5,8 @@ import json
 import re
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import ClientResponse
@@ -13,12 +15,16 @@ from pydantic import SecretStr
 
 from bitloot import ids
 from bitloot.canonical_json import parse
+from bitloot.contracts.effects import CreatePayment
+from bitloot.contracts.events import PaymentInstructions
 from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS, WEBHOOKS_LOG
-from bitloot.errors import BitLootError, Cause, Transient
-from bitloot.ids import OrderId
+from bitloot.errors import Cause, Refused, Transient
+from bitloot.ids import OrderId, PaymentId
 from bitloot.sealing import KeyPair, Opener, generate_key_pair
 from bitloot.signing import nowpayments_sign, svix_sign
-from ingress.ports import Invoice, InvoiceRequest, KnownOrder
+from ingress.app import Ports
+from ingress.ports import Begun, KnownOrder
+from ingress.refusals import Refused as RefusedNotification
 from ingress.settings import Settings
 from tests.fakes.producer import FakeProducer
 
@@ -87,19 +93,77 @@ class FakeIndex:
         return self.orders.get(order_id)
 
 
-class FakeInvoicing:
-    """A provider that makes invoices, numbered from 1, or fails with `error`."""
+class FakeCheckouts:
+    """A table of orders that were begun, or no database."""
 
     def __init__(self) -> None:
-        self.asked: list[InvoiceRequest] = []
-        self.error: BitLootError | None = None
+        self.begun: dict[OrderId, Begun] = {}
+        self.away = False
 
-    async def create(self, request: InvoiceRequest) -> Invoice:
-        self.asked.append(request)
-        if self.error is not None:
-            raise self.error
+    async def begin(self, order_id: OrderId, begun: Begun) -> Begun:
+        if self.away:
+            raise Transient(Cause.DATABASE_UNAVAILABLE, "ConnectionRefusedError")
+        return self.begun.setdefault(order_id, begun)
+
+
+class FakeBills:
+    """Invoices numbered from 1, an address where a coin is asked for; nothing while `away`, or a refusal."""
+
+    def __init__(self) -> None:
+        self.asked: list[CreatePayment] = []
+        self.away = False
+        self.refusal: Refused | None = None
+
+    async def first(self, wish: CreatePayment) -> PaymentInstructions | None:
+        self.asked.append(wish)
+        if self.refusal is not None:
+            raise self.refusal
+        if self.away:
+            return None
         number = len(self.asked)
-        return Invoice(f"inv-{number}", f"https://pay.example.test/?iid={number}")
+        if wish.pay_currency is None:
+            return PaymentInstructions(pay_url=f"https://pay.example.test/?iid={number}", invoice_id=f"inv-{number}")
+        return PaymentInstructions(
+            payment_id=PaymentId(f"50000{number}"),
+            pay_currency=wish.pay_currency,
+            network="xrp",
+            pay_address="TEST-ADDRESS-1",
+            memo="184467",
+            pay_amount=Decimal("39.96"),
+            valid_until=datetime(2026, 1, 31, tzinfo=UTC),
+        )
+
+
+class FakeCoins:
+    """Coins that can all be paid with, or a refusal."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Decimal, str, str]] = []
+        self.refusal: Refused | None = None
+
+    async def check(self, total: Decimal, currency: str, coin: str) -> None:
+        self.asked.append((total, currency, coin))
+        if self.refusal is not None:
+            raise self.refusal
+
+
+@dataclass
+class Fakes:
+    """What a test's ingress has of the outside."""
+
+    producer: FakeProducer = field(default_factory=FakeProducer)
+    index: FakeIndex = field(default_factory=FakeIndex)
+    checkouts: FakeCheckouts = field(default_factory=FakeCheckouts)
+    bills: FakeBills = field(default_factory=FakeBills)
+    coins: FakeCoins = field(default_factory=FakeCoins)
+    refused: list[RefusedNotification] = field(default_factory=list)
+
+    def keep(self, refused: RefusedNotification) -> None:
+        self.refused.append(refused)
+
+    @property
+    def ports(self) -> Ports:
+        return Ports(self.producer, self.index, self.checkouts, self.bills, self.coins, self)
 
 
 def ipn(**changes: Any) -> dict[str, Any]:
@@ -148,11 +212,29 @@ class Rig:
     """A running ingress, what it published, and how to send to it."""
 
     client: TestClient[Any, Any]
-    producer: FakeProducer
-    index: FakeIndex
-    invoicing: FakeInvoicing
+    fakes: Fakes
     settings: Settings
     opener: Opener = field(default_factory=lambda: Opener([KEY_PAIR.private]))
+
+    @property
+    def producer(self) -> FakeProducer:
+        return self.fakes.producer
+
+    @property
+    def index(self) -> FakeIndex:
+        return self.fakes.index
+
+    @property
+    def checkouts(self) -> FakeCheckouts:
+        return self.fakes.checkouts
+
+    @property
+    def bills(self) -> FakeBills:
+        return self.fakes.bills
+
+    @property
+    def coins(self) -> FakeCoins:
+        return self.fakes.coins
 
     async def ipn(self, document: Any, *, secret: SecretStr = IPN_SECRET, **headers: str) -> ClientResponse:
         """Send a notification as NOWPayments does; `document` may be raw bytes."""

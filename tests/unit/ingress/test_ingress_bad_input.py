@@ -522,7 +522,7 @@ async def test_an_order_that_cannot_be(rig: Rig, lines: Lines, name: str):
     assert problem["errors"][0]["pointer"] == pointer
     (line,) = lines.of("order.refused")
     assert line["status"] == 422
-    assert rig.invoicing.asked == []
+    assert rig.bills.asked == []
 
 
 @pytest.mark.parametrize("email", BAD_EMAILS, ids=repr)

@@ -9,17 +9,28 @@ import pytest
 from pydantic import SecretStr
 
 from bitloot import ids, links
-from bitloot.contracts.events import OrderItem, OrderPlaced
-from bitloot.errors import Cause, Malformed, Refused, Transient, Unknown
-from bitloot.metrics import PROVIDER_CALLS
-from ingress.checkout import Addresses, Checkout, Conflict
+from bitloot.contracts.effects import CreatePayment
+from bitloot.contracts.events import OrderItem, OrderPlaced, PaymentInstructions
+from bitloot.errors import Cause, Refused, Transient
+from ingress.addresses import Addresses
+from ingress.checkout import Checkout, CheckoutPorts, Conflict
 from ingress.order_request import Limits, OrderRequest, read_order
 from ingress.ports import KnownOrder
 from tests.fakes.eventually import eventually_async
 from tests.fakes.producer import FakeProducer
 from tests.unit.ingress import rig as rigs
 from tests.unit.ingress.conftest import Lines, Start
-from tests.unit.ingress.rig import LINK_SECRET, SHOP_TOKEN_BEFORE, FakeIndex, FakeInvoicing, Rig, item, order, refusal
+from tests.unit.ingress.rig import (
+    LINK_SECRET,
+    SHOP_TOKEN_BEFORE,
+    FakeBills,
+    FakeCheckouts,
+    Fakes,
+    Rig,
+    item,
+    order,
+    refusal,
+)
 
 KEY = "key-1"
 ID = ids.order_id(KEY)
@@ -62,8 +73,7 @@ async def test_an_order_is_placed(rig: Rig):
         ),
         total=Decimal("19.98"),
         request_hash=event.request_hash,
-        pay_url=answer["payUrl"],
-        invoice_id="inv-1",
+        payment_instructions=PaymentInstructions(pay_url=answer["payUrl"], invoice_id="inv-1"),
     )
     assert before <= event.occurred_at <= datetime.now(UTC)
 
@@ -71,10 +81,13 @@ async def test_an_order_is_placed(rig: Rig):
 async def test_the_invoice_says_what_the_order_is(rig: Rig):
     response = await rig.order(order(items=[item(), item(quantity=1, unitPrice="0.02")]))
 
-    (asked,) = rig.invoicing.asked
-    assert (asked.order_id, asked.total, asked.currency) == (ID, Decimal("20.00"), "eur")
-    assert asked.notify_url == "https://in.example.test/webhooks/nowpayments"
-    assert asked.return_url == (await response.json())["statusUrl"]
+    (asked,) = rig.bills.asked
+    assert (asked.order_id, asked.amount, asked.currency, asked.pay_currency) == (ID, Decimal("20.00"), "eur", None)
+    assert asked.effect_id == f"{ID}/pay/1", "the claim that the payments worker would take first"
+    (event,) = rig.events
+    addresses = rig.settings.addresses
+    assert addresses.status_url(ID, asked.placed_at) == (await response.json())["statusUrl"]
+    assert asked.placed_at == event.occurred_at
 
 
 async def test_items_of_the_same_product_are_lines_of_their_own(rig: Rig):
@@ -169,7 +182,7 @@ async def test_a_repeat_is_the_same_answer_and_nothing_else(rig: Rig):
 
     assert (again.status, again.headers["Idempotency-Replayed"]) == (201, "true")
     assert await again.json() == await first.json()
-    assert len(rig.events) == len(rig.invoicing.asked) == 1
+    assert len(rig.events) == len(rig.bills.asked) == 1
 
 
 async def test_a_repeat_may_be_spelled_otherwise(rig: Rig):
@@ -200,7 +213,7 @@ async def test_the_same_key_with_another_body_is_a_conflict(rig: Rig, lines: Lin
 
     await refusal(await rig.order(order(**change)), 409, "Idempotency-Key")
 
-    assert len(rig.events) == len(rig.invoicing.asked) == 1
+    assert len(rig.events) == len(rig.bills.asked) == 1
     assert lines.of("order.refused")[0]["status"] == 409
 
 
@@ -208,13 +221,13 @@ async def test_a_repeat_that_only_the_read_model_knows(rig: Rig, start: Start):
     first = await rig.order(order())
     (event,) = rig.events
     other = await start(rigs.settings())
-    other.index.orders[ID] = KnownOrder(event.request_hash, event.pay_url, event.occurred_at)
+    other.index.orders[ID] = KnownOrder(event.request_hash, event.occurred_at, event.payment_instructions)
 
     again = await other.order(order())
 
     assert await again.json() == await first.json()
     assert again.headers["Idempotency-Replayed"] == "true"
-    assert (other.events, other.invoicing.asked) == ([], [])
+    assert (other.events, other.bills.asked) == ([], [])
     await refusal(await other.order(order(currency="usd")), 409)
 
 
@@ -238,19 +251,19 @@ async def test_without_the_read_model_orders_are_accepted(rig: Rig, lines: Lines
 async def test_requests_at_the_same_time_are_one_order(rig: Rig):
     rig.producer.hold()
     running = [asyncio.create_task(rig.order(order())) for _ in range(10)]
-    await eventually_async(lambda: len(rig.invoicing.asked) == 1)
+    await eventually_async(lambda: len(rig.bills.asked) == 1)
     rig.producer.release()
 
     answers = [await (await each).json() for each in running]
 
     assert all(answer == answers[0] for answer in answers)
-    assert len(rig.events) == len(rig.invoicing.asked) == 1
+    assert len(rig.events) == len(rig.bills.asked) == 1
 
 
 async def test_another_body_at_the_same_time_is_a_conflict(rig: Rig):
     rig.producer.hold()
     running = asyncio.create_task(rig.order(order()))
-    await eventually_async(lambda: len(rig.invoicing.asked) == 1)
+    await eventually_async(lambda: len(rig.bills.asked) == 1)
 
     await refusal(await rig.order(order(currency="usd")), 409)
 
@@ -275,34 +288,106 @@ async def test_without_kafka_nothing_is_promised_and_the_next_try_goes_on(rig: R
 
     assert again.status == 201
     assert "Idempotency-Replayed" not in again.headers
-    assert len(rig.events) == len(rig.invoicing.asked) == 1, "the invoice of the first try is used"
+    assert len(rig.events) == len(rig.bills.asked) == 1, "the invoice of the first try is used"
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        Transient(Cause.PROVIDER_UNAVAILABLE, "ConnectError"),
-        Unknown(Cause.TIMEOUT, "no answer in time"),
-        Refused(Cause.AUTHORIZATION, "HTTP 403"),
-        Malformed(Cause.BAD_ANSWER, "HTTP 200 without an invoice"),
-    ],
-    ids=lambda error: error.cause,
-)
-async def test_without_invoice_the_order_waits_to_be_paid_from_its_page(rig: Rig, lines: Lines, error: Any):
-    rig.invoicing.error = error
-    counter = PROVIDER_CALLS.labels("nowpayments", "create_invoice", error.cause)
-    before = counter._value.get()
+async def test_without_invoice_the_order_waits_to_be_paid_from_its_page(rig: Rig, lines: Lines):
+    rig.bills.away = True
 
     response = await rig.order(order())
 
     assert response.status == 201
     answer = await response.json()
     assert answer["payUrl"] == answer["statusUrl"]
-    assert (rig.events[0].pay_url, rig.events[0].invoice_id) == (None, None)
-    assert lines.of("order.without_invoice")[0]["cause"] == error.cause
+    assert rig.events[0].payment_instructions is None
     assert lines.of("order.accepted")[0]["payable"] is False
-    assert counter._value.get() == before + 1
     assert await (await rig.order(order())).json() == answer
+
+
+async def test_without_postgres_nobody_is_asked_for_an_invoice(rig: Rig, lines: Lines):
+    rig.index.away = rig.checkouts.away = True
+
+    answer = await (await rig.order(order())).json()
+
+    assert answer["payUrl"] == answer["statusUrl"]
+    assert rig.bills.asked == []
+    assert rig.events[0].payment_instructions is None
+    assert lines.of("order.without_payment")[0]["cause"] == "database_unavailable"
+
+
+async def test_a_repeat_at_another_process_is_the_same_answer_and_another_order_a_conflict(start: Start):
+    checkouts, bills = FakeCheckouts(), Once()
+    one, other = [await start(rigs.settings(), checkouts=checkouts, bills=bills) for _ in range(2)]
+
+    first = await (await one.order(order())).json()
+    again = await (await other.order(order())).json()
+
+    assert again == first
+    assert one.events[0].payment_instructions == other.events[0].payment_instructions
+    assert one.events[0].occurred_at == other.events[0].occurred_at
+    await refusal(await (await start(rigs.settings(), checkouts=checkouts)).order(order(currency="usd")), 409)
+
+
+class Once(FakeBills):
+    """Bills as the ledger keeps them: the first answer stands."""
+
+    async def first(self, wish: CreatePayment) -> PaymentInstructions | None:
+        self.kept = getattr(self, "kept", None) or await super().first(wish)
+        return self.kept
+
+
+# Paying in one coin
+
+
+async def test_an_order_with_a_coin_is_answered_with_an_address(rig: Rig):
+    response = await rig.order(order(payCurrency="XRP"))
+
+    assert response.status == 201
+    answer = await response.json()
+    assert answer["payment"] == {
+        "paymentId": "500001",
+        "payCurrency": "xrp",
+        "network": "xrp",
+        "address": "TEST-ADDRESS-1",
+        "memo": "184467",
+        "amount": "39.96",
+        "validUntil": "2026-01-31T00:00:00+00:00",
+    }
+    assert answer["payUrl"] == answer["statusUrl"]
+    assert (rig.events[0].pay_currency, rig.events[0].payment_instructions.memo) == ("xrp", "184467")
+    assert rig.coins.asked == [(Decimal("19.98"), "eur", "xrp")]
+    assert await (await rig.order(order(payCurrency="xrp"))).json() == answer
+    await refusal(await rig.order(order(payCurrency="btc")), 409)
+    await refusal(await rig.order(order()), 409)
+
+
+@pytest.mark.parametrize("coin", ["", "x", "x" * 21, "b tc", 7, ["btc"], "btc\n"], ids=repr)
+async def test_what_is_no_coin_is_refused(rig: Rig, coin: Any):
+    problem = await refusal(await rig.order(order(payCurrency=coin)), 422)
+
+    assert [each["pointer"] for each in problem["errors"]] == ["#/payCurrency"]
+    assert (rig.events, rig.bills.asked) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("cause", "pointer"), [(Cause.COIN_UNAVAILABLE, "#/payCurrency"), (Cause.AMOUNT_TOO_SMALL, "#/items")]
+)
+async def test_a_coin_or_an_amount_that_the_provider_does_not_take_is_told(rig: Rig, cause: Cause, pointer: str):
+    rig.coins.refusal = Refused(cause, "at least 5 eur")
+
+    problem = await refusal(await rig.order(order(payCurrency="xrp")), 422, "at least 5 eur")
+
+    assert problem["errors"] == [{"pointer": pointer, "detail": "at least 5 eur", "type": cause}]
+    assert (rig.events, rig.bills.asked, rig.checkouts.begun) == ([], [], {})
+
+
+async def test_what_only_the_provider_knows_to_be_too_little_is_told_too_and_a_repeat_the_same(rig: Rig):
+    rig.bills.refusal = Refused(Cause.AMOUNT_TOO_SMALL, "POST invoice: HTTP 400 AMOUNT_MINIMAL_ERROR")
+
+    await refusal(await rig.order(order()), 422, "AMOUNT_MINIMAL_ERROR")
+    await refusal(await rig.order(order()), 422)
+
+    assert rig.events == []
 
 
 async def test_one_line_tells_what_was_accepted(rig: Rig, lines: Lines):
@@ -323,10 +408,11 @@ async def test_one_line_tells_what_was_accepted(rig: Rig, lines: Lines):
 # The checkout by itself
 
 
-def checkout(**changes: Any) -> tuple[Checkout, FakeProducer, FakeInvoicing]:
-    producer, invoicing = FakeProducer(), FakeInvoicing()
+def checkout(**changes: Any) -> tuple[Checkout, FakeProducer, FakeBills]:
+    fakes = Fakes()
     addresses = Addresses("https://keys", "https://in/webhooks/nowpayments", [SecretStr("link")], timedelta(days=90))
-    return Checkout(producer, FakeIndex(), invoicing, addresses, **changes), producer, invoicing
+    ports = CheckoutPorts(fakes.producer, fakes.index, fakes.checkouts, fakes.bills, fakes.coins)
+    return Checkout(ports, addresses, **changes), fakes.producer, fakes.bills
 
 
 def request(**changes: Any) -> OrderRequest:
@@ -344,11 +430,11 @@ async def test_memory_is_bounded_and_forgets_the_oldest():
 
 
 async def test_one_who_stops_waiting_does_not_end_it_for_the_others():
-    subject, producer, invoicing = checkout()
+    subject, producer, bills = checkout()
     producer.hold()
     first = asyncio.create_task(subject.place("a", request()))
     second = asyncio.create_task(subject.place("a", request()))
-    await eventually_async(lambda: len(invoicing.asked) == 1)
+    await eventually_async(lambda: len(bills.asked) == 1)
 
     first.cancel()
     producer.release()

@@ -117,6 +117,8 @@ POSTGRES = (
     Rule("PostgreSQL", "oidc_sign_ins", timedelta(days=1), "until they end, minutes", "", "the admin API"),
     Rule("PostgreSQL", "access_limits", timedelta(days=1), "tries of signing in", "", "the admin API"),
     _for_good("audit_log", "a chain of hashes: what admins did; nothing may be taken out", "name of the admin"),
+    _for_good("checkouts", "what the shop asked for, until it is placed", "mail address"),
+    Rule("PostgreSQL", "refused_notifications", timedelta(days=14), "a sample, to see why", "", "the ingress"),
 )
 
 OTHERS = (

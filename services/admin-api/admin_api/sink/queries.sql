@@ -31,15 +31,17 @@ returning stored.topic, stored.partition
 -- name: write_orders
 -- Write the orders that are newer than what is stored; returns the ids of those. An order's version only grows.
 insert into orders as stored (
-    id, status, email, currency, total, request_hash, pay_url, invoice_id, kinguin_reservation_id, object_key, owed,
-    message_id, mails, link_generation, review, incidents, actions, version, placed_at, paid_at, purchased_at,
-    received_at, stored_at, mailed_at,
+    id, status, email, currency, total, request_hash, pay_url, invoice_id, pay_currency, payment_instructions,
+    kinguin_reservation_id, object_key, owed, message_id, mails, link_generation, review, incidents,
+    actions, version,
+    placed_at, paid_at, purchased_at, received_at, stored_at, mailed_at,
     revealed_at, closed_at, updated_at
 )
 select
-    id, status, email, currency, total, request_hash, pay_url, invoice_id, kinguin_reservation_id, object_key, owed,
-    message_id, mails, link_generation, review, incidents, actions, version, placed_at, paid_at, purchased_at,
-    received_at, stored_at, mailed_at,
+    id, status, email, currency, total, request_hash, pay_url, invoice_id, pay_currency, payment_instructions,
+    kinguin_reservation_id, object_key, owed, message_id, mails, link_generation, review, incidents,
+    actions, version,
+    placed_at, paid_at, purchased_at, received_at, stored_at, mailed_at,
     revealed_at, closed_at, updated_at
 from json_populate_recordset(null::orders, $1::text::json)
 on conflict (id) do update set
@@ -50,6 +52,8 @@ on conflict (id) do update set
     request_hash = excluded.request_hash,
     pay_url = excluded.pay_url,
     invoice_id = excluded.invoice_id,
+    pay_currency = excluded.pay_currency,
+    payment_instructions = excluded.payment_instructions,
     kinguin_reservation_id = excluded.kinguin_reservation_id,
     object_key = excluded.object_key,
     owed = excluded.owed,
@@ -110,13 +114,13 @@ returning 1
 -- Write the payments of orders that were written.
 insert into payments as stored (
     id, order_id, parent_payment_id, invoice_id, status, provider_status, verdict, price_amount, price_currency,
-    pay_amount, pay_currency, actually_paid, outcome_amount, outcome_currency, first_seen_at, updated_at,
-    order_version
+    pay_amount, pay_currency, actually_paid, outcome_amount, outcome_currency, found_by, first_seen_at,
+    updated_at, order_version
 )
 select
     id, order_id, parent_payment_id, invoice_id, status, provider_status, verdict, price_amount, price_currency,
-    pay_amount, pay_currency, actually_paid, outcome_amount, outcome_currency, first_seen_at, updated_at,
-    order_version
+    pay_amount, pay_currency, actually_paid, outcome_amount, outcome_currency, found_by, first_seen_at,
+    updated_at, order_version
 from json_populate_recordset(null::payments, $1::text::json)
 on conflict (id) do update set
     order_id = excluded.order_id,
@@ -132,6 +136,7 @@ on conflict (id) do update set
     actually_paid = excluded.actually_paid,
     outcome_amount = excluded.outcome_amount,
     outcome_currency = excluded.outcome_currency,
+    found_by = excluded.found_by,
     first_seen_at = excluded.first_seen_at,
     updated_at = excluded.updated_at,
     order_version = excluded.order_version

@@ -2371,7 +2371,7 @@ export interface components {
          * @description What a payment means for its order.
          * @enum {string}
          */
-        PaymentVerdict: "open" | "accepted" | "mismatch" | "underpaid" | "extra" | "late" | "ended";
+        PaymentVerdict: "open" | "checking" | "accepted" | "mismatch" | "underpaid" | "extra" | "late" | "foreign" | "ended";
         /**
          * ProblemDocument
          * @description What went wrong, as RFC 9457 has it.

@@ -1,0 +1,223 @@
+"""Calls to NOWPayments, and what their failure means.
+
+nothing left this process (the limit, the breaker, no connection)   Transient
+401 and 403, 429                                                    Transient
+5xx, no whole answer, no answer in time                             Unknown, for a read Transient
+any other status                                                    Refused
+an answer that is no JSON object or list                            Malformed
+
+https://documenter.getpostman.com/view/7907941/2s93JusNJt. An account's own key goes along with every call; listing
+payments wants the bearer token of somebody who may sign in as well, and that token lives for five minutes.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final, Literal, TypeVar
+
+import httpx
+from pydantic import SecretStr
+
+from bitloot import metrics
+from bitloot.breaker import Attempt, CircuitBreaker
+from bitloot.canonical_json import JsonValue, parse
+from bitloot.errors import BitLootError, Cause, Malformed, Refused, Transient, Unknown
+from bitloot.rate_limit import Pace, Unpaced
+
+T = TypeVar("T")
+Call = Literal["create_invoice", "create_payment", "payment", "payments", "min_amount", "coins", "auth"]
+
+_REPAIR_SECONDS: Final = 60.0
+"""Refused credentials are repaired by people: until then nothing is gained by asking more often."""
+_LONGEST_WAIT_SECONDS: Final = 86_400.0
+_BEARER_SECONDS: Final = 4 * 60.0
+_NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_CODE = re.compile(r"[A-Z_]{1,64}")
+_CAUSES = {"AMOUNT_MINIMAL_ERROR": Cause.AMOUNT_TOO_SMALL, "CURRENCY_UNAVAILABLE": Cause.COIN_UNAVAILABLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who may list payments: a user of the account."""
+
+    email: str
+    password: SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What keeps calls within limits: `patience` for a whole call and `wait` for its turn, in seconds."""
+
+    patience: float
+    wait: float = 5.0
+    pace: Pace = field(default_factory=Unpaced)
+    breaker: CircuitBreaker = field(default_factory=lambda: CircuitBreaker("nowpayments"))
+
+
+class Gateway:
+    """NOWPayments' API through `client`, which has the base address and the key.
+
+    `read` understands the answer of a call, or raises `Malformed`: that counts as the call's result, too.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        bounds: Bounds,
+        login: Login | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._bounds = bounds
+        self._login = login
+        self._clock = clock
+        self._bearer: tuple[str, float] | None = None
+
+    async def get(
+        self, call: Call, path: str, read: Callable[[JsonValue], T], params: Mapping[str, str] | None = None
+    ) -> T:
+        """Read something. Raises `Transient`, `Refused` or `Malformed`."""
+        return await self._measured(call, "GET", path, read, params=params)
+
+    async def post(self, call: Call, path: str, read: Callable[[JsonValue], T], body: bytes) -> T:
+        """Create something. Raises `Unknown` where it may have been created."""
+        return await self._measured(call, "POST", path, read, body=body)
+
+    async def get_as_user(self, call: Call, path: str, read: Callable[[JsonValue], T], params: Mapping[str, str]) -> T:
+        """Read what wants somebody to have signed in. Raises `Refused(CANNOT_ASK)` when nobody can."""
+        if self._login is None:
+            raise Refused(Cause.CANNOT_ASK, "listing payments needs the account's email and password")
+        bearer = await self._signed_in(self._login)
+        try:
+            return await self._measured(call, "GET", path, read, params=params, bearer=bearer)
+        except Transient as error:
+            if error.cause is Cause.AUTHORIZATION:
+                self._bearer = None  # it may have ended early: the next try signs in anew
+            raise
+
+    async def _signed_in(self, login: Login) -> str:
+        if self._bearer is not None and self._clock() < self._bearer[1]:
+            return self._bearer[0]
+        body = httpx.Request("POST", "/", json={"email": login.email, "password": login.password.get_secret_value()})
+        token = await self._measured("auth", "POST", "auth", _token, body=body.content)
+        self._bearer = token, self._clock() + _BEARER_SECONDS
+        return token
+
+    async def _measured(
+        self,
+        call: Call,
+        method: str,
+        path: str,
+        read: Callable[[JsonValue], T],
+        *,
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        bearer: str | None = None,
+    ) -> T:
+        started = time.perf_counter()
+        result = "canceled_by_us"
+        headers = {} if bearer is None else {"authorization": f"Bearer {bearer}"}
+        if body is not None:
+            headers["content-type"] = "application/json"
+        request = self._client.build_request(method, path, params=params, content=body, headers=headers)
+        # Ids in a path would be texts without end in messages that are grouped by.
+        what = f"{method} {path.partition('/')[0]}"
+        try:
+            answer = read(await self._answered(request, what))
+            result = "ok"
+        except BitLootError as error:
+            result = error.cause
+            raise
+        finally:
+            metrics.PROVIDER_CALLS.labels("nowpayments", call, result).inc()
+            metrics.PROVIDER_SECONDS.labels("nowpayments", call).observe(time.perf_counter() - started)
+        return answer
+
+    async def _answered(self, request: httpx.Request, what: str) -> JsonValue:
+        with self._bounds.breaker.attempt() as attempt:
+            await self._bounds.pace.acquire(self._bounds.wait)
+            response = await self._sent(request, what, attempt)
+        if response.status_code == 429:
+            wait = _retry_after(response.headers.get("Retry-After"))
+            await self._bounds.pace.back_off(wait)
+            raise Transient(Cause.RATE_LIMITED, f"{what}: HTTP 429", retry_after=wait)
+        if not response.is_success:
+            raise _refusal(response, what)
+        try:
+            return parse(response.content).value
+        except Malformed as error:
+            raise Malformed(Cause.BAD_ANSWER, f"{what}: HTTP {response.status_code}, {error.detail}") from None
+
+    async def _sent(self, request: httpx.Request, what: str, attempt: Attempt) -> httpx.Response:
+        try:
+            # The client's timeout is for each step; this one is for all of them.
+            async with asyncio.timeout(self._bounds.patience):
+                response = await self._client.send(request)
+        except _NEVER_LEFT as error:
+            attempt.away()
+            raise Transient(Cause.PROVIDER_UNAVAILABLE, f"{what}: {type(error).__name__}") from None
+        except (httpx.TimeoutException, TimeoutError):
+            attempt.away()
+            raise _lost(request.method, Cause.TIMEOUT, f"{what}: no answer in time") from None
+        except httpx.HTTPError as error:
+            attempt.away()
+            raise _lost(request.method, Cause.PROVIDER_UNAVAILABLE, f"{what}: {type(error).__name__}") from None
+        if response.status_code >= 500:
+            attempt.away()
+        else:
+            attempt.answered()
+        return response
+
+
+def _token(answer: JsonValue) -> str:
+    token = answer.get("token") if isinstance(answer, dict) else None
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+        raise Malformed(Cause.BAD_ANSWER, "POST auth: an answer without a token")
+    return token
+
+
+def _lost(method: str, cause: Cause, detail: str, retry_after: float | None = None) -> BitLootError:
+    """Return the error for a request whose effect nobody can tell; a read has none."""
+    return Transient(cause, detail, retry_after=retry_after) if method == "GET" else Unknown(cause, detail)
+
+
+def _refusal(response: httpx.Response, what: str) -> BitLootError:
+    status, code = response.status_code, _code(response)
+    detail = f"{what}: HTTP {status}" + (f" {code}" if code else "")
+    if status >= 500 or status == 408:
+        wait = _retry_after(response.headers.get("Retry-After"))
+        return _lost(response.request.method, Cause.PROVIDER_UNAVAILABLE, detail, wait)
+    if status in {401, 403}:
+        return Transient(Cause.AUTHORIZATION, detail, retry_after=_REPAIR_SECONDS)
+    if status == 404:
+        return Refused(Cause.NOT_FOUND, detail)
+    return Refused(_CAUSES.get(code, Cause.REJECTED), detail)
+
+
+def _code(response: httpx.Response) -> str:
+    """Return the word by which the provider names its error; nothing else of the answer is shown."""
+    try:
+        document = parse(response.content).value
+    except Malformed:
+        return ""
+    code = document.get("code") if isinstance(document, dict) else None
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
+
+
+def _retry_after(header: str | None) -> float | None:
+    """Return a `Retry-After` (seconds or a date) in seconds from now, None without one."""
+    if header is None:
+        return None
+    if header.strip().isascii() and header.strip().isdigit():
+        return min(float(header.strip()), _LONGEST_WAIT_SECONDS)
+    try:
+        at = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return min(max((at - datetime.now(UTC)).total_seconds(), 0.0), _LONGEST_WAIT_SECONDS)
