@@ -9,6 +9,8 @@ whatever the signature does not cover, so that a caller can refuse it.
 import json
 import math
 import re
+from bisect import bisect_left
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -28,6 +30,11 @@ _MAX_NUMBER = 1000  # characters; the longest exact double has 767 digits
 _MAX_SAFE_INTEGER = 2**53 - 1  # above it, JavaScript takes neighbors for the same number
 _MAX_INDEX = 2**32 - 2  # keys up to here are array indices for JavaScript
 _INTEGER = re.compile(r"-?[0-9]+")
+# Numbers of up to 15 digits are doubles of their own (C's DBL_DIG), and written so they are already what JavaScript
+# makes of them: no exponent, no zero at the end, none so small or large that it would get an exponent.
+_AS_WRITTEN = re.compile(
+    r"(?=-?[0-9.]{1,16}\Z)(?!-?[0-9]{16})(?:-?[1-9][0-9]*|0|(-?(?:[1-9][0-9]*|0)\.(?!0{6})[0-9]*[1-9]))"
+)
 _INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 _PLAIN_ID = re.compile(r"0|[1-9][0-9]{0,19}")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -141,6 +148,9 @@ _DECODER = json.JSONDecoder(
 )
 
 
+_WORDS = {True: "true", False: "false", None: "null"}
+
+
 class _Reader:
     """Walks what the decoder read; gives each part's value and canonical text."""
 
@@ -150,19 +160,19 @@ class _Reader:
         self._max_depth = max_depth
 
     def read(self, node: object, depth: int) -> tuple[JsonValue, str]:
-        match node:
-            case _Number():
-                return self._number(node)
-            case str():
-                return node, self._string(node)
-            case True | False | None:
-                return node, {True: "true", False: "false", None: "null"}[node]
+        kind = type(node)
+        if kind is str:
+            return cast("str", node), self._string(cast("str", node))
+        if kind is _Number:
+            return self._number(cast("_Number", node))
+        if kind is bool or node is None:
+            return cast("bool | None", node), _WORDS[cast("bool | None", node)]
         if depth >= self._max_depth:
             raise Malformed(Cause.TOO_DEEP, f"nested deeper than {self._max_depth}")
-        if isinstance(node, _Object):
-            return self._object(node, depth + 1)
+        if kind is _Object:
+            return self._object(cast("_Object", node), depth + 1)
         parts = [self.read(each, depth + 1) for each in cast("list[object]", node)]
-        return [value for value, _ in parts], f"[{','.join(text for _, text in parts)}]"
+        return [value for value, _ in parts], f"[{','.join([text for _, text in parts])}]"
 
     def _object(self, pairs: _Object, depth: int) -> tuple[JsonValue, str]:
         last = dict(pairs)
@@ -171,9 +181,12 @@ class _Reader:
         if last.pop("__proto__", self) is not self:
             # The vendor's sorting assigns it, which sets a prototype and adds no member.
             self.hazards.add(Hazard.PROTO_KEY)
-        members = {key: self.read(last[key], depth) for key in sorted(last, key=_member_order)}
-        text = ",".join(f"{self._string(key)}:{text}" for key, (_, text) in members.items())
-        return {key: value for key, (value, _) in members.items()}, f"{{{text}}}"
+        members: dict[str, JsonValue] = {}
+        texts = []
+        for key in _in_order(last):
+            members[key], text = self.read(last[key], depth)
+            texts.append(f"{self._string(key)}:{text}")
+        return members, f"{{{','.join(texts)}}}"
 
     def _note_duplicates(self, pairs: _Object) -> None:
         self.hazards.add(Hazard.DUPLICATE_KEY)
@@ -185,7 +198,7 @@ class _Reader:
 
     def _string(self, text: str) -> str:
         quoted = encode_basestring(text)
-        if "\x00" in text:
+        if "\\" in quoted and "\x00" in text:
             self.hazards.add(Hazard.NUL_CHARACTER)
         if quoted.isascii() or not _LONE_SURROGATE.search(quoted):
             return quoted
@@ -193,6 +206,8 @@ class _Reader:
         return _LONE_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
 
     def _number(self, text: _Number) -> tuple[JsonValue, str]:
+        if found := _AS_WRITTEN.fullmatch(text):
+            return (int(text) if found[1] is None else Decimal(text)), text
         if len(text) > _MAX_NUMBER:
             raise Malformed(Cause.BAD_JSON, f"a number of more than {_MAX_NUMBER} characters")
         double = float(text)
@@ -210,6 +225,15 @@ class _Reader:
         if Decimal(rendered) != value:
             self.hazards.add(Hazard.INEXACT_NUMBER)
         return value, rendered
+
+
+def _in_order(members: Collection[str]) -> list[str]:
+    """Sort keys as JavaScript enumerates them. Where no key begins with a digit, ASCII is in order by itself."""
+    if "".join(members).isascii():
+        keys = sorted(members)
+        if bisect_left(keys, "0") == bisect_left(keys, ":"):
+            return keys
+    return sorted(members, key=_member_order)
 
 
 def _member_order(key: str) -> tuple[int, int, bytes]:

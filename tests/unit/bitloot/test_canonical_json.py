@@ -106,6 +106,27 @@ def test_the_number_of_values_is_bounded(part: str):
     assert refused(f"[{','.join([part] * 20_000)}]".encode()).cause is Cause.TOO_LARGE
 
 
+@given(
+    st.from_regex(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?", fullmatch=True)
+    | st.from_regex(r"-?0\.0{0,7}[0-9]{1,16}", fullmatch=True)
+)
+def test_a_number_taken_as_it_is_written_is_what_javascript_makes_of_it(text: str):
+    parsed = parse(text.encode())
+
+    assert parsed.canonical.decode() == number_text(float(text))
+    assert parsed.value == Decimal(text)
+    assert (Hazard.INEXACT_NUMBER in parsed.hazards) is (Decimal(number_text(float(text))) != Decimal(text))
+
+
+@given(st.dictionaries(st.text(st.sampled_from("/09:aZé\uffff\U0001f600"), max_size=3), st.just(1), max_size=6))
+def test_members_are_in_the_order_of_javascript(members: dict[str, int]):
+    def order(key: str) -> tuple[int, int, bytes]:
+        index = key.isascii() and key.isdecimal() and str(int(key)) == key
+        return (0, int(key), b"") if index else (1, 0, key.encode("utf-16-be"))
+
+    assert list(json.loads(parse(json.dumps(members).encode()).canonical)) == sorted(members, key=order)
+
+
 def test_long_numbers():
     assert parse(b"1" * 310).hazards == {Hazard.NUMBER_OUT_OF_RANGE}
     assert parse(b"1" * 300).hazards == {Hazard.INEXACT_NUMBER}
