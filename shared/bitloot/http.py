@@ -10,13 +10,16 @@ request, safe headers, and an end that lets requests at hand finish.
 
 import asyncio
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
 
 from aiohttp import web
+from prometheus_client import Counter, Histogram
 
 from bitloot import log, trace
 from bitloot.canonical_json import MAX_SIZE
@@ -41,8 +44,18 @@ SECURITY_HEADERS: Mapping[str, str] = {
 }
 """What an answer has unless its handler says otherwise; pages with styles need a policy of their own."""
 
+
+@dataclass(slots=True)
+class _Line:
+    """The log line of a request, as far as it is known."""
+
+    event: str = "http.request"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    fields: dict[str, object] = field(default_factory=dict)
+
+
 _REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
-_FIELDS: web.RequestKey[dict[str, object]] = web.RequestKey("log_fields", dict)
+_LINE: web.RequestKey[_Line] = web.RequestKey("log_line", _Line)
 
 _SHUTDOWN_SECONDS = 10.0  # below the 30 s that an orchestrator waits before it kills
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -72,19 +85,33 @@ def request_id(request: web.Request) -> str:
 
 def note(request: web.Request, **fields: object) -> None:
     """Add fields, such as `order_id` or `reason`, to the request's log line."""
-    request[_FIELDS].update(fields)
+    request[_LINE].fields.update(fields)
+
+
+def tell(
+    request: web.Request,
+    event: str,
+    fields: Mapping[str, object],
+    *,
+    level: Literal["info", "warning", "error"] = "info",
+) -> None:
+    """Let the request's log line be about more than the request: name what happened, and add fields to it."""
+    line = request[_LINE]
+    line.event, line.level = event, level
+    line.fields.update(fields)
 
 
 @web.middleware
 async def _observe(request: web.Request, handler: "Handler") -> web.StreamResponse:
     """Give the request an id and a trace; count it and log it when it is over."""
     given = request.headers.get(REQUEST_ID_HEADER, "")
-    request[_REQUEST_ID] = given if _GOOD_ID.fullmatch(given) else uuid.uuid4().hex
-    request[_FIELDS] = {}
+    request[_REQUEST_ID] = given if _GOOD_ID.fullmatch(given) else secrets.token_hex(16)
     started = time.perf_counter()
     status = 499  # the client went away, as nginx has it
     route = _route(request)
-    name = "" if route in _PROBES else f"{_method(request)} {route}"
+    method = request.method if request.method in _METHODS else "OTHER"
+    line = request[_LINE] = _Line(level="debug" if route in _PROBES else "info")
+    name = "" if route in _PROBES else f"{method} {route}"
     with trace.use(trace.parse(request.headers.get(trace.HEADER)), name, "server"):
         try:
             response = await handler(request)
@@ -96,28 +123,31 @@ async def _observe(request: web.Request, handler: "Handler") -> web.StreamRespon
             return response
         finally:
             trace.note(**{"http.response.status_code": status})
-            _record(request, status, time.perf_counter() - started)
+            _count(method, route, status, time.perf_counter() - started)
+            _write(request, line, method, route, status, started)
 
 
-def _record(request: web.Request, status: int, seconds: float) -> None:
-    route = _route(request)
-    method = _method(request)
-    HTTP_REQUESTS.labels(method, route, str(status)).inc()
-    HTTP_SECONDS.labels(method, route).observe(seconds)
-    write = _log.debug if route in _PROBES else _log.info
+def _count(method: str, route: str, status: int, seconds: float) -> None:
+    requests, durations = _series(method, route, status)
+    requests.inc()
+    durations.observe(seconds)
+
+
+@lru_cache(maxsize=1024)  # there are few routes, and few statuses that they answer with
+def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return HTTP_REQUESTS.labels(method, route, str(status)), HTTP_SECONDS.labels(method, route)
+
+
+def _write(request: web.Request, line: _Line, method: str, route: str, status: int, started: float) -> None:
     fields: dict[str, object] = {
         "method": method,
         "route": route,
         "status": status,
-        "duration_ms": round(seconds * 1000, 2),
+        "duration_ms": round((time.perf_counter() - started) * 1000, 2),
         "request_id": request[_REQUEST_ID],
         "remote": request.remote,
     }
-    write("http.request", **(fields | request[_FIELDS]))
-
-
-def _method(request: web.Request) -> str:
-    return request.method if request.method in _METHODS else "OTHER"
+    getattr(_log, line.level)(line.event, **(fields | line.fields))
 
 
 def _route(request: web.Request) -> str:
@@ -127,11 +157,12 @@ def _route(request: web.Request) -> str:
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    headers = response.headers
     for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
+        headers.setdefault(name, value)
     if identity := request.get(_REQUEST_ID):
-        response.headers[REQUEST_ID_HEADER] = identity
-    response.headers.pop("Server", None)  # its version is nobody's business
+        headers[REQUEST_ID_HEADER] = identity
+    headers.pop("Server", None)  # its version is nobody's business
 
 
 async def serve_until(

@@ -8,18 +8,20 @@ gives `{"time": "2026-01-31T12:00:00.000000Z", "level": "info", "logger": "fulfi
 The standard library's logging (aiokafka, faust, aiohttp) comes out in the same form.
 """
 
+import json
 import logging
 import sys
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO, cast
 
 import structlog
 from aiohttp.http_exceptions import HttpProcessingError
 from structlog.contextvars import bound_contextvars, merge_contextvars
+from structlog.processors import StackInfoRenderer, add_log_level, format_exc_info
 from structlog.stdlib import ProcessorFormatter
-from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
+from structlog.typing import BindableLogger, EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
 
 from bitloot import trace
 from bitloot.redaction import clean_field
@@ -38,12 +40,29 @@ _FLOORS = {
     "httpx": logging.WARNING,
     "mode": logging.INFO,
 }
-_FIRST = ("time", "level", "logger", "event", "service", "instance", "trace_id")
 
 
 def get(name: str) -> FilteringBoundLogger:
     """Return a logger; it may be made at import, before `configure`."""
-    return cast("FilteringBoundLogger", structlog.get_logger(name))
+    return cast("FilteringBoundLogger", _Logger(name))
+
+
+class _Logger:
+    """Follows `structlog.configure`, as structlog's own proxy does, but binds once for each configuration.
+
+    Structlog binds for each line, or else keeps whatever was configured at the first line for ever.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._lazy = structlog.get_logger(name)
+        self._bound: BindableLogger | None = None
+        self._processors: object = None
+
+    def __getattr__(self, method: str) -> Any:
+        processors = structlog.get_config()["processors"]
+        if self._bound is None or processors is not self._processors:
+            self._bound, self._processors = self._lazy.bind(), processors
+        return getattr(self._bound, method)
 
 
 def bound(**fields: object) -> AbstractContextManager[Any]:
@@ -54,18 +73,11 @@ def bound(**fields: object) -> AbstractContextManager[Any]:
 def configure(service: str, instance: str, level: str = "INFO", *, stream: TextIO | None = None) -> None:
     """Send all logging of this process through one renderer to `stream` (default: stdout)."""
     stream = stream or sys.stdout
-    shared: list[Processor] = [
-        merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        _Origin(service, instance),
-        structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
-    ]
-    final: list[Processor] = [redact, _in_order, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    shared: list[Processor] = [merge_contextvars, add_log_level, StackInfoRenderer(), format_exc_info]
+    final = _Line(service, instance)
     threshold = logging.getLevelNamesMapping()[level]
     structlog.configure(
-        processors=[*shared, *final],
+        processors=[*shared, final],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=lambda name="": _Output(name, stream),
         # Loggers are made at import; caching would freeze whatever was configured at their first line.
@@ -83,36 +95,40 @@ class _Output(structlog.WriteLogger):
         self.name = name
 
 
-class _Origin:
-    """Adds who writes the line, and in which trace."""
+class _Line:
+    """Makes the line: who writes it, when and in which trace, then all fields without the secrets in them.
+
+    Runs last, after exceptions have become text. What is our own needs no cleaning.
+    """
 
     def __init__(self, service: str, instance: str) -> None:
-        self._fields = {"service": service, "instance": instance}
+        self._origin = {"service": service, "instance": instance}
+        self._encode = json.JSONEncoder(ensure_ascii=False).encode
 
-    def __call__(self, logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        record = event.get("_record")  # set on what comes from the standard library
-        event["logger"] = logger.name if record is None else record.name
-        event.update(self._fields)
+    def __call__(self, logger: WrappedLogger, _method: str, event: EventDict) -> str:
+        record = event.pop("_record", None)  # set on what comes from the standard library
+        event.pop("_from_structlog", None)
+        line: dict[str, object] = {
+            "time": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "level": event.pop("level"),
+            "logger": logger.name if record is None else record.name,
+            "event": clean_field("event", event.pop("event", "")),
+            **self._origin,
+        }
         if span := trace.current.get():
-            event["trace_id"] = span.trace_id
-        return event
+            line["trace_id"] = span.trace_id
+        for name, value in event.items():
+            if name not in line:
+                line[name] = clean_field(name, value)
+        return self._encode(line)
 
 
-def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> Mapping[str, Any]:
-    """Take secrets out of every field; runs last, after exceptions have become text."""
-    return {name: clean_field(name, value) for name, value in event.items()}
-
-
-def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> Mapping[str, Any]:
-    return {name: event[name] for name in _FIRST if name in event} | {**event}
-
-
-def _route_standard_logging(shared: list[Processor], final: list[Processor], threshold: int, stream: TextIO) -> None:
+def _route_standard_logging(shared: list[Processor], final: Processor, threshold: int, stream: TextIO) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
-            processors=[ProcessorFormatter.remove_processors_meta, *final],
+            processors=[final],
         )
     )
     logging.root.handlers[:] = [handler]

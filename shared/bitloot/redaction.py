@@ -11,7 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
 from pydantic import SecretBytes, SecretStr
@@ -67,8 +67,12 @@ _LOOKS: Final = (
     (re.compile(r"(://[^/\s:@]*:)[^/\s@]+@"), rf"\1{REDACTED}@"),  # passwords in addresses
     (re.compile(r"\b(whsec_|whsk_|re_)[\w+/=]{8,}"), rf"\1{REDACTED}"),  # Svix secrets, Resend keys
 )
-# Most texts match none of the above; one quick look decides.
+# Most texts match none of the above; two quick looks decide: each needs one of a few characters, and one of these.
+_POSSIBLE = re.compile(r"[=:/_\s]")
 _SUSPICIOUS = re.compile(r"(?i)input_value=|bearer|basic|[\"']\s*:|\w=|/o/|://|whs[ek]|re_")
+
+
+_HARMLESS = frozenset((bool, int, float, type(None)))
 
 
 @lru_cache(maxsize=1024)
@@ -86,14 +90,19 @@ def clean_text(text: str) -> str:
     """Return the text with everything that looks like a secret replaced, cut to a bounded length."""
     if len(text) > _MAX_TEXT:
         text = f"{text[:_MAX_TEXT]}... ({len(text)} characters)"
-    if _SUSPICIOUS.search(text):
+    if _POSSIBLE.search(text) and _SUSPICIOUS.search(text):
         for look, replacement in _LOOKS:
             text = look.sub(replacement, text)
     return text
 
 
-def clean(value: object, depth: int = 0) -> object:  # noqa: C901, PLR0911 - a case for each kind
+def clean(value: object, depth: int = 0) -> object:  # noqa: C901, PLR0911, PLR0912 - a case for each kind
     """Return a value that JSON can hold and that shows no secret."""
+    kind = type(value)
+    if kind is str:
+        return clean_text(cast("str", value))
+    if kind in _HARMLESS:
+        return value
     match value:
         case Enum():
             return clean(value.value, depth)

@@ -18,6 +18,8 @@ async def read_body(request: web.Request, *, patience: float = _SECONDS) -> byte
     if (request.content_length or 0) > limit:
         raise too_large
     try:
+        if request.content.is_eof():  # it came with its head, as small ones do: nothing to wait for
+            return await request.read()
         async with asyncio.timeout(patience):
             return await request.read()
     except web.HTTPRequestEntityTooLarge:

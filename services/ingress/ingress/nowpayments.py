@@ -31,19 +31,19 @@ from ingress.signature_hints import other_form
 SIGNATURE_HEADER = "x-nowpayments-sig"
 
 # What makes one notification of a payment another one than the last.
-_FACTS = {
-    "order_id",
-    "parent_payment_id",
-    "invoice_id",
-    "status",
-    "price_amount",
-    "price_currency",
-    "pay_amount",
-    "pay_currency",
+_FACTS = (
     "actually_paid",
+    "invoice_id",
+    "order_id",
     "outcome_amount",
     "outcome_currency",
-}
+    "parent_payment_id",
+    "pay_amount",
+    "pay_currency",
+    "price_amount",
+    "price_currency",
+    "status",
+)
 
 
 def reader(secrets: Sequence[SecretStr]) -> Reader:
@@ -83,7 +83,7 @@ def _payment(document: Document, incoming: Incoming, matched: str) -> Notificati
         order_id=event.order_id if ours else None,
         publication=Publication(ORDER_EVENTS, event.order_id, event) if ours else None,
         note="" if ours else "it names no order of ours",
-        about={"payment_id": event.payment_id, "status": event.status},
+        about={"payment_id": event.payment_id, "payment_status": event.status},
     )
 
 
@@ -95,8 +95,7 @@ def _event(document: Document, now: datetime) -> PaymentUpdated:
 
 def _event_id(event: PaymentUpdated) -> EventId:
     # Not its time: a notification that is sent again by hand may have a new one.
-    facts = event.model_dump(include=_FACTS)
-    rest = (f"{name}={facts[name]}" for name in sorted(facts))
+    rest = (f"{name}={getattr(event, name)}" for name in _FACTS)
     return content_id("nowpayments", event.payment_id, event.provider_status.lower(), *rest)
 
 

@@ -6,18 +6,17 @@ notification again. A repeat is published again: the order's state judges duplic
 
 import asyncio
 import hashlib
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from aiohttp import web
 
-from bitloot import log, metrics, trace
-from bitloot.contracts import codec
+from bitloot import metrics, trace
 from bitloot.contracts.topics import WEBHOOKS_LOG
 from bitloot.contracts.webhooks import WebhookLogged
 from bitloot.crash_points import CrashPoint, reach
-from bitloot.errors import Transient
+from bitloot.errors import Malformed, Transient
+from bitloot.http import tell
 from bitloot.kafka import ProducerFailed
 from bitloot.problem import Problem
 from bitloot.proxies import Networks, client_address
@@ -46,8 +45,6 @@ _KEPT_HEADERS = frozenset(
 # Vendors misspell the type of their JSON, so only what can never be JSON is refused.
 _IMPOSSIBLE_TYPES = ("multipart/", "application/x-www-form-urlencoded", "text/html", "image/", "audio/", "video/")
 
-_log = log.get(__name__)
-
 
 class Webhook:
     """The handler of one provider's notifications. `answer` makes the body-less or short answer that it wants.
@@ -73,7 +70,6 @@ class Webhook:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer a notification. Raises `Problem` for every refusal."""
-        started = time.perf_counter()
         incoming = None
         try:
             incoming = await self._receive(request)
@@ -81,16 +77,16 @@ class Webhook:
             _refuse_forms(request)
         except NotAccepted as refusal:
             self._sample(request, refusal, incoming)
-            raise self._refused(request, refusal, started) from refusal
+            raise self._refused(request, refusal) from refusal
         if notification.order_id:
             trace.join(notification.order_id)
         try:
             await self._publish(notification, incoming)
             reach(CrashPoint.INGRESS_PUBLISHED)
         except (Transient, ProducerFailed) as error:
-            raise self._not_stored(notification, error, started) from error
+            raise self._not_stored(request, notification, error) from error
         metrics.WEBHOOKS_ACCEPTED.labels(self._provider, notification.matched.partition("/")[0]).inc()
-        _log.info("webhook.accepted", **_about(notification, started))
+        tell(request, "webhook.accepted", _about(notification))
         return self._answer(request)
 
     async def _receive(self, request: web.Request) -> Incoming:
@@ -107,13 +103,21 @@ class Webhook:
     async def _publish(self, notification: Notification, incoming: Incoming) -> None:
         """Publish side by side; all must be acknowledged. Raises the first failure once all have ended."""
         publication = notification.publication
-        posts = [self._publisher.post(WEBHOOKS_LOG, _log_key(notification), _log_record(notification, incoming))]
+        posts = [self._log(notification, incoming)]
         if publication is not None:
             posts.append(self._publisher.post(publication.topic, publication.key, publication.record))
         results = await asyncio.gather(*posts, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+    def _log(self, notification: Notification, incoming: Incoming) -> Awaitable[None]:
+        key, record = _log_key(notification), _log_record(notification, incoming)
+        try:
+            return self._publisher.post(WEBHOOKS_LOG, key, record)
+        except Malformed:  # it is too large
+            note = "; ".join(filter(None, (record.note, "the event is left out: too large")))
+            return self._publisher.post(WEBHOOKS_LOG, key, record.model_copy(update={"event": None, "note": note}))
 
     def _sample(self, request: web.Request, refusal: NotAccepted, incoming: Incoming | None) -> None:
         refused = Refused(
@@ -128,24 +132,22 @@ class Webhook:
         )
         self._samples.keep(refused)
 
-    def _refused(self, request: web.Request, refusal: NotAccepted, started: float) -> Problem:
+    def _refused(self, request: web.Request, refusal: NotAccepted) -> Problem:
         metrics.WEBHOOKS_REFUSED.labels(self._provider, refusal.reason).inc()
-        _log.warning(
-            "webhook.refused",
-            provider=self._provider,
-            status=refusal.status,
-            reason=refusal.reason,
-            detail=refusal.detail,
-            hint=refusal.hint,
-            remote=self._sender(request),
-            length=request.content_length,
-            duration_ms=_milliseconds(started),
-        )
+        fields = {
+            "provider": self._provider,
+            "reason": refusal.reason,
+            "detail": refusal.detail,
+            "hint": refusal.hint,
+            "remote": self._sender(request),
+            "length": request.content_length,
+        }
+        tell(request, "webhook.refused", fields, level="warning")
         return Problem(refusal.status, refusal.detail, reason=refusal.reason)
 
-    def _not_stored(self, notification: Notification, error: Exception, started: float) -> Problem:
+    def _not_stored(self, request: web.Request, notification: Notification, error: Exception) -> Problem:
         metrics.WEBHOOKS_NOT_STORED.labels(self._provider).inc()
-        _log.error("webhook.not_stored", error=str(error), **_about(notification, started))
+        tell(request, "webhook.not_stored", {"error": str(error), **_about(notification)}, level="error")
         wait = {"Retry-After": str(RETRY_AFTER_SECONDS)}
         return Problem(503, "The notification could not be stored; send it again.", headers=wait)
 
@@ -163,7 +165,7 @@ def _log_key(notification: Notification) -> str:
 
 def _log_record(notification: Notification, incoming: Incoming) -> WebhookLogged:
     publication = notification.publication
-    record = WebhookLogged(
+    return WebhookLogged(
         event_id=notification.event_id,
         occurred_at=incoming.received_at,
         provider=notification.provider,
@@ -181,10 +183,6 @@ def _log_record(notification: Notification, incoming: Incoming) -> WebhookLogged
         event_key=publication and publication.key,
         event=publication and publication.record.model_dump(mode="json", exclude_none=True),
     )
-    if len(codec.encode(record)) <= codec.MAX_RECORD_BYTES:
-        return record
-    note = "; ".join(filter(None, (record.note, "the event is left out: too large")))
-    return record.model_copy(update={"event": None, "note": note})
 
 
 def _kept_headers(incoming: Incoming) -> dict[str, str]:
@@ -196,7 +194,7 @@ def _kept_headers(incoming: Incoming) -> dict[str, str]:
     }
 
 
-def _about(notification: Notification, started: float) -> dict[str, object]:
+def _about(notification: Notification) -> dict[str, object]:
     return {
         "provider": notification.provider,
         "external_id": notification.external_id,
@@ -205,10 +203,5 @@ def _about(notification: Notification, started: float) -> dict[str, object]:
         "matched": notification.matched,
         "note": notification.note,
         "published": notification.publication is not None,
-        "duration_ms": _milliseconds(started),
         **notification.about,
     }
-
-
-def _milliseconds(started: float) -> float:
-    return round((time.perf_counter() - started) * 1000, 2)

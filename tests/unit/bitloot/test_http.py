@@ -31,6 +31,12 @@ async def echo(request: web.Request) -> web.Response:
     return web.Response(body=await request.read())
 
 
+async def told(request: web.Request) -> web.Response:
+    http.note(request, order_id="o-1")
+    http.tell(request, "thing.refused", {"reason": "odd"}, level="warning")
+    return web.Response(status=409)
+
+
 async def redirect(_request: web.Request) -> web.Response:
     raise web.HTTPFound("/elsewhere")
 
@@ -42,6 +48,7 @@ def app() -> web.Application:
     app.router.add_get("/crash", crash)
     app.router.add_get("/redirect", redirect)
     app.router.add_post("/echo", echo)
+    app.router.add_post("/told", told)
     return app
 
 
@@ -70,6 +77,15 @@ async def test_one_line_for_each_request_without_path_or_query(client: Client):
         "order_id": "o-1",
         "trace_seen": "0af7651916cd43dd8448eb211c80319c",
     }
+
+
+async def test_a_handler_may_make_the_line_one_about_its_work(client: Client):
+    with capture_logs() as logs:
+        await client.post("/told")
+
+    (line,) = logs
+    expected = {"event": "thing.refused", "log_level": "warning", "reason": "odd", "order_id": "o-1", "status": 409}
+    assert line.items() >= (expected | {"route": "/told"}).items()
 
 
 async def test_the_callers_request_id_is_kept_if_it_is_plausible(client: Client):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitloot.redaction import REDACTED, clean, clean_field, clean_text, is_secret_name
+from bitloot.redaction import _LOOKS, _SUSPICIOUS, REDACTED, clean, clean_field, clean_text, is_secret_name
 
 TOKEN = "AbCdEf0123456789-_AbCdEf"
 
@@ -111,3 +111,20 @@ def test_a_secret_is_found_at_any_depth(name: str, wrapping: list[str]):
         value = [value] if each == "list" else {"inner": value}
 
     assert TOKEN not in repr(clean(value))
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["bearer", "BASIC", " ", "\n", "\u00a0", "abc", '"code"', "'key'", ":", "=", "?sig", "/o/", "a" * 16, "://u", "@", "re_",
+             "whsec_", "x" * 8, "token", "input_value", "-", ".", "{", "]"]
+        )
+    ).map("".join)
+)  # fmt: skip
+def test_the_quick_look_misses_nothing(text: str):
+    cleaned = text
+    if _SUSPICIOUS.search(text):
+        for look, replacement in _LOOKS:
+            cleaned = look.sub(replacement, cleaned)
+
+    assert clean_text(text) == cleaned

@@ -62,15 +62,18 @@ async def test_one_line_tells_what_was_accepted(rig: Rig, lines: Lines):
     await rig.ipn(ipn())
 
     (line,) = lines.of("webhook.accepted")
-    told = {name: line[name] for name in ("provider", "order_id", "payment_id", "status", "matched", "published")}
+    told = {
+        name: line[name] for name in ("provider", "order_id", "payment_id", "payment_status", "matched", "published")
+    }
     assert told == {
         "provider": "nowpayments",
         "order_id": ORDER,
         "payment_id": "5745459419",
-        "status": "finished",
+        "payment_status": "finished",
         "matched": "current/canonical",
         "published": True,
     }
+    assert (line["route"], line["status"]) == ("/webhooks/nowpayments", 200)
     assert line["duration_ms"] >= 0
 
 
