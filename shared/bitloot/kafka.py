@@ -19,12 +19,16 @@ made anew: `bitloot.pin` says why.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
+from functools import lru_cache, partial
+from itertools import takewhile
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
+from aiokafka.partitioner import DefaultPartitioner
+from prometheus_client import Counter
 
 from bitloot import log, metrics, trace
 from bitloot.broker import options
@@ -43,6 +47,8 @@ REQUEST_TIMEOUT_MS = 10_000  # a broker that hangs is asked again after this lon
 RETRY_BACKOFF_MS = 250  # aiokafka writes two log lines for each try while a broker is away
 _RECONNECT_SECONDS = 0.5
 _METADATA_SECONDS = 10.0
+_SHORT_KEY = 100  # bytes: our ids have 36
+_PARTITIONER = DefaultPartitioner()
 
 _log = log.get(__name__)
 
@@ -67,14 +73,17 @@ class Producer:
             "linger_ms": linger_ms,
         }
         self._timeout = timeout_seconds
-        self._connected: asyncio.Future[AIOKafkaProducer] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._connected: asyncio.Future[AIOKafkaProducer] = self._loop.create_future()
         self._connecting: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._enqueueing = asyncio.Lock()  # fair, so that records are enqueued in the order of the calls
+        self._in_turn = asyncio.Lock()  # fair, so that records are enqueued in the order of the calls
+        self._waiting = 0  # records that take turns
         self._unacknowledged: set[asyncio.Future[Any]] = set()
-        self._posted: set[asyncio.Task[None]] = set()
+        self._deadlines: dict[asyncio.Future[None], tuple[float, str]] = {}  # the first one ends first
+        self._alarm: asyncio.TimerHandle | None = None
         self._unreported: BaseException | None = None
-        self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._failure: asyncio.Future[BaseException] = self._loop.create_future()
 
     async def __aenter__(self) -> Self:
         self._connecting = asyncio.create_task(self._connect())
@@ -83,8 +92,10 @@ class Producer:
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        if self._posted:
-            await asyncio.wait(self._posted)  # each ends within the timeout
+        if self._deadlines:
+            await asyncio.wait([*self._deadlines])  # each ends within the timeout
+        if self._alarm is not None:
+            self._alarm.cancel()
         for task in (self._connecting, self._watching):
             if task is not None:
                 task.cancel()
@@ -99,7 +110,7 @@ class Producer:
         `ProducerFailed` when there will never be one.
         """
         value = _checked(encode(record))
-        await self._deliver(topic.name, key.encode(), value, trace.headers())
+        await self._accept(topic.name, key.encode(), value, trace.headers())
 
     def post(self, topic: Topic, key: str, record: Record) -> Awaitable[None]:
         """Enqueue a record now; await the result for its acknowledgement, which raises as `send` does.
@@ -108,18 +119,20 @@ class Producer:
         raised by the next `flush`. Raises `Malformed` at once when the record is too large.
         """
         value = _checked(encode(record))
-        return self._post(topic.name, key.encode(), value, trace.headers())
+        posted = self._accept(topic.name, key.encode(), value, trace.headers())
+        posted.add_done_callback(self._on_posted)
+        return posted
 
     async def send_raw(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Send bytes as they are; for replays. Otherwise as `send`."""
-        await self._deliver(topic, key, value if value is None else _checked(value), headers)
+        await self._accept(topic, key, value if value is None else _checked(value), headers)
 
     async def flush(self) -> None:
         """Wait for the fate of all that was sent or posted, however long that takes.
 
         Raises the first failure of a post since the last flush, or `ProducerFailed`.
         """
-        while waiting := self._posted | self._unacknowledged:
+        while waiting := [*self._deadlines, *self._unacknowledged]:
             await asyncio.wait(waiting)
         self._raise_if_failed()
         if self._unreported is not None:
@@ -158,6 +171,7 @@ class Producer:
                 retry_backoff_ms=RETRY_BACKOFF_MS,
                 metadata_max_age_ms=int(_METADATA_SECONDS * 1000),
                 max_request_size=2**20,
+                partitioner=partition_of,
             )
             keep_batches(producer)
             pin = Pin(producer.client, self._fail)
@@ -175,59 +189,175 @@ class Producer:
                 self._connected.set_result(producer)
                 return
 
-    def _post(self, topic: str, key: bytes, value: bytes, headers: Headers) -> Awaitable[None]:
-        task = asyncio.create_task(self._deliver(topic, key, value, headers))
-        self._posted.add(task)
-        task.add_done_callback(self._on_posted)
-        return task
+    # A record is enqueued at once where nothing is in its way, without a task or a timer of its own: at some thousand
+    # records a second these cost more than all else that we do with a record. While there is no connection yet, or
+    # its batch is full, or an earlier one waits for such a thing, it takes its turn.
 
-    def _on_posted(self, task: asyncio.Task[None]) -> None:
-        self._posted.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+    def _accept(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> asyncio.Future[None]:
+        fate: asyncio.Future[None] = self._loop.create_future()
+        if (error := self._failed()) is not None:
+            return _end(fate, error)
+        self._deadlines[fate] = (self._loop.time() + self._timeout, topic)
+        fate.add_done_callback(self._forget)
+        self._set_alarm()
+        try:
+            acknowledged = self._enqueue_at_once(topic, key, value, headers)
+        except Exception as refused:  # noqa: BLE001 - whatever it is, it is the record's fate
+            return _end(fate, self._translated(refused, topic))
+        if acknowledged is None:
+            self._take_turns(fate, topic, key, value, headers)
+        else:
+            self._follow(fate, topic, acknowledged)
+        return fate
+
+    def _enqueue_at_once(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> asyncio.Future[Any] | None:
+        """Enqueue a record, and return the future of its acknowledgement; or return None where it has to wait."""
+        if self._waiting or not self._connected.done():
+            return None
+        producer = self._connected.result()
+        if producer.client.cluster.partitions_for_topic(topic) is None:
+            return None
+        return _at_once(producer.send(topic, value, key=key, headers=list(headers)))
+
+    def _take_turns(
+        self, fate: asyncio.Future[None], topic: str, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> None:
+        turn = self._loop.create_task(self._enqueue_in_turn(fate, topic, key, value, headers))
+        self._waiting += 1
+        turn.add_done_callback(self._on_turn)
+        fate.add_done_callback(lambda _fate: turn.cancel())  # nobody waits for it any more
+
+    async def _enqueue_in_turn(
+        self, fate: asyncio.Future[None], topic: str, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> None:
+        try:
+            producer = await asyncio.shield(self._connected)
+            async with self._in_turn:
+                acknowledged = await producer.send(topic, value, key=key, headers=list(headers))
+        except Exception as refused:  # noqa: BLE001 - whatever it is, it is the record's fate
+            _end(fate, self._translated(refused, topic))
+        else:
+            self._follow(fate, topic, acknowledged)
+
+    def _on_turn(self, turn: asyncio.Task[None]) -> None:
+        self._waiting -= 1
+        if not turn.cancelled():
+            turn.result()
+
+    def _follow(self, fate: asyncio.Future[None], topic: str, acknowledged: asyncio.Future[Any]) -> None:
+        self._unacknowledged.add(acknowledged)
+        acknowledged.add_done_callback(partial(self._on_acknowledged, fate, topic))
+
+    def _on_acknowledged(self, fate: asyncio.Future[None], topic: str, acknowledged: asyncio.Future[Any]) -> None:
+        """Tell whoever still waits. A record that is on its way cannot be called back, and its fate still matters."""
+        self._unacknowledged.discard(acknowledged)
+        if acknowledged.cancelled():
+            fate.cancel()
+        elif (error := acknowledged.exception()) is not None:
+            self._fail(error)
+            _end(fate, self._translated(error, topic))
+        elif not fate.done():
+            _produced(topic).inc()
+            fate.set_result(None)
+
+    def _translated(self, error: BaseException, topic: str) -> BaseException:
+        """Return what a sender is told."""
+        match error:
+            case KafkaTimeoutError() | UnknownTopicOrPartitionError():
+                return self._too_late(topic)
+            case MessageSizeTooLargeError():
+                return Malformed(Cause.TOO_LARGE, f"a record for {topic} is larger than Kafka takes")
+            case KafkaError():
+                metrics.RECORDS_FAILED.labels(topic).inc()
+                self._fail(error)
+                return self._failed() or error
+        return error
+
+    def _too_late(self, topic: str) -> Transient:
+        metrics.RECORDS_FAILED.labels(topic).inc()
+        reason = f"Kafka did not acknowledge a record for {topic} within {self._timeout:g} s"
+        return Transient(Cause.BROKER_UNAVAILABLE, reason)
+
+    def _forget(self, fate: asyncio.Future[None]) -> None:
+        self._deadlines.pop(fate, None)
+
+    def _on_posted(self, fate: asyncio.Future[None]) -> None:
+        if not fate.cancelled() and (error := fate.exception()) is not None:
             self._unreported = self._unreported or error
 
-    async def _deliver(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        self._raise_if_failed()
-        try:
-            async with asyncio.timeout(self._timeout):
-                producer = await asyncio.shield(self._connected)
-                acknowledged = await self._enqueue(producer, topic, key, value, headers)
-                # Shielded: a record that is on its way cannot be called back, and its fate still matters.
-                await asyncio.shield(acknowledged)
-        except (TimeoutError, KafkaTimeoutError, UnknownTopicOrPartitionError):
-            metrics.RECORDS_FAILED.labels(topic).inc()
-            reason = f"Kafka did not acknowledge a record for {topic} within {self._timeout:g} s"
-            raise Transient(Cause.BROKER_UNAVAILABLE, reason) from None
-        except MessageSizeTooLargeError:
-            raise Malformed(Cause.TOO_LARGE, f"a record for {topic} is larger than Kafka takes") from None
-        except KafkaError as error:
-            metrics.RECORDS_FAILED.labels(topic).inc()
-            self._fail(error)
-            self._raise_if_failed()
-        metrics.RECORDS_PRODUCED.labels(topic).inc()
+    def _set_alarm(self) -> None:
+        """Look again when the first of those that wait may have waited too long: one timer for all of them."""
+        if self._alarm is None and self._deadlines:
+            deadline, _ = next(iter(self._deadlines.values()))
+            self._alarm = self._loop.call_at(deadline, self._on_alarm)
 
-    async def _enqueue(
-        self, producer: AIOKafkaProducer, topic: str, key: bytes | None, value: bytes | None, headers: Headers
-    ) -> asyncio.Future[Any]:
-        async with self._enqueueing:
-            acknowledged: asyncio.Future[Any] = await producer.send(topic, value, key=key, headers=list(headers))
-        self._unacknowledged.add(acknowledged)
-        acknowledged.add_done_callback(self._on_acknowledged)
-        return acknowledged
-
-    def _on_acknowledged(self, acknowledged: asyncio.Future[Any]) -> None:
-        self._unacknowledged.discard(acknowledged)
-        if not acknowledged.cancelled() and (error := acknowledged.exception()) is not None:
-            self._fail(error)
+    def _on_alarm(self) -> None:
+        self._alarm = None
+        now = self._loop.time()
+        waiting = self._deadlines.items()
+        late = [(fate, topic) for fate, (_, topic) in takewhile(lambda each: each[1][0] <= now, waiting)]
+        for fate, topic in late:
+            if not fate.done():
+                _end(fate, self._too_late(topic))
+            self._forget(fate)
+        self._set_alarm()
 
     def _fail(self, error: BaseException) -> None:
         if not self._failure.done():
             _log.critical("producer.failed", error=repr(error))
             self._failure.set_result(error)
 
+    def _failed(self) -> ProducerFailed | None:
+        if self.failed is None:
+            return None
+        error = ProducerFailed(f"nothing can be sent any more: {self.failed!r}")
+        error.__cause__ = self.failed
+        return error
+
     def _raise_if_failed(self) -> None:
-        if self.failed is not None:
-            raise ProducerFailed(f"nothing can be sent any more: {self.failed!r}") from self.failed
+        if (error := self._failed()) is not None:
+            raise error
+
+
+def _end(fate: asyncio.Future[None], error: BaseException) -> asyncio.Future[None]:
+    """Let a record's fate be this error, unless it has one."""
+    if not fate.done():
+        fate.set_exception(error)
+        fate.exception()  # whoever does not ask is told by `flush`
+    return fate
+
+
+def _at_once(sending: Coroutine[Any, Any, asyncio.Future[Any]]) -> asyncio.Future[Any] | None:
+    """Return what aiokafka's `send` returns if it need not wait for anything; else call it off and return None.
+
+    It waits for room in a batch, before it has enqueued anything: calling it off leaves nothing behind.
+    """
+    try:
+        sending.send(None)
+    except StopIteration as done:
+        acknowledged: asyncio.Future[Any] = done.value
+        return acknowledged
+    sending.close()
+    return None
+
+
+@lru_cache(maxsize=256)
+def _produced(topic: str) -> Counter:
+    return metrics.RECORDS_PRODUCED.labels(topic)
+
+
+def partition_of(key: bytes | None, partitions: Sequence[int], available: Sequence[int]) -> int:
+    """Return where Kafka's clients put a key. Their hash is costly in Python, and a key seldom comes only once."""
+    if key is None or len(key) > _SHORT_KEY:
+        return int(_PARTITIONER(key, partitions, available))
+    return partitions[_remembered(key, len(partitions))]
+
+
+@lru_cache(maxsize=4096)
+def _remembered(key: bytes, count: int) -> int:
+    return int(_PARTITIONER(key, range(count), ()))
 
 
 def keep_batches(producer: AIOKafkaProducer) -> None:

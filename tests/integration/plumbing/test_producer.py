@@ -38,6 +38,61 @@ async def test_posted_records_keep_their_order(broker: Broker):
     assert [decode(topic, record.value) for record in await broker.read(topic)] == events
 
 
+async def test_posted_records_keep_their_order_when_batches_fill_up(broker: Broker):
+    """A record that finds its batch full takes turns; those after it must not overtake it."""
+    topic = await broker.topic()
+    order = revealed(0).order_id
+    sizes = (10, 9_000, 10, 20_000, 3_000, 10)
+    events = [
+        revealed(n, order=order).model_copy(update={"event_id": f"{n}-{'x' * sizes[n % len(sizes)]}"})
+        for n in range(120)
+    ]
+    async with Producer(broker.settings, client_id="test") as producer:
+        await asyncio.gather(*(producer.post(topic, order, event) for event in events))
+
+    assert [decode(topic, record.value) for record in await broker.read(topic)] == events
+
+
+async def test_a_record_that_is_not_acknowledged_in_time_is_transient_and_its_fate_is_still_waited_for(broker: Broker):
+    topic = await broker.topic()
+    async with Producer(broker.settings, client_id="test", timeout_seconds=0.2) as producer:
+        await producer.send(topic, "key", revealed(1))
+        inner: AIOKafkaProducer = producer._connected.result()
+        inner._metadata.leader_for_partition, leader = lambda _partition: -1, inner._metadata.leader_for_partition
+        for late in (producer.post(topic, "key", revealed(2)), producer.send(topic, "key", revealed(3))):
+            with pytest.raises(Transient):
+                await late
+        flushing = asyncio.ensure_future(producer.flush())
+        await asyncio.sleep(0.1)
+        assert not flushing.done()
+        inner._metadata.leader_for_partition = leader
+        with pytest.raises(Transient):  # the post's; a send has told its caller
+            await flushing
+        assert len(await broker.read(topic)) == 3
+        await producer.flush()
+
+
+async def test_a_record_that_nobody_waits_for_any_more_is_stored_all_the_same(broker: Broker):
+    topic = await broker.topic()
+    async with Producer(broker.settings, client_id="test") as producer:
+        await producer.send(topic, "key", revealed(1))
+        posted = producer.post(topic, "key", revealed(2))
+        asyncio.ensure_future(posted).cancel()
+        await producer.flush()
+    assert len(await broker.read(topic)) == 2
+
+
+async def test_a_record_given_up_before_there_was_a_connection_is_never_sent(broker: Broker):
+    topic = await broker.topic()
+    producer = Producer(broker.settings, client_id="test", timeout_seconds=0.05)
+    with pytest.raises(Transient):
+        await producer.send(topic, "key", revealed(1))
+    producer._timeout = 30.0
+    async with producer:
+        await producer.send(topic, "key", revealed(2))
+    assert [decode(topic, record.value) for record in await broker.read(topic)] == [revealed(2)]
+
+
 async def test_flush_waits_for_posts_that_nobody_awaits(broker: Broker):
     topic = await broker.topic()
     async with Producer(broker.settings, client_id="test", linger_ms=50) as producer:
