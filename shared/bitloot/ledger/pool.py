@@ -28,6 +28,10 @@ def open_pool(dsn: str, *, max_size: int = 10) -> asyncpg.Pool:
     """Return a pool whose `json` and `jsonb` values are Python objects; enter it with `async with`.
 
     It connects when it is first used, so that a process can start while Postgres is away.
+
+    A connection that is given back is rolled back where it needs to be, and asked nothing more: asyncpg's own reset is
+    a round trip for each use. So nothing that outlives a transaction may be done on a connection of the pool: no
+    session-wide setting or advisory lock, no LISTEN, no temporary table. What needs one connects by itself.
     """
     return asyncpg.create_pool(
         dsn,
@@ -36,7 +40,12 @@ def open_pool(dsn: str, *, max_size: int = 10) -> asyncpg.Pool:
         timeout=_CONNECT_SECONDS,
         command_timeout=_COMMAND_SECONDS,
         init=_use_json,
+        reset=_as_it_is,
     )
+
+
+async def _as_it_is(_connection: "asyncpg.Connection[Any]") -> None:
+    """Ask nothing of a connection that is given back; asyncpg has ended a transaction that was left open."""
 
 
 async def _use_json(connection: "asyncpg.Connection[Any]") -> None:

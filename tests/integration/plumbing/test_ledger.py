@@ -392,3 +392,15 @@ async def test_failures_are_dated_by_the_clock_that_is_given(pool):
     await perform(ledger(pool), producer, effect, Market(effect, refused), within=SOON, clock=lambda: moment)
     await perform_read(producer, asked, Market(asked, refused), within=SOON, clock=lambda: moment)
     assert [event.occurred_at for event in producer.on(ORDER_EVENTS)] == [moment, moment]
+
+
+async def test_a_connection_given_back_is_rolled_back_and_asked_nothing_more(pool):
+    asked: list[str] = []
+    async with pool.acquire() as connection:
+        connection.add_query_logger(lambda query: asked.append(query.query))
+    await pool.fetchval("select 1")
+    assert asked == ["select 1"]
+
+    async with pool.acquire() as connection:
+        await connection.execute("begin")
+    assert asked == ["select 1", "begin", "ROLLBACK"]
