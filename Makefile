@@ -69,8 +69,8 @@ simulate: setup ## Run N (100000) schedules of crashes and faults through the wh
 	@$(PYTHON) -m tests.simulation $(or $(N),100000) --start $(or $(FROM),0) $(if $(JOBS),--jobs $(JOBS))
 
 .PHONY: bench
-bench: setup ## Measure the ingress beside a bare echo, and the way from payment to mail; writes docs/benchmarks.md
-	@$(PYTHON) -m bench
+bench: setup ## Measure the ingress beside a bare echo, and the way from payment to mail; writes docs/benchmarks.md (PROFILE=1: by py-spy)
+	@$(PYTHON) -m bench $(if $(PROFILE),--profile .run/profile) $(ARGS)
 
 .PHONY: chaos
 chaos: setup ## Break the running system for DURATION=300 seconds by SEED=, let it heal, compare to the last item

@@ -1,27 +1,27 @@
 """`make bench`: measure, print, and write docs/benchmarks.md."""
 
+import argparse
 import asyncio
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
-from pydantic import SecretStr
+from bench import alone, ingress, journey, report
+from bench.profile import Profiler
+from embedded.paths import CHECKOUT
 
-from bench import ingress, journey, report
-from embedded.ports import free_port
-
-CHECKOUT = Path(__file__).resolve().parent.parent
+PAGE = CHECKOUT / "docs" / "benchmarks.md"
 ROUNDS = 5
 REQUESTS = 3000
 ORDERS = 600
-"""For the highest rate; the waits are measured with as many again, at half that rate."""
+"""For the highest rate; the waits are measured with as many again, at each part of that rate."""
+SHARES = (0.2, 0.5, 0.8)
 
 
 @contextmanager
@@ -35,47 +35,40 @@ def _stack(run_dir: Path) -> Iterator[Mapping[str, Any]]:
         subprocess.run([sys.executable, "-m", "embedded", "down"], env=env, check=True, cwd=CHECKOUT)
 
 
-@contextmanager
-def _echo(port: int) -> Iterator[str]:
-    process = subprocess.Popen([sys.executable, "-m", "bench.echo", str(port)], cwd=CHECKOUT)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
+async def _at_the_door(directory: Path, profiler: Profiler, rounds: int, requests: int) -> Sequence[ingress.Round]:
+    async with alone.pair(directory) as servers:
+        with profiler.watching({"ingress": servers.ingress.pid}):
+            return await ingress.measure(servers, rounds=rounds, requests=requests)
 
 
-async def _answers(url: str) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(20):
-        while True:
-            try:
-                await client.post(url)
-            except httpx.TransportError:
-                await asyncio.sleep(0.05)
-            else:
-                return
-
-
-async def _measure(stack: Mapping[str, Any], run_dir: Path, echo_url: str) -> report.Results:
-    secret = SecretStr(json.loads((run_dir / "environment.json").read_text())["NOWPAYMENTS_IPN_SECRET"])
-    await _answers(echo_url)
+async def _on_the_way(stack: Mapping[str, Any], profiler: Profiler, orders: int) -> report.Journeys:
     await journey.run(stack, "warm-up", orders=50, per_second=None)
-    fastest = await journey.run(stack, "fastest", orders=ORDERS, per_second=None)
-    half = await journey.run(stack, "half", orders=ORDERS, per_second=fastest.per_second / 2)
-    # Last, because the orders agent is busy for a while with what these leave behind.
-    rounds = await ingress.measure(stack["ingress_url"], echo_url, secret, rounds=ROUNDS, requests=REQUESTS)
-    return report.Results(rounds=tuple(rounds), fastest=fastest, half=half)
+    with profiler.watching({name: pids[0] for name, pids in stack["pids"].items() if name in journey.OURS}):
+        fastest = await journey.run(stack, "fastest", orders=orders, per_second=None)
+    slower = [
+        await journey.run(stack, f"at-{share}", orders=orders, per_second=fastest.per_second * share)
+        for share in SHARES
+    ]
+    return report.Journeys(fastest, dict(zip(SHARES, slower, strict=True)))
 
 
 def main() -> None:
-    """Measure on a fresh stack and write the report."""
+    """Measure and write the report; what people have written below it stays."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of ingress and echo ({ROUNDS})")
+    parser.add_argument("--requests", type=int, default=REQUESTS, help=f"in each round ({REQUESTS})")
+    parser.add_argument("--orders", type=int, default=ORDERS, help=f"in each run of the whole system ({ORDERS})")
+    parser.add_argument("--profile", type=Path, help="also run py-spy, and write a profile of each process here")
+    wish = parser.parse_args()
+    profiler = Profiler(wish.profile)
     with tempfile.TemporaryDirectory(prefix="bitloot-bench-") as directory:
-        run_dir = Path(directory) / "run"
-        with _stack(run_dir) as stack, _echo(free_port()) as echo_url:
-            results = asyncio.run(_measure(stack, run_dir, echo_url))
-    text = report.markdown(results)
-    (CHECKOUT / "docs" / "benchmarks.md").write_text(text)
+        rounds = asyncio.run(_at_the_door(Path(directory) / "door", profiler, wish.rounds, wish.requests))
+        print(report.door(rounds), flush=True)
+        with _stack(Path(directory) / "run") as stack:
+            journeys = asyncio.run(_on_the_way(stack, profiler, wish.orders))
+    text = report.markdown(rounds, journeys)
     print(text)
+    PAGE.write_text(report.replaced(PAGE.read_text(), text))
 
 
 if __name__ == "__main__":

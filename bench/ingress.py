@@ -1,7 +1,8 @@
 """How many signed notifications the ingress takes a second, beside a bare echo of the same bodies.
 
 Both servers are one process each; the load generator has the other core to itself and the broker. Rounds are
-interleaved: what the machine does to one, it does to the other.
+interleaved: what the machine does to one, it does to the other. Where others work on the same cores, requests a second
+say less than CPU seconds of the process for each request, which are taken beside them.
 """
 
 import json
@@ -11,7 +12,9 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from bench.alone import Pair, Served
 from bench.load import Load, drive, post
+from bench.processes import cpu_seconds
 from bitloot.canonical_json import parse
 from bitloot.ids import order_id
 from bitloot.signing import nowpayments_sign
@@ -25,11 +28,21 @@ class Round:
 
     ingress: Load
     echo: Load
+    ingress_cpu: float
+    """Seconds of the process for one request."""
+    echo_cpu: float
+    kafka_cpu: float
+    """Seconds of the broker for one notification."""
 
     @property
     def ratio(self) -> float:
         """Return the ingress's requests per second as a part of the echo's."""
         return self.ingress.per_second / self.echo.per_second
+
+    @property
+    def cpu_ratio(self) -> float:
+        """Return the echo's CPU seconds for a request as a part of the ingress's."""
+        return self.echo_cpu / self.ingress_cpu
 
 
 def notifications(run: str, count: int, secret: SecretStr) -> list[tuple[bytes, str]]:
@@ -65,22 +78,26 @@ def _notification(name: str, payment_id: int, secret: SecretStr) -> tuple[bytes,
     return body, nowpayments_sign(parse(body).canonical, secret)
 
 
-async def measure(ingress_url: str, echo_url: str, secret: SecretStr, *, rounds: int, requests: int) -> Sequence[Round]:
+async def measure(servers: Pair, *, rounds: int, requests: int) -> Sequence[Round]:
     """Return `rounds` measurements of `requests` notifications each. Raises where an answer was not 200."""
     measured = []
     for number in range(rounds + 1):
-        bodies = notifications(f"round {number}", requests, secret)
-        measured.append(
-            Round(await _run(ingress_url, "/webhooks/nowpayments", bodies), await _run(echo_url, "/", bodies))
-        )
+        bodies = notifications(f"round {number}", requests, servers.secret)
+        kafka = cpu_seconds(servers.kafka_pid)
+        ingress, ingress_cpu = await _run(servers.ingress, "/webhooks/nowpayments", bodies)
+        kafka = (cpu_seconds(servers.kafka_pid) - kafka) / requests
+        echo, echo_cpu = await _run(servers.echo, "/", bodies)
+        measured.append(Round(ingress, echo, ingress_cpu, echo_cpu, kafka))
     return measured[1:]  # the first one warmed both up
 
 
-async def _run(url: str, path: str, bodies: Sequence[tuple[bytes, str]]) -> Load:
-    address = urlsplit(url)
+async def _run(server: Served, path: str, bodies: Sequence[tuple[bytes, str]]) -> tuple[Load, float]:
+    """Return what the load showed, and CPU seconds of the server for each request."""
+    address = urlsplit(server.url)
     host, port = str(address.hostname), int(address.port or 80)
     requests = [post(f"{host}:{port}", path, body, {"x-nowpayments-sig": signature}) for body, signature in bodies]
+    cpu = cpu_seconds(server.pid)
     load = await drive(host, port, requests, connections=CONNECTIONS)
     if set(load.statuses) != {200}:
-        raise RuntimeError(f"{url} answered {dict(load.statuses)}")
-    return load
+        raise RuntimeError(f"{server.url} answered {dict(load.statuses)}")
+    return load, (cpu_seconds(server.pid) - cpu) / len(requests)

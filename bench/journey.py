@@ -2,18 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 import httpx
 
 from bench.load import quantile
+from bench.processes import cpu_seconds
 from bitloot.ids import order_id
 
 T = TypeVar("T")
+
+OURS = ("ingress", "fulfillment", "kinguin", "delivery", "sink", "admin-api", "order-page", "seller")
+"""The processes that are ours to run; the others stand in for somebody, or are servers."""
 
 _DONE = """
 select count(*) as fulfilled, min(paid_at) as first, max(mailed_at) as last,
@@ -29,6 +33,8 @@ class Journey:
     orders: int
     seconds: float
     waits: tuple[float, ...]
+    cpu: Mapping[str, float]
+    """CPU seconds for one order, from its placing to its mail, by kind of process."""
 
     @property
     def per_second(self) -> float:
@@ -69,8 +75,13 @@ class Shop:
         answer.raise_for_status()
 
 
-async def run(stack: Mapping[str, str], name: str, *, orders: int, per_second: float | None) -> Journey:
+def _cpu(pids: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    return {name: sum(map(cpu_seconds, each)) for name, each in pids.items()}
+
+
+async def run(stack: Mapping[str, Any], name: str, *, orders: int, per_second: float | None) -> Journey:
     """Place `orders`, pay them (`per_second` of them, or as fast as they are taken), wait for the last mail."""
+    before = _cpu(stack["pids"])
     limits = httpx.Limits(max_connections=32)
     async with httpx.AsyncClient(limits=limits, timeout=60, trust_env=False) as client:
         shop = Shop(client, stack)
@@ -88,10 +99,12 @@ async def run(stack: Mapping[str, str], name: str, *, orders: int, per_second: f
                 await asyncio.sleep(max(0.0, begun + n / per_second - time.monotonic()))
             payments.append(asyncio.create_task(gated(shop.pay(order))))
         await asyncio.gather(*payments)
-    return await _finished(stack["postgres"], placed, within=120)
+    seconds, waits = await _finished(stack["postgres"], placed, within=600)
+    cpu = {name: (used - before[name]) / orders for name, used in _cpu(stack["pids"]).items()}
+    return Journey(orders, seconds, waits, cpu)
 
 
-async def _finished(dsn: str, placed: list[str], *, within: float) -> Journey:
+async def _finished(dsn: str, placed: list[str], *, within: float) -> tuple[float, tuple[float, ...]]:
     connection = await asyncpg.connect(dsn)
     try:
         async with asyncio.timeout(within):
@@ -99,7 +112,7 @@ async def _finished(dsn: str, placed: list[str], *, within: float) -> Journey:
                 row = await connection.fetchrow(_DONE, placed)
                 if row is not None and row["fulfilled"] == len(placed):
                     seconds = (row["last"] - row["first"]).total_seconds()
-                    return Journey(len(placed), seconds, tuple(row["waits"]))
+                    return seconds, tuple(row["waits"])
                 await asyncio.sleep(0.2)
     finally:
         await connection.close()
