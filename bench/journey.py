@@ -16,7 +16,7 @@ from bitloot.ids import order_id
 
 T = TypeVar("T")
 
-OURS = ("ingress", "fulfillment", "kinguin", "delivery", "sink", "admin-api", "order-page", "seller")
+OURS = ("ingress", "fulfillment", "kinguin", "delivery", "sink", "admin-api", "order-page", "payments", "seller")
 """The processes that are ours to run; the others stand in for somebody, or are servers."""
 
 _DONE = """
