@@ -25,6 +25,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3"))
 """How many are tried of each endpoint and phase."""
 PHASES = os.environ.get("FUZZ_PHASES", "fuzzing")
 """`coverage` tries each boundary of each parameter: thousands of questions, which `make fuzz-api` asks."""
+SECONDS = 300 if EXAMPLES <= 10 else 7200
 WITHOUT = [
     "--exclude-name=signInByProvider",  # there is no provider here: test_oidc.py has one
     "--exclude-name=comeFromProvider",
@@ -45,7 +46,7 @@ class Accepting(NoKafka):
         return None
 
 
-@pytest.mark.timeout(300)  # some two hundred questions, in a process beside this one
+@pytest.mark.timeout(SECONDS)  # some two hundred questions, in a process beside this one
 async def test_no_question_breaks_the_api_or_its_document(database: str, tmp_path: Path):
     async with serve_api(database, publisher=Accepting(), originals=Accepting()) as api, AsyncExitStack() as stack:
         await api.seed(
@@ -75,7 +76,11 @@ async def test_no_question_breaks_the_api_or_its_document(database: str, tmp_pat
             stderr=subprocess.STDOUT,
             cwd=tmp_path,
         )
-        await process.wait()
+        try:
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
     text = (tmp_path / "told.txt").read_text()
     assert process.returncode == 0, text[-20_000:]
     tried = re.search(r"(\d+) generated", text)
