@@ -18,7 +18,8 @@ from nacl.public import PrivateKey, PublicKey, SealedBox
 from pydantic import AfterValidator, SecretStr
 from pydantic_settings import NoDecode
 
-from bitloot.contracts.sealed import SealedCode
+from bitloot.code_hashes import CodeHasher
+from bitloot.contracts.sealed import CodeHashes, SealedCode
 from bitloot.errors import Cause, Malformed
 from bitloot.settings import Secrets
 
@@ -37,9 +38,13 @@ class KeyPair(NamedTuple):
 class Sealer:
     """Closes boxes for the holder of one private key."""
 
-    def __init__(self, public_key: str) -> None:
-        """Take a key as `<key id>:<base64>`. Raises ValueError, without quoting it, when it is malformed."""
+    def __init__(self, public_key: str, hasher: CodeHasher | None = None) -> None:
+        """Take a key as `<key id>:<base64>`. Raises ValueError, without quoting it, when it is malformed.
+
+        With a hasher each text is sealed with the hashes that it is found by.
+        """
         self.key_id, raw = _read_key(public_key)
+        self._hasher = hasher
         self._box = SealedBox(PublicKey(raw))
 
     def seal(self, plain: str | bytes | SecretStr, media_type: str = "text/plain") -> SealedCode:
@@ -48,7 +53,12 @@ class Sealer:
             plain = plain.get_secret_value()
         raw = plain.encode() if isinstance(plain, str) else plain
         box = base64.b64encode(self._box.encrypt(raw)).decode()
-        return SealedCode(key_id=self.key_id, box=box, media_type=media_type)
+        return SealedCode(key_id=self.key_id, box=box, media_type=media_type, hashes=self._hashes(raw, media_type))
+
+    def _hashes(self, raw: bytes, media_type: str) -> CodeHashes | None:
+        if self._hasher is None or media_type != "text/plain":
+            return None  # nobody pastes a picture
+        return self._hasher.of(raw.decode(errors="replace"))
 
 
 class Opener:

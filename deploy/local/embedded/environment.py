@@ -181,6 +181,7 @@ def _secrets() -> Settings:
         "STOCK_SEALING_PUBLIC_KEY": stock_public,
         "STOCK_SEALING_PRIVATE_KEYS": stock_private,
         "STOCK_HASH_KEY": secrets.token_hex(32),
+        "CODE_HASH_KEYS": f"run-{secrets.token_hex(4)}:{base64.b64encode(secrets.token_bytes(32)).decode()}",
         "KINGUIN_SELLER_WEBHOOK_SECRET": secrets.token_hex(24),
     }
 

@@ -44,6 +44,7 @@ _KINGUIN = ("KINGUIN_CLIENT_ID", "KINGUIN_CLIENT_SECRET", "KINGUIN_API_KEY")
 
 _NOWPAYMENTS = ("INGRESS_PUBLIC_URL", "NOWPAYMENTS_API_KEY", "NOWPAYMENTS_BASE_URL")
 _STOCK_KEYS = ("STOCK_SEALING_PUBLIC_KEY", "STOCK_HASH_KEY")
+_CODE_HASHES = ("CODE_HASH_KEYS",)
 
 SANDBOX = Service(
     "sandbox",
@@ -80,6 +81,7 @@ SERVICES = (
                 *_KAFKA,
                 *_POSTGRES,
                 *_KINGUIN,
+                *_CODE_HASHES,
                 "KINGUIN_DIALECT",
                 "KINGUIN_BASE_URL",
                 "KINGUIN_AUTH_URL",
@@ -140,7 +142,12 @@ SERVICES = (
         ),
         scales=True,
     ),
-    Service("admin-api", "admin_api", Stage.DOORS, frozenset({*_KAFKA, *_POSTGRES, *_STOCK_KEYS, "ADMIN_TOKEN"})),
+    Service(
+        "admin-api",
+        "admin_api",
+        Stage.DOORS,
+        frozenset({*_KAFKA, *_POSTGRES, *_STOCK_KEYS, *_CODE_HASHES, "ADMIN_TOKEN"}),
+    ),
     Service(
         "order-page",
         "delivery.order_page",
@@ -157,6 +164,7 @@ SERVICES = (
                 *_POSTGRES,
                 *_LINKS,
                 *_NOWPAYMENTS,
+                *_CODE_HASHES,
                 "KINGUIN_ALLOWED_IPS",
                 "TRUSTED_PROXIES",
                 "KINGUIN_SELLER_WEBHOOK_SECRET",

@@ -11,6 +11,7 @@ from admin_api.access.gate import AccessSettings
 from admin_api.access.limits import Limit
 from admin_api.access.oidc import OidcSettings
 from admin_api.access.rights import Role
+from bitloot.code_hashes import CodeHashKeys
 from bitloot.sealing import SealingPublicKey
 from bitloot.settings import HttpSettings, KafkaSettings, LogLevel, PostgresSettings, Secret, Secrets
 
@@ -86,6 +87,12 @@ class ApiSettings(KafkaSettings, PostgresSettings, HttpSettings):
     )
     stock_hash_key: Secret | None = Field(
         None, description="a secret of 16 characters or more that tells codes apart; it never changes", min_length=16
+    )
+
+    code_hash_keys: CodeHashKeys | None = Field(
+        None,
+        description="the keys of the hashes by which a code is found, those of ingress and kinguin and all before "
+        "them, as id:base64,id:base64, or nothing for no such search",
     )
 
     @model_validator(mode="after")

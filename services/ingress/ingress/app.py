@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from bitloot.code_hashes import hasher
 from bitloot.health import Health
 from bitloot.http import create_app, serve_until
 from bitloot.incarnation import incarnation
@@ -67,7 +68,7 @@ def build(settings: Settings, ports: Ports, health: Health) -> web.Application:
         "/webhooks/nowpayments",
         Webhook("nowpayments", payments, ports.publisher, ports.samples, _ok, settings.proxy_networks).handle,
     )
-    sealer = Sealer(settings.sealing_public_key)
+    sealer = Sealer(settings.sealing_public_key, hasher(settings.code_hash_keys))
     notices = kinguin.reader(settings.kinguin_webhook_secret, sealer, settings.kinguin_networks)
     for path in ("/webhooks/kinguin", "/kinguin/webhook"):
         add(

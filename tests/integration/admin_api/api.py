@@ -19,6 +19,7 @@ from admin_api.settings import ApiSettings
 from admin_api.sink.batch import Batch, Decoder
 from admin_api.sink.source import RawRecord, Topics
 from admin_api.sink.store import Store
+from bitloot.code_hashes import CodeHasher
 from bitloot.contracts import codec
 from bitloot.contracts.base import Record
 from bitloot.contracts.topics import Topic
@@ -109,6 +110,7 @@ async def serve_api(
     topics: Topics | None = None,
     replayable: Mapping[str, Topic] | None = None,
     intake: Intake | None = None,
+    hasher: CodeHasher | None = None,
     provider: Provider | None = None,
     **more: Any,
 ) -> AsyncIterator[Api]:
@@ -126,6 +128,7 @@ async def serve_api(
             topics=topics or Topics(),
             replayable=replayable or {Topics().events.name: Topics().events},
             intake=intake,
+            hasher=hasher,
             settings=told(settings),
         )
         async with TestClient(TestServer(build(settings, ports, Health(), provider))) as client:

@@ -30,6 +30,7 @@ READ_TABLES = (
     "reservations",
     "webhook_logs",
     "order_events",
+    "code_hashes",
     "dead_letters",
 )
 

@@ -134,6 +134,7 @@ async def traffic(model: ReadModel) -> AsyncIterator[None]:
             "order_events",
             (0, 0, 4),
         ),
+        ("delete from code_hashes", "code_hashes", (8, 0, 0)),
         ("truncate dead_letters", "dead_letters", (4, 0, 0)),
     ],
 )

@@ -14,7 +14,7 @@ from bitloot.contracts.events import (
     OrderRetired,
     PaymentStatus,
 )
-from bitloot.contracts.sealed import SealedCode
+from bitloot.contracts.sealed import CodeHashes, SealedCode
 from bitloot.contracts.state import (
     ItemState,
     ItemStatus,
@@ -38,7 +38,8 @@ def at(seconds: float) -> datetime:
 
 
 def sealed(number: int = 1) -> SealedCode:
-    return SealedCode(key_id="k1", box=f"{BOX}{number}")
+    hashes = CodeHashes(key_id="h1", whole_hash=f"{number:032x}", tail_hash=f"{number + 1000:032x}")
+    return SealedCode(key_id="k1", box=f"{BOX}{number}", hashes=hashes)
 
 
 def order(number: int) -> OrderId:

@@ -54,6 +54,7 @@ CLASSES: tuple[type[Settings], ...] = (
 BY_TYPE: dict[str, str] = dict.fromkeys(("int", "float", "Decimal", "timedelta", "bool"), "xyzzy")
 BY_NAME: dict[str, str] = {
     "base_path": "shop/",
+    "code_hash_keys": "k1:AAAA",
     "crash_points": "/there/is/no/such/directory",
     "database_url": "mysql://user:hunter2@host/name",
     "email_from": "nobody",

@@ -49,6 +49,7 @@ def test_only_the_delivery_worker_can_open_what_is_sealed():
         ("ADMIN_TOKEN", {"admin-api"}),
         ("STOCK_SEALING_PRIVATE_KEYS", {"seller"}),
         ("STOCK_HASH_KEY", {"admin-api"}),
+        ("CODE_HASH_KEYS", {"admin-api", "ingress", "kinguin"}),
         ("KINGUIN_SELLER_CLIENT_SECRET", {"seller"}),
         ("KINGUIN_SELLER_WEBHOOK_SECRET", {"ingress", "seller"}),
         ("SHOP_TOKEN", {"ingress"}),

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from bitloot import ids
 from bitloot.canonical_json import parse
+from bitloot.code_hashes import generate_key
 from bitloot.contracts.effects import CreatePayment
 from bitloot.contracts.events import PaymentInstructions
 from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS, WEBHOOKS_LOG
@@ -60,6 +61,7 @@ CODES = ("ABCDE-FGHJK-LMNPQ-RSTUV-WXYZ2", "22222-33333-44444-55555-66666", "C0DE
 
 ORDER = ids.order_id("unit-test-order")
 KEY_PAIR: KeyPair = generate_key_pair("test")
+HASH_KEY = generate_key("test")
 
 
 def settings(**changes: Any) -> Settings:
@@ -71,6 +73,7 @@ def settings(**changes: Any) -> Settings:
         "shop_token": f"{SHOP_TOKEN},{SHOP_TOKEN_BEFORE}",
         "order_link_secrets": LINK_SECRET.get_secret_value(),
         "sealing_public_key": KEY_PAIR.public,
+        "code_hash_keys": HASH_KEY.get_secret_value(),
         "nowpayments_api_key": API_KEY,
         "nowpayments_ipn_secret": f"{IPN_SECRET.get_secret_value()},{IPN_SECRET_BEFORE.get_secret_value()}",
         "kinguin_webhook_secret": f"{KINGUIN_TOKEN},{KINGUIN_TOKEN_BEFORE}",

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from bitloot import ids
+from bitloot.code_hashes import CodeHasher
 from bitloot.contracts.events import KinguinNotified, Notice
 from bitloot.contracts.notices import ReservationNotified
 from bitloot.contracts.topics import KINGUIN_NOTICES, ORDER_EVENTS
 from tests.unit.ingress import rig as rigs
 from tests.unit.ingress.conftest import Lines, Start
-from tests.unit.ingress.rig import CODES, KINGUIN_TOKEN_BEFORE, ORDER, Rig, leaks, refusal
+from tests.unit.ingress.rig import CODES, HASH_KEY, KINGUIN_TOKEN_BEFORE, ORDER, Rig, leaks, refusal
 
 EXTERNAL = ids.item_id(ORDER, 2)
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
@@ -146,6 +147,7 @@ async def test_codes_are_sealed_and_nowhere_else(rig: Rig, lines: Lines):
     (event,) = rig.events
     assert opened(rig, event) == [code.encode() for code in CODES]
     assert {code.key_id for code in event.codes} == {"test"}
+    assert [code.hashes for code in event.codes] == [CodeHasher([HASH_KEY]).of(code) for code in CODES]
     body = json.loads(rig.logged[0].body)
     assert body["codes"] == ["[sealed]"] * 3
     assert (body["productId"], body["quantity"]) == ("p-1", 3)

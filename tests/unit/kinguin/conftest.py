@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from bitloot.code_hashes import generate_key
 from bitloot.sealing import KeyPair, Opener, generate_key_pair
 from fulfillment.kinguin.market import open_market
 from fulfillment.kinguin.ports import KeyMarket
@@ -12,6 +13,8 @@ from tests.unit.kinguin.samples import look_up
 from tests.unit.kinguin.scripted import SECRET, Kinguin, Says, scripted_kinguin
 
 MakeSettings = Callable[..., KinguinSettings]
+
+HASH_KEY = generate_key("test")
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +44,7 @@ def make_settings(kinguin: Kinguin, key_pair: KeyPair) -> MakeSettings:
             "kinguin_client_id": "bitloot",
             "kinguin_client_secret": SECRET,
             "sealing_public_key": key_pair.public,
+            "code_hash_keys": HASH_KEY.get_secret_value(),
         }
         return KinguinSettings.model_validate(known | changes)
 

@@ -4,11 +4,12 @@ import socket
 
 import pytest
 
+from bitloot.code_hashes import CodeHasher
 from bitloot.errors import BitLootError, Cause, Refused, Transient, Unknown
 from bitloot.sealing import Opener
 from fulfillment.kinguin.market import open_market
 from fulfillment.kinguin.ports import Delivered, KeyMarket, Placed, Undelivered
-from tests.unit.kinguin.conftest import MakeSettings
+from tests.unit.kinguin.conftest import HASH_KEY, MakeSettings
 from tests.unit.kinguin.samples import EXTERNAL, PRODUCT, RESERVATION, buy, fetch, give, look_up
 from tests.unit.kinguin.scripted import Hangs, HangsUp, Kinguin, Says
 
@@ -420,6 +421,7 @@ async def test_codes_come_sealed_and_in_order(kinguin: Kinguin, market: KeyMarke
     (codes,) = (line.codes for line in fetched.lines)
     assert [opener.open(code) for code in codes] == [b"AAA-1", b"BBB-2"]
     assert {code.media_type for code in codes} == {"text/plain"}
+    assert [code.hashes for code in codes] == [CodeHasher([HASH_KEY]).of(code) for code in ("AAA-1", "BBB-2")]
     assert kinguin.calls("delivered")[0].path == f"/kinguin/reservations/{RESERVATION}/delivered"
 
 

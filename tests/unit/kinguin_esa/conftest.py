@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bitloot.breaker import CircuitBreaker
+from bitloot.code_hashes import CodeHasher, generate_key
 from bitloot.rate_limit import Pace
 from bitloot.sealing import KeyPair, Opener, Sealer, generate_key_pair
 from fulfillment.kinguin.esa.api import BuyerApi
@@ -21,6 +22,8 @@ from tests.unit.kinguin.scripted import Kinguin, scripted_kinguin
 from tests.unit.kinguin_esa.buyer import API_KEY
 
 OpenGateway = Callable[..., AbstractAsyncContextManager[Gateway]]
+
+HASH_KEY = generate_key("test")
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +57,7 @@ def make_settings(kinguin: Kinguin, key_pair: KeyPair) -> Callable[..., KinguinS
             "kinguin_base_url": kinguin.esa_url,
             "kinguin_api_key": API_KEY,
             "sealing_public_key": key_pair.public,
+            "code_hash_keys": HASH_KEY.get_secret_value(),
         }
         return KinguinSettings.model_validate(known | changes)
 
@@ -85,7 +89,7 @@ def api(gateway: Gateway) -> BuyerApi:
 
 @pytest.fixture
 def market(api: BuyerApi, key_pair: KeyPair, clock: FakeTime) -> PurchaseMarket:
-    return BuyerMarket(api, Sealer(key_pair.public), PricePolicy(), clock=clock)
+    return BuyerMarket(api, Sealer(key_pair.public, CodeHasher([HASH_KEY])), PricePolicy(), clock=clock)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import pytest
 
+from bitloot.code_hashes import CodeHasher
 from bitloot.errors import BitLootError, Cause, Refused, Transient, Unknown
 from bitloot.sealing import KeyPair, Opener, Sealer
 from fulfillment.kinguin.esa.api import BuyerApi
@@ -39,6 +40,7 @@ from tests.unit.kinguin_esa.buyer import (
     purchase,
     says,
 )
+from tests.unit.kinguin_esa.conftest import HASH_KEY
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 BAD_ANSWERS = {
@@ -424,6 +426,7 @@ async def test_codes_come_sealed_line_by_line(kinguin: Kinguin, market: Purchase
     delivered = await market.fetch(purchase(*lines), KINGUIN_ID)
     assert isinstance(delivered, Delivered)
     opened = [(each.item_id, [opener.open(code) for code in each.codes]) for each in delivered.lines]
+    assert delivered.lines[0].codes[0].hashes == CodeHasher([HASH_KEY]).of("SECRET-2")
     assert opened == [(f"{ORDER}-2", [b"SECRET-2"]), (f"{ORDER}-1", [b"SECRET-3", b"SECRET-1"])]
     assert [each.path for each in kinguin.asked] == [
         f"/kinguin-esa/v1/order/{KINGUIN_ID}",

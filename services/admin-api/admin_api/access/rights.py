@@ -13,6 +13,7 @@ class Right(StrEnum):
     READ_ADDRESSES = "read_addresses"  # mail addresses in full
     READ_BODIES = "read_bodies"  # what providers sent, and what was put aside, in full
     SUPPORT = "support"  # send a mail again, change an address, revoke a link
+    FIND_CODES = "find_codes"  # find an order by a code that somebody has
     OPERATE = "operate"  # reprocess, replay, resolve, return keys
     STOCK = "stock"  # bring in codes that we sell
     READ_AUDIT = "read_audit"  # the audit log
@@ -30,7 +31,7 @@ class Role(StrEnum):
 
 
 _VIEWER = frozenset({Right.READ})
-_SUPPORT = _VIEWER | {Right.READ_ADDRESSES, Right.SUPPORT}
+_SUPPORT = _VIEWER | {Right.READ_ADDRESSES, Right.SUPPORT, Right.FIND_CODES}
 _OPERATOR = _SUPPORT | {Right.READ_BODIES, Right.OPERATE, Right.STOCK}
 
 RIGHTS: dict[Role, frozenset[Right]] = {

@@ -26,6 +26,7 @@ from admin_api.api.watching import Watch
 from admin_api.database import Pool
 from admin_api.settings import ApiSettings
 from admin_api.sink.source import Topics
+from bitloot.code_hashes import hasher
 from bitloot.contracts.access import replayable
 from bitloot.health import Health
 from bitloot.http import create_app, serve_until
@@ -91,6 +92,7 @@ async def open_ports(settings: ApiSettings, health: Health) -> AsyncIterator[Por
             topics=Topics(),
             replayable=_REPLAYABLE,
             intake=_intake(settings),
+            hasher=hasher(settings.code_hash_keys),
         )
 
 

@@ -12,6 +12,7 @@ from admin_api.api.intake import Intake
 from admin_api.api.watching import Behind
 from admin_api.database import Pool
 from admin_api.sink.source import Topics
+from bitloot.code_hashes import CodeHasher
 from bitloot.contracts.base import Record
 from bitloot.contracts.topics import Topic
 
@@ -53,10 +54,10 @@ class Originals(Protocol):
 class Ports:
     """The outside. `replayable` are the topics that something may be sent to again, by their declared names.
 
-    Without `intake` nothing is sold on Kinguin. `asker` is who asks: each request has ports of its own. `cursor_key`
-    signs cursors, for all replicas. `fresh_as_of` tells until when the read model has all that Kafka has,
-    `behind` how far each consumer is, as it was `looked_at`; `live` is what changes from now on. `settings` is what may
-    be told of how this process is set up.
+    Without `intake` nothing is sold on Kinguin, and without `hasher` no order is found by a code. `asker` is who asks:
+    each request has ports of its own. `cursor_key` signs cursors, for all replicas. `fresh_as_of` tells until when
+    the read model has all that Kafka has, `behind` how far each consumer is, as it was `looked_at`; `live` is what
+    changes from now on. `settings` is what may be told of how this process is set up.
     """
 
     pool: Pool
@@ -65,6 +66,7 @@ class Ports:
     topics: Topics
     replayable: Mapping[str, Topic]
     intake: Intake | None = None
+    hasher: CodeHasher | None = None
     asker: Asker = NOBODY
     cursor_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     fresh_as_of: Callable[[], datetime | None] = lambda: None

@@ -4,6 +4,7 @@ from admin_api.api import (
     actions,
     audit,
     bulk_replays,
+    code_search,
     dead_letters,
     effects,
     lag,
@@ -29,6 +30,7 @@ from admin_api.api.routing import AnyRoute
 ROUTES: tuple[AnyRoute, ...] = (
     *session.ROUTES,
     *orders.ROUTES,
+    *code_search.ROUTES,
     *reservations.ROUTES,
     *payments.ROUTES,
     *webhook_logs.ROUTES,

@@ -1,12 +1,12 @@
 """Routes as data: one declaration says who may ask, validates the request, shapes the answer and documents all."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from admin_api.access.audit import Entry, Result
 from admin_api.access.gate import SAFE, Gate, Visit, check_right
@@ -43,8 +43,8 @@ class Route(_Declared, Generic[Q, A]):
     Fields of `question` are found in the path if it names them, in the header that `headers` names for them,
     else in the query, or with `body` in a JSON object that is sent. `right` is what the asker must have. `problems`
     are the statuses beyond 400, 401, 403, 429 and 503. What is not a GET is an act, and stands in the audit log
-    before it happens and afterwards, unless `reads` says that it only reads. What `unmasks` shows all that the asker
-    may see.
+    before it happens and afterwards, unless `reads` says that it only reads; `noted` gives what else of its answer is
+    written there. What `unmasks` shows all that the asker may see.
     """
 
     method: Literal["GET", "POST"]
@@ -62,6 +62,7 @@ class Route(_Declared, Generic[Q, A]):
     body: bool = False
     reads: bool = False
     unmasks: bool = False
+    noted: Callable[[A], Mapping[str, JsonValue]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +240,8 @@ class _Endpoint:
         except Transient as error:
             await self._gate.audit.add(_refused(entry, 503, str(error.cause)))
             raise
-        await self._gate.audit.add(replace(entry, result=Result.DONE))
+        noted = route.noted(answer) if isinstance(route, Route) and route.noted is not None else {}
+        await self._gate.audit.add(replace(entry, result=Result.DONE, details={**entry.details, **noted}))
         return answer
 
     async def _at_the_door(self, route: Door[Any], request: web.Request) -> web.Response:

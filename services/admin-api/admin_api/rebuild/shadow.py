@@ -15,6 +15,7 @@ READ_TABLES = (
     "payments",
     "reservations",
     "order_events",
+    "code_hashes",
     "webhook_logs",
     "dead_letters",
 )

@@ -55,6 +55,10 @@ POSTGRES = (
     _for_good("payments", "bookkeeping"),
     _for_good("reservations", "proof of what was bought from Kinguin"),
     _for_good("order_events", "the order's history; filled again from orders.events.v1", "mail address"),
+    _for_good(
+        "code_hashes",
+        "by what a code finds its order; without its key nothing can be tried; filled again from orders.events.v1",
+    ),
     _cleaned(
         "webhook_logs",
         _YEAR_AND_A_BIT,

@@ -24,6 +24,7 @@ class Batch:
 
     orders: dict[str, OrderRows] = field(default_factory=dict)
     events: dict[Unique, Row] = field(default_factory=dict)
+    code_hashes: dict[Unique, Row] = field(default_factory=dict)
     webhooks: dict[Unique, Row] = field(default_factory=dict)
     dead_letters: dict[Unique, Row] = field(default_factory=dict)
 
@@ -50,6 +51,9 @@ class Decoder:
         row = rows.event_row(event, raw)
         if row is not None:
             _count(batch.events, (event.order_id, event.event_id), row, _again)
+        for hashes in rows.code_hash_rows(event):
+            unique = tuple(str(hashes[name]) for name in ("order_id", "key_id", "whole_hash"))
+            batch.code_hashes.setdefault(unique, hashes)
 
     def _add_state(self, batch: Batch, raw: RawRecord) -> None:
         if raw.value is None and raw.key is not None:

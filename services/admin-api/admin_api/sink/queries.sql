@@ -203,6 +203,14 @@ on conflict (order_id, event_id) do update set
     last_recorded_at = excluded.last_recorded_at
 returning 1
 
+-- name: write_code_hashes
+-- Add the hashes of codes. A code that is told again says nothing new: all events of an order are in one partition.
+insert into code_hashes (order_id, key_id, whole_hash, tail_hash, reservation_id, first_seen_at)
+select order_id, key_id, whole_hash, tail_hash, reservation_id, first_seen_at
+from json_populate_recordset(null::code_hashes, $1::text::json)
+on conflict (order_id, key_id, whole_hash) do nothing
+returning 1
+
 -- name: write_webhook_logs
 -- Add notifications to the log; of one that is known already the count and the content of the last one are kept.
 -- Those without an order's id have another key, so partition, than those with it: the id is not forgotten again. As

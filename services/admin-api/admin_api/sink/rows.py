@@ -15,7 +15,7 @@ from admin_api import replay_headers
 from admin_api.sink.sealed import counted, masked
 from admin_api.sink.source import RawRecord
 from bitloot.contracts.dead_letters import DeadLetter
-from bitloot.contracts.events import OrderRecord, TimerFired
+from bitloot.contracts.events import CodesReceived, KinguinNotified, OrderRecord, TimerFired
 from bitloot.contracts.state import OrderSnapshot
 from bitloot.contracts.webhooks import WebhookLogged
 from bitloot.errors import Cause, Malformed
@@ -82,6 +82,34 @@ def event_row(event: OrderRecord, raw: RawRecord) -> Row | None:
         "kafka_offset": raw.offset,
         "repeats": 0,
     }
+
+
+def code_hash_rows(event: OrderRecord) -> list[Row]:
+    """Return the hashes by which the codes of an event are found, one row for each code that has some."""
+    match event:
+        case CodesReceived():
+            codes = [code for line in event.lines for code in line.codes]
+        case KinguinNotified():
+            codes = list(event.codes)
+        case _:
+            return []
+    return [
+        {
+            "order_id": event.order_id,
+            "key_id": code.hashes.key_id,
+            "whole_hash": _bytes(code.hashes.whole_hash),
+            "tail_hash": None if code.hashes.tail_hash is None else _bytes(code.hashes.tail_hash),
+            "reservation_id": event.reservation_id,
+            "first_seen_at": event.occurred_at.isoformat(),
+        }
+        for code in codes
+        if code.hashes is not None
+    ]
+
+
+def _bytes(text: str) -> str:
+    """Return hexadecimal digits as Postgres reads bytes."""
+    return f"\\x{text}"
 
 
 def webhook_row(logged: WebhookLogged, raw: RawRecord) -> Row:

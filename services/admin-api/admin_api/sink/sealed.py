@@ -5,8 +5,9 @@ import re
 from pydantic import JsonValue
 
 _BOX = re.compile(
-    r"""(\\*"box\\*"\s*:\s*\\*")   # the member of a sealed code, also inside quoted JSON
-        [\w+/=-]*                   # its base64, which may be cut off at the end""",
+    # A member of a sealed code, also inside quoted JSON.
+    r"""(\\*"(?:box|whole_hash|tail_hash)\\*"\s*:\s*\\*")
+        [\w+/=-]*                   # its base64 or its digits, which may be cut off at the end""",
     re.VERBOSE,
 )
 

@@ -142,7 +142,11 @@ async def _write(connection: Connection, batch: Batch) -> Written:
     written = Written()
     if batch.orders:
         await _write_orders(connection, batch.orders, written)
-    for table, rows in (("order_events", batch.events), ("dead_letters", batch.dead_letters)):
+    for table, rows in (
+        ("order_events", batch.events),
+        ("code_hashes", batch.code_hashes),
+        ("dead_letters", batch.dead_letters),
+    ):
         await _insert(connection, table, rows, written)
     for row in await _insert(connection, "webhook_logs", batch.webhooks, written):
         written.duplicates[row["provider"]] += row["known_before"]

@@ -7,6 +7,7 @@ from typing import TypeVar
 import httpx
 
 from bitloot.breaker import CircuitBreaker
+from bitloot.code_hashes import hasher
 from bitloot.rate_limit import Pace, Unpaced
 from bitloot.sealing import Sealer
 from fulfillment.kinguin import clock
@@ -65,7 +66,7 @@ async def open_gateway(
 
 def market_over(gateway: Gateway, settings: KinguinSettings) -> PurchaseMarket:
     """Return the market in the dialect of the settings."""
-    sealer = Sealer(settings.sealing_public_key)
+    sealer = Sealer(settings.sealing_public_key, hasher(settings.code_hash_keys))
     if settings.kinguin_dialect == "reservations":
         return Reservations(gateway, sealer)
     policy = PricePolicy(settings.kinguin_price_allowance, settings.kinguin_eur_rates, settings.kinguin_key_type)

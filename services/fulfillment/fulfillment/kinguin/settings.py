@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
+from bitloot.code_hashes import CodeHashKeys
 from bitloot.sealing import SealingPublicKey
 from bitloot.settings import BaseUrl, HttpSettings, KafkaSettings, PostgresSettings, Secret
 from fulfillment.dialects import Dialect
@@ -62,6 +63,11 @@ class KinguinSettings(KafkaSettings, PostgresSettings, HttpSettings):
     kinguin_client_secret: Secret | None = Field(None, description="the secret of our account's API client")
     kinguin_api_key: Secret | None = Field(None, description="the API key of our store")
     sealing_public_key: SealingPublicKey = Field(description="the public key to seal codes with, as id:base64")
+    code_hash_keys: CodeHashKeys | None = Field(
+        None,
+        description="the key to make hashes with by which the desk finds a code, as id:base64, or nothing for no such "
+        "search; a comma and previous ones may follow; see `python -m bitloot.code_hashes`",
+    )
 
     kinguin_concurrency: int = Field(
         64,

@@ -882,6 +882,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/orders/find-by-code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Find the orders that have a code, by the code or its last five characters
+         * @description For the roles support, operator, admin.
+         */
+        post: operations["findOrdersByCode"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/overview": {
         parameters: {
             query?: never;
@@ -1738,6 +1758,53 @@ export interface components {
              * Format: date-time
              */
             since: string;
+        };
+        /**
+         * FoundOrder
+         * @description An order that has the code, or one with the same end.
+         */
+        FoundOrder: {
+            /**
+             * Firstseenat
+             * Format: date-time
+             * @description When the code came
+             */
+            firstSeenAt: string;
+            /**
+             * Foundby
+             * @description By all of the code, or by its last five characters
+             * @enum {string}
+             */
+            foundBy: "code" | "end";
+            /** Orderid */
+            orderId: string;
+            /** Placedat */
+            placedAt: string | null;
+            /** Reservationid */
+            reservationId: string | null;
+            /**
+             * Status
+             * @description Null while the read model has the code and not yet the order
+             */
+            status: string | null;
+        };
+        /**
+         * FoundOrders
+         * @description Orders that were found, the newest first.
+         */
+        FoundOrders: {
+            /**
+             * Asof
+             * @description All that Kafka had by then was searched
+             */
+            asOf: string | null;
+            /** Items */
+            items: components["schemas"]["FoundOrder"][];
+            /**
+             * More
+             * @description Whether there are more than are shown
+             */
+            more: boolean;
         };
         /**
          * Freshness
@@ -2765,7 +2832,7 @@ export interface components {
          * @description What an endpoint can ask for.
          * @enum {string}
          */
-        Right: "read" | "read_addresses" | "read_bodies" | "support" | "operate" | "stock" | "read_audit" | "administer";
+        Right: "read" | "read_addresses" | "read_bodies" | "support" | "find_codes" | "operate" | "stock" | "read_audit" | "administer";
         /**
          * Role
          * @description What a person or a token is. The first four each have all rights of the one before.
@@ -4840,6 +4907,45 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    findOrdersByCode: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Code
+                     * Format: password
+                     * @description The code, or its last five characters; in any spelling
+                     */
+                    code: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FoundOrders"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
             415: components["responses"]["Problem415"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
