@@ -2,9 +2,58 @@
 
 import pytest
 
+from admin_api.api.routes import ROUTES
+from admin_api.api.schemas import Paging
 from tests.integration.admin_api.api import Api
+from tests.unit.admin_api import records
 
 REPLAYS = "/admin/dead-letters/replays"
+LISTS = sorted(
+    route.path
+    for route in ROUTES
+    if route.method == "GET" and issubclass(route.question, Paging) and "{" not in route.path
+)
+FILTERS = sorted(
+    (route.path, field.alias or name)
+    for route in ROUTES
+    if route.path in LISTS and route.method == "GET"
+    for name, field in route.question.model_fields.items()
+    if name not in Paging.model_fields
+)
+HOSTILE = (
+    "'; drop table orders; --",
+    "' or '1'='1",
+    "1) union select secret_hash from admin_tokens --",
+    "<script>alert(1)</script>",
+    "{{7*7}}${7*7}$1{0}%s%",
+    "../../etc/passwd",
+)
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "101", "abc", "", "1.5", "1e1"])
+async def test_no_list_takes_a_limit_outside_1_to_100(bare: Api, limit: str):
+    assert len(LISTS) >= 14
+    for path in LISTS:
+        assert await bare.refusal(path, limit=limit) == ["limit"], path
+
+
+async def test_sql_and_html_in_every_filter_of_every_list_are_only_text(api: Api):
+    await api.seed(api.ports.topics.state, records.snapshot(1))
+    assert len(FILTERS) >= 30
+    for path, name in FILTERS:
+        for value in HOSTILE:
+            response = await api.ask(path, **{name: value})
+            answer = await response.json()
+            assert response.status in {200, 400}, (path, name, answer)
+            assert answer.get("items", []) == [], (path, name, value)
+            assert value not in str(answer), (path, name)
+    assert await api.ids("/admin/orders") == [records.order(1)]
+
+
+@pytest.mark.parametrize("cursor", ["", "A.A", "' or 1=1 --", "e30.AAAA", "../x.y", "a" * 600, "null", "0"])
+async def test_no_list_takes_a_cursor_that_it_did_not_give(bare: Api, cursor: str):
+    for path in LISTS:
+        assert await bare.refusal(path, cursor=cursor) == ["cursor"], path
 
 
 @pytest.mark.parametrize(
