@@ -21,7 +21,7 @@ async def test_every_topic_becomes_its_tables(model: ReadModel):
     await model.run_once()
 
     counts = {table: len(rows) for table, rows in (await model.everything()).items()}
-    assert counts == dict.fromkeys(READ_TABLES, 1) | {"keys": 2, "order_events": 2}
+    assert counts == dict.fromkeys(READ_TABLES, 1) | {"keys": 2, "order_events": 2, "code_hashes": 2}
     (order,) = await model.rows("orders")
     assert (order["status"], order["email"], str(order["total"])) == ("fulfilled", "buyer1@example.test", "19.98")
     assert order["kinguin_reservation_id"] == "res-1"
