@@ -34,7 +34,7 @@ class Journey:
         self.tab = tab
         self.label = uuid.uuid4().hex[:8]
 
-    async def place(self, mailbox):
+    async def place(self, mailbox, **more):
         answer = await self.client.post(
             f"{self.stack['ingress_url']}/orders",
             headers={"Authorization": f"Bearer {self.stack['shop_token']}", "Idempotency-Key": uuid.uuid4().hex},
@@ -45,6 +45,7 @@ class Journey:
                     {"productId": "alpha", "title": 'Zelda <b>"Deluxe"</b>', "quantity": 2, "unitPrice": "12.50"},
                     {"productId": "beta", "title": "Half-Life 3", "quantity": 1, "unitPrice": "59.99"},
                 ],
+                **more,
             },
         )
         return answer.raise_for_status().json()
@@ -143,6 +144,26 @@ async def test_from_unpaid_to_revealed(journey):
         await asyncio.to_thread(Path(SHOWN, "journey-4-mail.txt").write_text, mail["text"])
     await tab.open(page_in(mail))
     await journey.headline("Your keys are ready")
+
+
+async def test_how_to_pay_in_one_coin_is_on_the_page_until_it_is_paid(journey):
+    tab = journey.tab
+    placed = await journey.place("delivered", payCurrency="xrp")
+    how = placed["payment"]
+    await tab.open(placed["statusUrl"])
+    await tab.wait("document.getElementById('pay-address') !== null", _SECONDS)
+    shown = await tab.js(
+        "['amount', 'address', 'memo'].map(each => document.getElementById(`pay-${each}`).textContent)"
+    )
+    assert shown == [how["amount"], how["address"], how["memo"]]
+    await tab.wait("/^\\d.* left$/.test(document.querySelector('.countdown').textContent)")
+    assert await tab.js("document.querySelector('.pay__code svg') !== null")
+    await journey.look("8-one-coin")
+
+    await journey.pay(placed["orderId"])
+    await journey.headline("Your keys are ready")
+    assert await tab.js("document.getElementById('pay-address')") is None
+    assert tab.complaints == []
 
 
 async def test_a_mail_that_comes_back_is_sent_to_another_address(journey):
