@@ -46,12 +46,16 @@ async def _supervise(run: RunDir, report: PipeReport) -> None:
 def _cancelled_by(*signals: signal.Signals) -> Iterator[None]:
     """Have a signal cancel the current task.
 
-    Once: an impatient second one must not cut the clean stop short.
+    Once: an impatient second one must not cut the clean stop short. The task itself cannot tell that: a group of tasks
+    that failed and was tried again may have left it counted as being cancelled.
     """
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    is_asked = False
 
     def cancel() -> None:
-        if task is not None and not task.cancelling():
+        nonlocal is_asked
+        if task is not None and not is_asked:
+            is_asked = True
             task.cancel()
 
     for signum in signals:

@@ -22,6 +22,7 @@ WITHOUT_DATABASE = {"/admin/freshness", "/admin/lag", "/admin/settings"}
 BODIES = {
     "replays": {"filter": {"topic": "x"}},
     "count": {"filter": {"topic": "x"}},
+    "find-by-code": {"code": "ABCDE"},
     "unmask": {"reason": "x"},
     "mails": {"reason": "x"},
     "address": {"reason": "x", "email": "a@example.org"},
