@@ -228,7 +228,8 @@ class FulfillmentProcess(Process):
 
     def on_clock_set(self) -> None:
         self._alarm_for = None
-        self._slewing_until = self.world.loop.time() + _SLEWING
+        # Each time that it is set adds to what is to be caught up with.
+        self._slewing_until = max(self._slewing_until, self.world.loop.time()) + _SLEWING
         self._set_alarm()
 
     # --- commits and timers ---
