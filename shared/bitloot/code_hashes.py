@@ -5,10 +5,8 @@ and the admin API have (`docs/adr/0031`). HMAC-SHA-256, cut to 128 bits. Keys ar
 bytes>`; the first one makes hashes, all of them find. New ones: `python -m bitloot.code_hashes generate [key id]`.
 """
 
-import base64
 import hashlib
 import hmac
-import re
 import secrets
 import sys
 import unicodedata
@@ -20,6 +18,7 @@ from pydantic import AfterValidator, SecretStr
 from pydantic_settings import NoDecode
 
 from bitloot.contracts.sealed import CodeHashes
+from bitloot.key_text import generate, read_key, write_key
 from bitloot.settings import Secrets
 
 TAIL = 5
@@ -27,7 +26,6 @@ TAIL = 5
 _SHORTEST_WITH_TAIL = 10
 """Of a shorter code the last five would be more than half."""
 _HASH_BYTES = 16
-_KEY = re.compile(r"([A-Za-z0-9._-]{1,64}):([A-Za-z0-9+/]{43}=)", re.ASCII)
 _WHOLE, _TAIL = b"bitloot code\0", b"bitloot code's end\0"
 
 
@@ -36,7 +34,7 @@ class CodeHasher:
 
     def __init__(self, keys: Sequence[SecretStr]) -> None:
         """Take keys as `<key id>:<base64>`. Raises ValueError, without quoting, for none, bad or equal ones."""
-        read = [_read_key(each.get_secret_value()) for each in keys]
+        read = [read_key(each.get_secret_value()) for each in keys]
         self._keys = dict(read)
         if not read or len(self._keys) != len(read):
             raise ValueError("two keys have the same id" if read else "there is no key")
@@ -71,20 +69,10 @@ def _hash(key: bytes, domain: bytes, text: str) -> str:
     return hmac.digest(key, domain + text.encode("utf-8", "surrogatepass"), hashlib.sha256)[:_HASH_BYTES].hex()
 
 
-def _read_key(text: str) -> tuple[str, bytes]:
-    form = _KEY.fullmatch(text.strip())
-    if form is None:
-        raise ValueError("it is not written as <key id>:<base64 of 32 bytes>")
-    return form[1], base64.b64decode(form[2])
-
-
 def generate_key(key_id: str | None = None) -> SecretStr:
     """Make a key; without an id, one that tells the day and is not used twice by accident."""
-    raw = secrets.token_bytes(32)
     key_id = key_id or f"h{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(2)}"
-    key = f"{key_id}:{base64.b64encode(raw).decode()}"
-    _read_key(key)
-    return SecretStr(key)
+    return SecretStr(write_key(key_id, secrets.token_bytes(32)))
 
 
 def _check(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
@@ -103,16 +91,11 @@ CodeHashKeys = Annotated[Secrets, NoDecode, AfterValidator(_check)]
 
 def main(arguments: Sequence[str]) -> int:
     """Print a new key as a setting."""
-    if not arguments or arguments[0] != "generate" or len(arguments) > 2:
-        sys.stderr.write("usage: python -m bitloot.code_hashes generate [key id]\n")
-        return 2
-    try:
-        key = generate_key(*arguments[1:])
-    except ValueError:
-        sys.stderr.write("A key id has 1 to 64 letters, digits, dots, dashes or underscores.\n")
-        return 2
-    sys.stdout.write(f"CODE_HASH_KEYS={key.get_secret_value()}\n")
-    return 0
+    return generate("bitloot.code_hashes", arguments, _settings)
+
+
+def _settings(key_id: str | None) -> dict[str, str]:
+    return {"CODE_HASH_KEYS": generate_key(key_id).get_secret_value()}
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ seal with the new public key, keep the old private key until nothing sealed with
 """
 
 import base64
-import binascii
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -21,11 +19,10 @@ from pydantic_settings import NoDecode
 from bitloot.code_hashes import CodeHasher
 from bitloot.contracts.sealed import CodeHashes, SealedCode
 from bitloot.errors import Cause, Malformed
+from bitloot.key_text import generate, read_key, write_key
 from bitloot.settings import Secrets
 
 __all__ = ["KeyPair", "Opener", "SealedCode", "Sealer", "SealingPrivateKeys", "SealingPublicKey", "generate_key_pair"]
-
-_KEY = re.compile(r"([A-Za-z0-9._-]{1,64}):([A-Za-z0-9+/]{43}=)", re.ASCII)
 
 
 class KeyPair(NamedTuple):
@@ -43,7 +40,7 @@ class Sealer:
 
         With a hasher each text is sealed with the hashes that it is found by.
         """
-        self.key_id, raw = _read_key(public_key)
+        self.key_id, raw = read_key(public_key)
         self._hasher = hasher
         self._box = SealedBox(PublicKey(raw))
 
@@ -69,7 +66,7 @@ class Opener:
         self._boxes: dict[str, SealedBox[PrivateKey]] = {}
         self._public: dict[str, bytes] = {}
         for each in private_keys:
-            key_id, raw = _read_key(each.get_secret_value())
+            key_id, raw = read_key(each.get_secret_value())
             if key_id in self._boxes:
                 raise ValueError("two keys have the same id")
             private = PrivateKey(raw)
@@ -81,7 +78,7 @@ class Opener:
     @property
     def public_keys(self) -> tuple[str, ...]:
         """The other halves, as settings: what they seal opens here. They are no secrets."""
-        return tuple(_write_key(key_id, raw) for key_id, raw in self._public.items())
+        return tuple(write_key(key_id, raw) for key_id, raw in self._public.items())
 
     def open(self, sealed: SealedCode) -> bytes:
         """Return the plain content. Raises `Malformed` for an unknown key id or a box that does not open."""
@@ -100,23 +97,7 @@ def generate_key_pair(key_id: str | None = None) -> KeyPair:
     private = PrivateKey.generate()
     public = bytes(private.public_key)
     key_id = key_id or f"k{datetime.now(UTC):%Y%m%d}-{public[:2].hex()}"
-    pair = KeyPair(_write_key(key_id, public), SecretStr(_write_key(key_id, bytes(private))))
-    _read_key(pair.public)
-    return pair
-
-
-def _write_key(key_id: str, raw: bytes) -> str:
-    return f"{key_id}:{base64.b64encode(raw).decode()}"
-
-
-def _read_key(text: str) -> tuple[str, bytes]:
-    form = _KEY.fullmatch(text.strip())
-    if form is None:
-        raise ValueError("it is not written as <key id>:<base64 of 32 bytes>")
-    try:
-        return form[1], base64.b64decode(form[2], validate=True)
-    except binascii.Error:
-        raise ValueError("it is not written as <key id>:<base64 of 32 bytes>") from None
+    return KeyPair(write_key(key_id, public), SecretStr(write_key(key_id, bytes(private))))
 
 
 def _check_public(value: str) -> str:
@@ -138,17 +119,12 @@ SealingPrivateKeys = Annotated[Secrets, NoDecode, AfterValidator(_check_private)
 
 def main(arguments: Sequence[str]) -> int:
     """Print a new key pair as settings."""
-    if not arguments or arguments[0] != "generate" or len(arguments) > 2:
-        sys.stderr.write("usage: python -m bitloot.sealing generate [key id]\n")
-        return 2
-    try:
-        pair = generate_key_pair(*arguments[1:])
-    except ValueError:
-        sys.stderr.write("A key id has 1 to 64 letters, digits, dots, dashes or underscores.\n")
-        return 2
-    sys.stdout.write(f"SEALING_PUBLIC_KEY={pair.public}\n")
-    sys.stdout.write(f"SEALING_PRIVATE_KEYS={pair.private.get_secret_value()}\n")
-    return 0
+    return generate("bitloot.sealing", arguments, _settings)
+
+
+def _settings(key_id: str | None) -> dict[str, str]:
+    pair = generate_key_pair(key_id)
+    return {"SEALING_PUBLIC_KEY": pair.public, "SEALING_PRIVATE_KEYS": pair.private.get_secret_value()}
 
 
 if __name__ == "__main__":
