@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from bitloot.contracts.sealed import CodeHashes
 from bitloot.key_text import generate, read_key, write_key
-from bitloot.settings import Secrets
+from bitloot.settings import Secrets, Settings
 
 TAIL = 5
 """So many last characters find a code too."""
@@ -87,6 +87,16 @@ def hasher(keys: Sequence[SecretStr] | None) -> CodeHasher | None:
 
 CodeHashKeys = Annotated[Secrets, NoDecode, AfterValidator(_check)]
 """A setting for `CodeHasher`: comma-separated, the one that makes hashes first."""
+
+
+class CodeHashSettings(Settings):
+    """What whoever seals codes for buyers has."""
+
+    code_hash_keys: CodeHashKeys | None = Field(
+        None,
+        description="the key to make hashes with by which the desk finds a code, as id:base64, or nothing for no such "
+        "search; a comma and previous ones may follow; see `python -m bitloot.code_hashes`",
+    )
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from bitloot.code_hashes import CodeHashKeys
+from bitloot.code_hashes import CodeHashSettings
 from bitloot.sealing import SealingPublicKey
 from bitloot.settings import BaseUrl, HttpSettings, KafkaSettings, PostgresSettings, Secret, Secrets, Words
 from bitloot.settings import Settings as CommonSettings
@@ -48,17 +48,12 @@ class BillingSettings(CommonSettings):
         )
 
 
-class Settings(KafkaSettings, PostgresSettings, HttpSettings, BillingSettings):
+class Settings(KafkaSettings, PostgresSettings, HttpSettings, BillingSettings, CodeHashSettings):
     """One class for the process; see `bitloot.settings`."""
 
     shop_token: Secrets = Field(description="the shop's bearer token; a comma and the previous one may follow")
     sealing_public_key: SealingPublicKey = Field(
         description="the key that codes are sealed with, as <key id>:<base64>; see `python -m bitloot.sealing`"
-    )
-    code_hash_keys: CodeHashKeys | None = Field(
-        None,
-        description="the key to make hashes with by which the desk finds a code, as id:base64, or nothing for no such "
-        "search; a comma and previous ones may follow; see `python -m bitloot.code_hashes`",
     )
 
     nowpayments_ipn_secret: Secrets = Field(

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
-from bitloot.code_hashes import CodeHashKeys
+from bitloot.code_hashes import CodeHashSettings
 from bitloot.sealing import SealingPublicKey
 from bitloot.settings import BaseUrl, HttpSettings, KafkaSettings, PostgresSettings, Secret
 from fulfillment.dialects import Dialect
@@ -47,7 +47,7 @@ Rates = Annotated[Mapping[str, Decimal], NoDecode, BeforeValidator(_read_rates)]
 """What one unit of a currency (lower case) is in EUR, written `USD=0.92,GBP=1.17`."""
 
 
-class KinguinSettings(KafkaSettings, PostgresSettings, HttpSettings):
+class KinguinSettings(KafkaSettings, PostgresSettings, HttpSettings, CodeHashSettings):
     """What the kinguin worker is told by its environment."""
 
     kinguin_dialect: Dialect = Field("reservations", description="reservations or esa")
@@ -63,11 +63,6 @@ class KinguinSettings(KafkaSettings, PostgresSettings, HttpSettings):
     kinguin_client_secret: Secret | None = Field(None, description="the secret of our account's API client")
     kinguin_api_key: Secret | None = Field(None, description="the API key of our store")
     sealing_public_key: SealingPublicKey = Field(description="the public key to seal codes with, as id:base64")
-    code_hash_keys: CodeHashKeys | None = Field(
-        None,
-        description="the key to make hashes with by which the desk finds a code, as id:base64, or nothing for no such "
-        "search; a comma and previous ones may follow; see `python -m bitloot.code_hashes`",
-    )
 
     kinguin_concurrency: int = Field(
         64,
