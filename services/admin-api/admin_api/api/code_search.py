@@ -4,10 +4,11 @@ The code comes in a body, never in an address; it is neither kept nor logged. Ea
 found, and nobody may search often (ADR 0031).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
+import asyncpg
 from pydantic import AfterValidator, Field, JsonValue, SecretStr
 
 from admin_api.access.limits import Limit, Limits
@@ -70,13 +71,19 @@ async def find_by_code(ports: Ports, question: CodeQuestion) -> FoundOrders:
     await Limits(ports.pool).take(f"codes/{ports.asker.via}/{ports.asker.name}", _SEARCHES)
     code = question.code.get_secret_value()
     found_by: Literal["code", "end"] = "code"
-    with translated():
-        rows = await ports.pool.fetch(SQL["orders_by_code"], ports.hasher.wholes(code), _SHOWN + 1)
-        if not rows:
-            found_by = "end"
-            rows = await ports.pool.fetch(SQL["orders_by_end_of_code"], ports.hasher.tails(code), _SHOWN + 1)
+    rows = await _orders(ports, "whole_hash", ports.hasher.wholes(code))
+    if not rows:
+        found_by = "end"
+        rows = await _orders(ports, "tail_hash", ports.hasher.tails(code))
     items = [FoundOrder.model_validate({**dict(row), "found_by": found_by}) for row in rows[:_SHOWN]]
     return FoundOrders(items=items, more=len(rows) > _SHOWN, as_of=ports.fresh_as_of())
+
+
+async def _orders(
+    ports: Ports, column: Literal["whole_hash", "tail_hash"], hashes: Sequence[bytes]
+) -> Sequence[asyncpg.Record]:
+    with translated():
+        return await ports.pool.fetch(SQL["orders_by_code"].format(hash=column), hashes, _SHOWN + 1)
 
 
 def _noted(answer: FoundOrders) -> Mapping[str, JsonValue]:

@@ -17,23 +17,12 @@ from orders as o
 where o.id = $1::uuid
 
 -- name: orders_by_code
--- The orders that have a code. Parameters: its hashes, how many at most.
+-- The orders that have a code, by one of its hashes, {hash}. Parameters: that hash with each key, how many at most.
 select h.order_id::text as order_id, max(h.reservation_id) as reservation_id, max(h.first_seen_at) as first_seen_at,
     max(o.status) as status, max(o.placed_at) as placed_at
 from code_hashes as h
 left join orders as o on o.id = h.order_id
-where h.whole_hash = any($1::bytea[])
-group by h.order_id
-order by max(h.first_seen_at) desc, h.order_id
-limit $2
-
--- name: orders_by_end_of_code
--- The orders that have a code with this end. Parameters as above.
-select h.order_id::text as order_id, max(h.reservation_id) as reservation_id, max(h.first_seen_at) as first_seen_at,
-    max(o.status) as status, max(o.placed_at) as placed_at
-from code_hashes as h
-left join orders as o on o.id = h.order_id
-where h.tail_hash = any($1::bytea[])
+where h.{hash} = any($1::bytea[])
 group by h.order_id
 order by max(h.first_seen_at) desc, h.order_id
 limit $2
