@@ -21,9 +21,10 @@ _HEADERS = {"Content-Security-Policy": _POLICY, "Cross-Origin-Opener-Policy": "s
 _FOR_EVER = "public, max-age=31536000, immutable"  # their names change with what is in them
 _COMPRESSED = frozenset({"text/html", "text/css", "text/javascript", "image/svg+xml"})
 
+_LINK = re.compile(r'\b(href|src)="/(?!/|readyz|metrics)')  # probes are never below a path
+
 # The pages of the desk have addresses of their own, which only the desk knows. What the API and its files may be asked
 # for is left out, so that an unknown one of those stays a 404 and a wrong method a 405.
-_LINK = re.compile(r'\b(href|src)="/(?!/|readyz|metrics)')  # probes are never below a path
 _PAGE = r"/{page:(?!(?:admin|assets|static)(?:/|$))[^.]*}"
 
 
