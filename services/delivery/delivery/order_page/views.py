@@ -210,22 +210,19 @@ class OrderPage:
         email = address_of(form.get("email"))
         if order is None or order.placed_at is None:
             raise Problem(409, "The order is not here yet.")
-        if order.left:
-            raise Problem(409, SETTLED)
+        _check_changes(order)
         await self._ports.asking.new_address(order_id, email, str(form.get("action", "")))
         return self._done(request, CONFIRM)
 
     async def confirm_page(self, request: web.Request) -> web.Response:
         """Ask for a click: scanners open this address as well."""
-        _, email = await self._confirmed(request)
+        _, email, _ = await self._confirmed(request)
         return self._pages.confirm(request.match_info["token"], email)
 
     async def confirm(self, request: web.Request) -> web.Response:
         """Make the address the order's."""
-        link, email = await self._confirmed(request)
-        order = await self._ports.orders.find(link.order_id)
-        if order is not None and order.left:
-            raise Problem(409, SETTLED)
+        link, email, order = await self._confirmed(request)
+        _check_changes(order)
         await self._ports.asking.confirm(link, email, request.match_info["token"])
         return self._done(request, CONFIRMED)
 
@@ -247,10 +244,7 @@ class OrderPage:
         link = _opened(self._ports.opens, request.match_info["token"])
         if spend:
             await self._spend(link.order_id)
-        order = await self._ports.orders.find(link.order_id)
-        if order is not None and link.generation < order.generation:
-            raise Problem(410, "This link was replaced by another one.", type_uri=REVOKED)
-        return link.order_id, order
+        return link.order_id, await self._behind(link)
 
     async def _spend(self, order_id: OrderId) -> None:
         """Count in this process first: a flood stops here and not at the database."""
@@ -260,12 +254,16 @@ class OrderPage:
         if wait:
             raise Problem(429, "Too many at once. Try again in a moment.", headers={"Retry-After": str(wait)})
 
-    async def _confirmed(self, request: web.Request) -> tuple[OrderLink, str]:
-        link, email = _opened(self._ports.confirms, request.match_info["token"])
+    async def _behind(self, link: OrderLink) -> OrderView | None:
+        """Return the order behind a link. Raises `Problem` when the link was revoked."""
         order = await self._ports.orders.find(link.order_id)
         if order is not None and link.generation < order.generation:
             raise Problem(410, "This link was replaced by another one.", type_uri=REVOKED)
-        return link, email
+        return order
+
+    async def _confirmed(self, request: web.Request) -> tuple[OrderLink, str, OrderView | None]:
+        link, email = _opened(self._ports.confirms, request.match_info["token"])
+        return link, email, await self._behind(link)
 
     def _client(self, request: web.Request) -> str:
         """Return the network of the buyer's address."""
@@ -291,6 +289,12 @@ class OrderPage:
     async def _close(self, _app: web.Application) -> None:
         self._ports.watch.close()
         await self._background.end()
+
+
+def _check_changes(order: OrderView | None) -> None:
+    """Raise `Problem` for an order that takes no other address any more."""
+    if order is not None and order.left:
+        raise Problem(409, SETTLED)
 
 
 def _opened(opens: Callable[[str], T], token: str) -> T:
