@@ -1214,11 +1214,9 @@ def _codes_pending(state: Order, event: CodesPending, policy: Policy) -> Order:
         order = _with(order, replace(purchase, expected_at=expected_at))
         wait = min(expected_at - now, _DAY) + _wait(POLLING, 1, _seed(order, owed))
         return _owe(order, Kind.FETCH, now, purchase.purchase_id, wait=wait)
-    if now - owed.series_since >= policy.stuck_after:
-        return _refused(order, owed, now, ("supplier_slow", "Kinguin has not delivered in time"))
-    # It was answered, so failures from before have ended, and the next one is the first.
-    wait = _wait(POLLING, owed.waits + 1, _seed(order, owed))
-    return _once_more(order, replace(owed, tries=1, waits=owed.waits + 1), now, wait)
+    owed = replace(owed, tries=1)  # it was answered: failures from before have ended, and the next one is the first
+    why = ("supplier_slow", "Kinguin has not delivered in time")
+    return _wait_longer(order, owed, replace(POLLING, patience=policy.stuck_after), now, why, pace=POLLING)
 
 
 # Giving keys back
@@ -1391,11 +1389,13 @@ def _wait_longer(
     now: datetime,
     why: tuple[str, str],
     retry_after: float | None = None,
+    *,
+    pace: Retry = WAITS,
 ) -> Order:
-    """Owe the same try after a wait, or give up when patience is used up."""
+    """Owe the same try after a wait of `pace`, or give up when the patience of `retry` is used up."""
     if now - owed.series_since >= retry.patience:
         return _refused(order, owed, now, why)
-    wait = _wait(WAITS, owed.waits + 1, _seed(order, owed), retry_after)
+    wait = _wait(pace, owed.waits + 1, _seed(order, owed), retry_after)
     return _once_more(order, replace(owed, waits=owed.waits + 1), now, wait)
 
 
