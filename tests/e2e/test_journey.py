@@ -1,8 +1,6 @@
 """A buyer's way through the whole system in a real browser: pay, watch, reveal, read the mail, correct an address."""
 
 import asyncio
-import base64
-import os
 import re
 import uuid
 from pathlib import Path
@@ -10,7 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.delivery.browser import CHROMIUM, browser_tab
+from tests.e2e.test_orders import Shop
+from tests.integration.delivery.browser import CHROMIUM, SHOWN, browser_tab, picture, scheme, width
 from tests.integration.delivery.browser_axe import violations
 
 pytestmark = [
@@ -19,8 +18,6 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
 ]
 
-SHOWN = os.environ.get("ORDER_PAGE_PICTURES")
-"""A folder for pictures of the pages and mails, for people to look at."""
 VIEWS = (("light", 1000), ("dark", 360))
 _SECONDS = 60
 
@@ -28,16 +25,15 @@ _SECONDS = 60
 class Journey:
     """One buyer: a browser, a mailbox and a wallet."""
 
-    def __init__(self, stack, client, tab):
-        self.stack = stack
-        self.client = client
+    def __init__(self, shop, tab):
+        self.shop = shop
         self.tab = tab
         self.label = uuid.uuid4().hex[:8]
 
     async def place(self, mailbox, **more):
-        answer = await self.client.post(
-            f"{self.stack['ingress_url']}/orders",
-            headers={"Authorization": f"Bearer {self.stack['shop_token']}", "Idempotency-Key": uuid.uuid4().hex},
+        answer = await self.shop.client.post(
+            f"{self.shop.stack['ingress_url']}/orders",
+            headers={"Authorization": f"Bearer {self.shop.stack['shop_token']}", "Idempotency-Key": uuid.uuid4().hex},
             json={
                 "email": f"{mailbox}+{self.label}@resend.dev",
                 "currency": "eur",
@@ -50,23 +46,16 @@ class Journey:
         )
         return answer.raise_for_status().json()
 
-    async def pay(self, order):
-        answer = await self.client.post(f"{self.stack['sandbox_url']}/_pay/{order}", json={})
-        answer.raise_for_status()
-
     async def sold(self, order):
-        ledger = await self.client.get(f"{self.stack['sandbox_url']}/_ledger", params={"orderId": order})
-        return sorted(code for purchase in ledger.json()["purchases"] for code in purchase["keys"])
+        ledger = await self.shop.ledger(order)
+        return sorted(code for purchase in ledger["purchases"] for code in purchase["keys"])
 
     async def mails(self, mailbox, count):
         """Return the mails of an address, the newest first, once there are as many."""
         async with asyncio.timeout(_SECONDS):
             while True:
-                found = await self.client.get(
-                    f"{self.stack['sandbox_url']}/_mail", params={"to": f"{mailbox}+{self.label}@resend.dev"}
-                )
-                if len(items := found.json()["items"]) >= count:
-                    return items
+                if len(found := await self.shop.mails(f"{mailbox}+{self.label}@resend.dev")) >= count:
+                    return found
                 await asyncio.sleep(0.1)
 
     async def read(self, mail):
@@ -81,27 +70,17 @@ class Journey:
     async def look(self, name):
         """See that nobody is kept out, on a desk in the light and on a phone in the dark."""
         for mode, pixels in VIEWS:
-            feature = {"name": "prefers-color-scheme", "value": mode}
-            await self.tab.call("Emulation.setEmulatedMedia", features=[feature])
-            await self.tab.call(
-                "Emulation.setDeviceMetricsOverride",
-                width=pixels,
-                height=900,
-                deviceScaleFactor=1,
-                mobile=pixels < 600,
-            )
+            await scheme(self.tab, mode)
+            await width(self.tab, pixels)
             assert await violations(self.tab) == []
             assert await self.tab.js("document.documentElement.scrollWidth <= innerWidth"), name
-            if SHOWN:
-                shot = await self.tab.call("Page.captureScreenshot", captureBeyondViewport=True)
-                picture = Path(SHOWN, f"journey-{name}-{mode}-{pixels}.png")
-                await asyncio.to_thread(picture.write_bytes, base64.b64decode(shot["data"]))
+            await picture(self.tab, f"journey-{name}-{mode}-{pixels}")
 
 
 @pytest.fixture
 async def journey(stack):
     async with httpx.AsyncClient(timeout=30, trust_env=False) as client, browser_tab() as tab:
-        yield Journey(stack, client, tab)
+        yield Journey(Shop(stack, client), tab)
 
 
 def page_in(mail):
@@ -120,7 +99,7 @@ async def test_from_unpaid_to_revealed(journey):
     await tab.js("window.sameDocument = true")
     await journey.look("1-unpaid")
 
-    await journey.pay(placed["orderId"])
+    await journey.shop.pay(placed["orderId"])
     await journey.headline("Your keys are ready")
     await tab.wait("document.querySelectorAll('.step--done').length === 5", _SECONDS)
     assert await tab.js("window.sameDocument") is True, "it came to the page, and the page was not loaded again"
@@ -160,7 +139,7 @@ async def test_how_to_pay_in_one_coin_is_on_the_page_until_it_is_paid(journey):
     assert await tab.js("document.querySelector('.pay__code svg') !== null")
     await journey.look("8-one-coin")
 
-    await journey.pay(placed["orderId"])
+    await journey.shop.pay(placed["orderId"])
     await journey.headline("Your keys are ready")
     assert await tab.js("document.getElementById('pay-address')") is None
     assert tab.complaints == []
@@ -170,7 +149,7 @@ async def test_a_mail_that_comes_back_is_sent_to_another_address(journey):
     """The buyer mistyped: the page says so, the right mailbox confirms, and links from before open nothing."""
     tab = journey.tab
     placed = await journey.place("bounced")
-    await journey.pay(placed["orderId"])
+    await journey.shop.pay(placed["orderId"])
     await tab.open(placed["statusUrl"])
     await tab.wait("document.querySelector('[data-part=mail]')?.textContent.includes('came back')", _SECONDS)
     await journey.look("5-bounced")
@@ -191,6 +170,6 @@ async def test_a_mail_that_comes_back_is_sent_to_another_address(journey):
     await journey.headline("Your keys are ready")
     await tab.open(placed["statusUrl"])
     await tab.wait("document.querySelector('h1')?.textContent !== 'Your keys are ready'")
-    assert (await journey.client.get(placed["statusUrl"])).status_code == 410
+    assert (await journey.shop.client.get(placed["statusUrl"])).status_code == 410
     await journey.look("7-revoked")
     assert len(await journey.mails("bounced", 1)) == 1

@@ -1,6 +1,7 @@
 """A real Chromium, driven over its DevTools protocol."""
 
 import asyncio
+import base64
 import itertools
 import json
 import os
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+SHOWN = os.environ.get("ORDER_PAGE_PICTURES")
+"""A folder for pictures of the pages and mails, for people to look at."""
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -62,6 +66,23 @@ class Tab:
     async def open(self, url: str) -> None:
         await self.call("Page.navigate", url=url)
         await self.wait(f"document.readyState === 'complete' && location.href === {json.dumps(url)}")
+
+
+async def picture(tab: Tab, name: str) -> None:
+    """Leave a picture, when somebody asked for pictures."""
+    if SHOWN:
+        shot = await tab.call("Page.captureScreenshot", captureBeyondViewport=True)
+        await asyncio.to_thread(Path(SHOWN, f"{name}.png").write_bytes, base64.b64decode(shot["data"]))
+
+
+async def scheme(tab: Tab, name: str) -> None:
+    await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
+
+
+async def width(tab: Tab, pixels: int) -> None:
+    await tab.call(
+        "Emulation.setDeviceMetricsOverride", width=pixels, height=900, deviceScaleFactor=1, mobile=pixels < 600
+    )
 
 
 @asynccontextmanager

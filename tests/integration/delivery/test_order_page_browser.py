@@ -1,14 +1,11 @@
 """The order page in a real browser, its storage on another origin."""
 
 import asyncio
-import base64
 import io
 import json
-import os
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import segno
@@ -28,7 +25,7 @@ from delivery.order_page.watch import Watch
 from delivery.settings import OrderPageSettings
 from tests.fakes.orders import FakeAttempts, FakeOrders
 from tests.fakes.producer import FakeProducer
-from tests.integration.delivery.browser import CHROMIUM, browser_tab
+from tests.integration.delivery.browser import CHROMIUM, browser_tab, picture, scheme, width
 from tests.integration.delivery.browser_axe import violations
 from tests.integration.delivery.conftest import now
 from tests.unit.delivery.orders import FULFILLED, PLACED, PURCHASING, REVIEW, STORED
@@ -47,14 +44,6 @@ def _drawn():
 
 
 PICTURE = _drawn()
-SHOWN = os.environ.get("ORDER_PAGE_PICTURES")
-"""A folder for pictures of the pages, for people to look at."""
-
-
-async def picture(tab, name):
-    if SHOWN:
-        shot = await tab.call("Page.captureScreenshot", captureBeyondViewport=True)
-        await asyncio.to_thread(Path(SHOWN, f"{name}.png").write_bytes, base64.b64decode(shot["data"]))
 
 
 async def press(tab, key):
@@ -240,16 +229,6 @@ STATES = {
     "review": replace(REVIEW, review_cause="underpaid"),
     "gone": replace(FULFILLED, keys_deleted=True),
 }
-
-
-async def scheme(tab, name):
-    await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
-
-
-async def width(tab, pixels):
-    await tab.call(
-        "Emulation.setDeviceMetricsOverride", width=pixels, height=900, deviceScaleFactor=1, mobile=pixels < 600
-    )
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -14,7 +14,16 @@ from fulfillment.agents import OrderTables
 from fulfillment.codec import mark_from_bytes, order_from_bytes, order_to_bytes
 from fulfillment.order import UNPAID_FOR, Policy, wake_at
 from tests.unit.fulfillment.agent_rig import MemoryTable, Rig
-from tests.unit.fulfillment.order_world import ORDER, START, World, paid_world, payment, placed, reprocess
+from tests.unit.fulfillment.order_world import (
+    ORDER,
+    START,
+    World,
+    mail_requested,
+    paid_world,
+    payment,
+    placed,
+    reprocess,
+)
 
 DAYS = timedelta(days=30)
 KEEP = Policy(retention=DAYS)
@@ -108,15 +117,7 @@ def test_what_comes_for_a_retired_order_changes_nothing_and_sends_nothing(event)
 
 
 def mail_wanted(kind: MailKind, email: str | None = "buyer@bitloot.test", action: str = "click") -> MailRequested:
-    return MailRequested(
-        event_id=EventId(f"wanted/{action}"),
-        occurred_at=START,
-        order_id=ORDER,
-        action_id=action,
-        actor="buyer",
-        kind=kind,
-        email=email,
-    )
+    return mail_requested(action, at=START, kind=kind, email=email)
 
 
 @pytest.mark.parametrize("kind", [MailKind.KEYS, MailKind.LOST])
