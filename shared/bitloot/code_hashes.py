@@ -24,7 +24,8 @@ from bitloot.settings import Secrets, Settings
 TAIL = 5
 """So many last characters find a code too."""
 _SHORTEST_WITH_TAIL = 10
-"""Of a shorter code the last five would be more than half."""
+"""Of a shorter code the last five would be more than half. A code of other signs than letters and digits has no end:
+typed alone, or after a letter, those signs would be read as separators."""
 _HASH_BYTES = 16
 _WHOLE, _TAIL = b"bitloot code\0", b"bitloot code's end\0"
 
@@ -47,7 +48,7 @@ class CodeHasher:
         return CodeHashes(
             key_id=self._current,
             whole_hash=_hash(key, _WHOLE, text),
-            tail_hash=_hash(key, _TAIL, text[-TAIL:]) if len(text) >= _SHORTEST_WITH_TAIL else None,
+            tail_hash=_hash(key, _TAIL, text[-TAIL:]) if text.isalnum() and len(text) >= _SHORTEST_WITH_TAIL else None,
         )
 
     def wholes(self, code: str) -> list[bytes]:

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import Field, SecretStr
 
@@ -26,6 +26,8 @@ def test_other_codes_have_other_hashes(one: str, other: str):
 
 
 @given(st.text(min_size=1))
+@example(":::::::::\U00018cd6")
+@example("AAAAA-BBBBB-CCCCC")
 def test_what_was_made_is_found_and_tells_nothing(code: str):
     made, hasher = CodeHasher([OLD]).of(code), CodeHasher([NEW, OLD])
 
@@ -39,6 +41,7 @@ def test_hashes_of_ends_are_of_five_characters_and_never_of_a_short_code():
 
     assert hasher.of("XXXXX-YYYYY").tail_hash == hasher.of("ZZZZZ-ZZZZZ-YYYYY").tail_hash
     assert hasher.of("XXXXX-YYYY").tail_hash is None
+    assert hasher.of("::::::::::").tail_hash is None
     # A whole code of five characters is no end of another one.
     assert hasher.of("YYYYY").whole_hash != hasher.of("XXXXX-YYYYY").tail_hash
 
