@@ -1,7 +1,8 @@
 """What there is to compare: the providers' ledger, and what Postgres, Kafka, the agents' tables and S3 hold."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +91,28 @@ class Facts:
     """(what was found, where) for codes outside of S3; the first is a mark of the code, not the code"""
     ledger_whole: bool = True
     """False when the sandbox was restarted or had to forget something: then nothing is proven."""
+
+    @property
+    def moving(self) -> AbstractSet[str]:
+        """The orders that are further in one place than in another."""
+        places: tuple[Mapping[str, Row | State], ...] = (self.rows, self.states, self.tables)
+        orders = set[str]().union(*places)
+        return {order for order in orders if len({_version(place, order) for place in places}) > 1}
+
+    def settled(self, before: "Facts") -> "Facts":
+        """Return these facts with the orders that move as an earlier reading had them, where they did not move there.
+
+        What is read takes its time, and open payments are asked about for days: each answer is a new version. A
+        difference that is not such a movement is in every reading.
+        """
+        still = self.moving - before.moving
+        return replace(
+            self,
+            rows={**self.rows, **{order: row for order, row in before.rows.items() if order in still}},
+            states={**self.states, **{order: state for order, state in before.states.items() if order in still}},
+            tables={**self.tables, **{order: state for order, state in before.tables.items() if order in still}},
+        )
+
+
+def _version(place: Mapping[str, Row | State], order: str) -> int | None:
+    return place[order].version if order in place else None

@@ -1,4 +1,4 @@
-"""The read model of the order page in memory: `Orders`; and counted attempts: `Attempts`."""
+"""The read model of the order page in memory: `Orders`; counted attempts: `Attempts`; kept questions: `LostRequests`."""
 
 import math
 from collections.abc import Callable, Collection
@@ -18,8 +18,8 @@ class FakeOrders:
         self.asked: list[str] = []
 
     async def newest_of(self, email: str) -> OrderId | None:
-        self._fail()
         self.asked.append(email)
+        self._fail()
         mine = [order.order_id for order in self.known.values() if (order.email or "").lower() == email.lower()]
         return mine[-1] if mine else None
 
@@ -50,3 +50,19 @@ class FakeAttempts:
             return max(1, math.ceil((next_at - (now + window - spacing)).total_seconds()))
         self.taken[name] = max(next_at, now) + spacing
         return 0
+
+
+class FakeLostRequests:
+    """Questions in memory: `LostRequests`. All of them count as left over."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    async def put(self, request: str, email: str) -> None:
+        self.kept[request] = email
+
+    async def left_over(self) -> list[tuple[str, str]]:
+        return list(self.kept.items())
+
+    async def done(self, request: str) -> None:
+        self.kept.pop(request, None)

@@ -103,3 +103,13 @@ from attempt_limits where name = $1
 -- name: forget_attempts
 -- Delete rows that say nothing any more.
 delete from attempt_limits where next_at < now() - interval '1 day'
+
+-- name: put_lost_request
+insert into lost_requests (id, email) values ($1::text::uuid, $2)
+
+-- name: lost_requests_left_over
+-- Questions that are older than $1, at most $2.
+select id, email from lost_requests where asked_at < now() - $1::interval order by asked_at limit $2
+
+-- name: forget_lost_request
+delete from lost_requests where id = $1::text::uuid

@@ -23,7 +23,7 @@ from delivery.order_page.status import PayInstructions
 from delivery.order_page.views import PagePorts
 from delivery.order_page.watch import Watch
 from delivery.settings import OrderPageSettings
-from tests.fakes.orders import FakeAttempts, FakeOrders
+from tests.fakes.orders import FakeAttempts, FakeLostRequests, FakeOrders
 from tests.fakes.producer import FakeProducer
 from tests.integration.delivery.browser import CHROMIUM, browser_tab, picture, scheme, width
 from tests.integration.delivery.browser_axe import violations
@@ -96,7 +96,7 @@ class Shop:
                 events=self.producer,
                 opens=lambda token: opened(token, secrets=[SECRET], clock=now),
                 confirms=lambda token: confirmed(token, secrets=[SECRET], clock=now),
-                asking=Asking(self.producer, FakeAttempts(now), self.orders, [SECRET], now),
+                asking=Asking(self.producer, FakeAttempts(now), self.orders, FakeLostRequests(), [SECRET], now),
                 watch=watch,
                 clock=now,
             )

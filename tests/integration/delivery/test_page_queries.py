@@ -1,6 +1,7 @@
 """What the order page and the sweeper ask of a real PostgreSQL, and of real storage."""
 
 import asyncio
+import uuid
 from datetime import timedelta
 
 import httpx
@@ -10,7 +11,7 @@ from bitloot.contracts.state import OrderStatus
 from bitloot.errors import Refused
 from bitloot.ids import order_id
 from delivery.emails import PostgresEmails
-from delivery.order_page.orders import PostgresAttempts, PostgresOrders
+from delivery.order_page.orders import LEFT_OVER_AFTER, PostgresAttempts, PostgresLostRequests, PostgresOrders
 from delivery.retention import Sweeper
 from tests.integration.delivery.conftest import open_r2
 
@@ -94,6 +95,20 @@ async def test_attempts_are_counted_for_all_processes_together(pool):
     await pool.execute("update attempt_limits set next_at = now() - interval '2 days'")
     await processes[0].forget()
     assert await pool.fetchval("select count(*) from attempt_limits") == 0
+
+
+async def test_a_question_for_lost_links_stays_until_it_is_dealt_with(pool):
+    requests, mine, other = PostgresLostRequests(pool), uuid.uuid4().hex, uuid.uuid4().hex
+    await requests.put(mine, "buyer@bitloot.test")
+    assert await requests.left_over() == []  # whoever took it works on it
+
+    await pool.execute("update lost_requests set asked_at = asked_at - $1::interval", LEFT_OVER_AFTER)
+    await requests.put(other, "other@bitloot.test")
+    assert await requests.left_over() == [(mine, "buyer@bitloot.test")]
+
+    await requests.done(mine)
+    await requests.done(mine)
+    assert await pool.fetchval("select email from lost_requests") == "other@bitloot.test"
 
 
 async def test_keys_are_deleted_when_their_time_is_over_and_the_page_knows(pool, bucket):

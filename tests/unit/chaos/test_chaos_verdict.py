@@ -72,6 +72,32 @@ def test_nothing_differs_where_all_is_well():
     assert kinds([sale()], facts()) == []
 
 
+def moved(found: Facts, version: int, *places: str) -> Facts:
+    """Return facts in which an order is further in some places."""
+    return replace(found, **{p: {ORDER: replace(getattr(found, p)[ORDER], version=version)} for p in places})
+
+
+def test_an_order_that_moved_while_it_was_read_counts_as_it_stood_in_another_reading():
+    still, reading = facts(), moved(facts(), 11, "states", "tables")
+    assert reading.moving == {ORDER}
+    assert "Kafka and Postgres differ" in kinds([sale()], reading)
+    assert kinds([sale()], reading.settled(still)) == []
+    assert kinds([sale()], moved(reading, 11, "rows").settled(reading)) == []
+
+
+def test_an_order_that_stays_behind_differs_in_every_reading():
+    reading = moved(facts(), 11, "states", "tables")
+    nowhere = replace(facts(), rows={}, states={})
+    assert kinds([sale()], moved(reading, 13, "states", "tables").settled(reading)) != []
+    assert nowhere.settled(nowhere).moving == {ORDER}
+
+
+def test_other_contents_of_one_version_are_no_movement():
+    found = facts(tables={ORDER: State("needs_review", 9, ITEMS)})
+    assert found.moving == set()
+    assert kinds([sale()], found.settled(facts())) == ["table and Postgres differ"]
+
+
 def test_a_mail_without_keys_is_no_delivery():
     told = Mail("m2", ("buyer@example.com",), (ORDER,), "review")
     refused = in_state("needs_review", review="out_of_stock", keys={}, storage_refs=frozenset())

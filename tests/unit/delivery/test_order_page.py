@@ -24,7 +24,7 @@ from delivery.order_page.watch import Watch
 from delivery.settings import OrderPageSettings
 from tests.fakes.eventually import eventually_async
 from tests.fakes.key_store import FakeKeyStore
-from tests.fakes.orders import FakeAttempts, FakeOrders
+from tests.fakes.orders import FakeAttempts, FakeLostRequests, FakeOrders
 from tests.fakes.producer import FakeProducer
 from tests.fakes.time import FakeTime
 from tests.unit.delivery.orders import CANCELED, FULFILLED, PLACED, PURCHASING, REVIEW, STORED
@@ -57,13 +57,15 @@ class Buyer:
 
     async def __aenter__(self):
         self.watch = Watch(self.orders, pause=0.01)
+        self.requests = FakeLostRequests()
+        self.asking = Asking(self.producer, FakeAttempts(self.time), self.orders, self.requests, SECRETS, self.time)
         ports = PagePorts(
             orders=self.orders,
             links=self.store,
             events=self.producer,
             opens=lambda token: opened(token, secrets=SECRETS, clock=self.time),
             confirms=lambda token: confirmed(token, secrets=SECRETS, clock=self.time),
-            asking=Asking(self.producer, FakeAttempts(self.time), self.orders, SECRETS, self.time),
+            asking=self.asking,
             watch=self.watch,
             clock=self.time,
         )
@@ -625,6 +627,24 @@ async def test_the_answer_is_given_before_anybody_looks(buyer):
 
     assert page.status == 200
     assert "If this address has orders" in page.body
+
+
+async def test_a_question_that_nobody_could_deal_with_is_kept_and_answered_later_with_one_mail(buyer):
+    buyer.knows(FULFILLED)
+    buyer.orders.away = True
+    await buyer.ask("POST", "/o/lost", data={"email": "buyer@bitloot.test"})
+    await eventually_async(lambda: buyer.orders.asked == ["buyer@bitloot.test"])
+    assert (list(buyer.requests.kept.values()), buyer.events) == (["buyer@bitloot.test"], [])
+
+    buyer.orders.away = False
+    left_over = dict(buyer.requests.kept)
+    await buyer.asking.catch_up()
+    assert (len(buyer.events), buyer.requests.kept) == (1, {})
+
+    # A process that died between asking for the mail and forgetting the question asks for the same mail.
+    buyer.requests.kept.update(left_over)
+    await buyer.asking.catch_up()
+    assert {event.action_id for event in buyer.events} == set(left_over)
 
 
 async def test_one_address_is_mailed_three_times_an_hour_and_one_network_asks_twenty_times(buyer):

@@ -272,6 +272,34 @@ def test_two_payments_at_the_same_time_are_one_delivery():
     assert causes(world) == ["extra_payment"]
 
 
+def test_two_payments_one_after_the_other_are_one_delivery():
+    world, _ = paid_world()
+    assert world.tell(payment(PaymentStatus.FINISHED, payment_id="5000000002")) == ()
+    assert causes(world) == ["extra_payment"]
+
+
+@pytest.mark.parametrize("came", [Decimal(0), Decimal("1e-18")])
+def test_a_finished_payment_of_nothing_pays_nothing(came):
+    world = placed_world()
+    world.pay(payment(PaymentStatus.FINISHED, actually_paid=came))
+    assert (world.order.paid_at, world.order.review.cause) == (None, "underpaid")
+
+
+def test_an_enormous_amount_pays_the_order_once_and_a_human_hears_of_it():
+    world = placed_world()
+    effects = world.pay(payment(PaymentStatus.FINISHED, actually_paid=Decimal("1e17")))
+    assert [type(e) for e in effects] == [BuyKey]
+    assert causes(world) == ["overpaid"]
+
+
+def test_money_that_is_told_before_the_order_is_known_pays_it_when_it_comes():
+    world = World()
+    assert world.tell(FINISHED) == ()
+    (read,) = world.tell(placed())
+    assert isinstance(read, CheckPayment)
+    assert [type(e) for e in world.tell(world.outcome(read))] == [BuyKey]
+
+
 @pytest.mark.parametrize("status", [PaymentStatus.EXPIRED, PaymentStatus.FAILED])
 def test_money_in_a_payment_that_failed_is_a_review(status):
     world = placed_world()

@@ -90,6 +90,15 @@ async def test_a_signature_in_capitals_with_spaces_is_accepted(rig: Rig):
     assert (await rig.post("/webhooks/nowpayments", raw, **{"x-nowpayments-sig": signature})).status == 200
 
 
+async def test_currencies_in_capitals_are_the_same_currencies(rig: Rig):
+    await rig.ipn(ipn())
+    await rig.ipn(ipn(price_currency="EUR", pay_currency="BTC", outcome_currency="USDTTRC20"))
+
+    small, capitals = rig.events
+    assert capitals.event_id == small.event_id
+    assert (capitals.price_currency, capitals.pay_currency, capitals.outcome_currency) == ("eur", "btc", "usdttrc20")
+
+
 async def test_a_repeat_is_published_again_under_the_same_id(rig: Rig):
     # The order's state judges repeats. Spelling, order of keys and time of sending do not make it another event.
     await rig.ipn(ipn())

@@ -1,7 +1,7 @@
 """Puts the order page together: the only place that constructs its parts."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from delivery.clock import Clock, now
 from delivery.order_page.asking import Asking
 from delivery.order_page.headers import security_headers
 from delivery.order_page.html import Pages, error_pages
-from delivery.order_page.orders import PostgresAttempts, PostgresOrders
+from delivery.order_page.orders import PostgresAttempts, PostgresLostRequests, PostgresOrders
 from delivery.order_page.rate import RevealRate
 from delivery.order_page.views import OrderPage, PagePorts, wants_html
 from delivery.order_page.watch import Watch
@@ -32,6 +32,7 @@ from delivery.settings import OrderPageSettings
 
 SERVICE: Final = "order-page"
 TIDY_SECONDS: Final = 3600.0
+CATCH_UP_SECONDS: Final = 30.0
 
 _log = log.get(__name__)
 
@@ -66,7 +67,7 @@ async def open_ports(settings: OrderPageSettings) -> AsyncIterator[Opened]:
             events=producer,
             opens=partial(opened, secrets=settings.order_link_secrets, clock=now),
             confirms=partial(confirmed, secrets=settings.order_link_secrets, clock=now),
-            asking=Asking(producer, attempts, orders, settings.order_link_secrets, now),
+            asking=Asking(producer, attempts, orders, PostgresLostRequests(pool), settings.order_link_secrets, now),
             watch=Watch(orders),
             clock=now,
         )
@@ -96,7 +97,12 @@ def build(settings: OrderPageSettings, ports: PagePorts, health: Health) -> web.
 async def serve(settings: OrderPageSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; raises when the producer has failed for good, to be started again."""
     async with open_ports(settings) as opened, asyncio.TaskGroup() as tasks:
-        chores = [opened.producer.watch(), opened.ports.watch.run(), tidy(opened.attempts)]
+        chores = [
+            opened.producer.watch(),
+            opened.ports.watch.run(),
+            every(TIDY_SECONDS, opened.attempts.forget, "order_page.not_tidied"),
+            every(CATCH_UP_SECONDS, opened.ports.asking.catch_up, "order_page.not_caught_up"),
+        ]
         running = [tasks.create_task(chore) for chore in chores]
         app = build(settings, opened.ports, opened.health)
         await serve_until(
@@ -111,11 +117,11 @@ async def serve(settings: OrderPageSettings, stop: asyncio.Event) -> None:
             chore.cancel()
 
 
-async def tidy(attempts: PostgresAttempts) -> None:
-    """Delete counted attempts that say nothing any more, for ever."""
+async def every(seconds: float, act: Callable[[], Awaitable[None]], failure: str) -> None:
+    """Act now and again, for ever; what cannot be done at the moment is logged as `failure` and done the next time."""
     while True:
         try:
-            await attempts.forget()
+            await act()
         except Transient as error:
-            _log.warning("order_page.not_tidied", cause=error.cause, detail=error.detail)
-        await asyncio.sleep(TIDY_SECONDS)
+            _log.warning(failure, cause=error.cause, detail=error.detail)
+        await asyncio.sleep(seconds)

@@ -55,6 +55,22 @@ class Events(Protocol):
         ...
 
 
+class LostRequests(Protocol):
+    """Questions for lost links that nobody has dealt with yet: the buyer was told that a mail is on its way."""
+
+    async def put(self, request: str, email: str) -> None:
+        """Keep a question. Raises `Transient`."""
+        ...
+
+    async def left_over(self) -> Sequence[tuple[str, str]]:
+        """Return (request, mail address) of questions that are a while old, some of them. Raises `Transient`."""
+        ...
+
+    async def done(self, request: str) -> None:
+        """Forget a question. Raises `Transient`."""
+        ...
+
+
 class OrdersOfAddress(Protocol):
     """The read model, by mail address."""
 
@@ -88,6 +104,7 @@ class Asking:
     events: Events
     attempts: Attempts
     orders: OrdersOfAddress
+    requests: LostRequests
     secrets: Sequence[SecretStr]
     clock: Clock
 
@@ -120,13 +137,27 @@ class Asking:
         """Count a question for lost links. Raises `Problem` when one network asks too often."""
         await self._allow(f"lost/client/{self._hidden(client)}", ASKED_PER_HOUR)
 
-    async def lost(self, email: str) -> None:
-        """Have the links to all orders of an address mailed to it, when there are any."""
-        if await self.attempts.take(f"lost/address/{self._hidden(email.lower())}", MAILS_PER_HOUR, HOUR):
-            return
-        order_id = await self.orders.newest_of(email)
-        if order_id is not None:
-            await self._request(order_id, uuid.uuid4().hex, MailKind.LOST, email, actor="support")
+    async def ask_for_lost(self, email: str) -> str:
+        """Keep a question for lost links, so that it survives this process, and return its id. Raises `Transient`."""
+        request = uuid.uuid4().hex
+        await self.requests.put(request, email)
+        return request
+
+    async def lost(self, request: str, email: str) -> None:
+        """Have the links to all orders of an address mailed to it, when there are any. Raises `Transient`.
+
+        Done twice for one request, it is one mail: the request is the mail's action.
+        """
+        if not await self.attempts.take(f"lost/address/{self._hidden(email.lower())}", MAILS_PER_HOUR, HOUR):
+            order_id = await self.orders.newest_of(email)
+            if order_id is not None:
+                await self._request(order_id, request, MailKind.LOST, email, actor="support")
+        await self.requests.done(request)
+
+    async def catch_up(self) -> None:
+        """Deal with questions that a process took and did not live to answer. Raises `Transient`."""
+        for request, email in await self.requests.left_over():
+            await self.lost(request, email)
 
     async def _allow(self, name: str, limit: int) -> None:
         if wait := await self.attempts.take(name, limit, HOUR):
@@ -170,7 +201,7 @@ class Background:
         return len(self._tasks) >= MAX_BACKGROUND
 
     def start(self, act: Coroutine[Any, Any, None]) -> None:
-        """Begin something; when it fails that is logged, and whoever asked for it asks again."""
+        """Begin something; when it fails that is logged, and somebody catches up with it later."""
         task = asyncio.create_task(_logged(act))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

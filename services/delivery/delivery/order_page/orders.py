@@ -1,7 +1,8 @@
 """Reads orders from the read model that the sink fills."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
+from typing import Final
 
 import asyncpg
 from pydantic import TypeAdapter
@@ -11,6 +12,10 @@ from bitloot.ids import OrderId
 from bitloot.ledger import translated
 from delivery.order_page.status import Line, OrderView, PayInstructions
 from delivery.queries import QUERIES
+
+LEFT_OVER_AFTER: Final = timedelta(seconds=30)
+"""A question that is so old was taken by a process that died, or the broker is away."""
+AT_ONCE: Final = 100
 
 _MAILS = TypeAdapter(tuple[MailState, ...])
 
@@ -58,6 +63,29 @@ class PostgresAttempts:
         """Delete what says nothing any more. Raises `Transient`."""
         with translated():
             await self._pool.execute(QUERIES["forget_attempts"])
+
+
+class PostgresLostRequests:
+    """`LostRequests` on PostgreSQL."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def put(self, request: str, email: str) -> None:
+        """Keep a question. Raises `Transient`."""
+        with translated():
+            await self._pool.execute(QUERIES["put_lost_request"], request, email)
+
+    async def left_over(self) -> Sequence[tuple[str, str]]:
+        """Return questions whose process does not seem to work on them, the oldest first. Raises `Transient`."""
+        with translated():
+            rows = await self._pool.fetch(QUERIES["lost_requests_left_over"], LEFT_OVER_AFTER, AT_ONCE)
+        return [(row["id"].hex, row["email"]) for row in rows]
+
+    async def done(self, request: str) -> None:
+        """Forget a question. Raises `Transient`."""
+        with translated():
+            await self._pool.execute(QUERIES["forget_lost_request"], request)
 
 
 def _view(order_id: OrderId, row: asyncpg.Record) -> OrderView:

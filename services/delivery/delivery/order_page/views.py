@@ -234,9 +234,9 @@ class OrderPage:
         """Answer the same for every address, before anybody has looked whether it has orders."""
         email = address_of((await _form(request)).get("email"))
         await self._ports.asking.allow_lost(self._client(request))
-        if self._background.is_full:
-            raise Problem(503, headers={"Retry-After": "10"})
-        self._background.start(self._ports.asking.lost(email))
+        request_id = await self._ports.asking.ask_for_lost(email)
+        if not self._background.is_full:  # else whoever catches up does it
+            self._background.start(self._ports.asking.lost(request_id, email))
         return self._done(request, LOST)
 
     async def _order(self, request: web.Request, *, spend: bool = False) -> tuple[OrderId, OrderView | None]:
