@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { IDLE, step, type ActionState } from "./action";
+import { canBeCode, looksLikeCode } from "./code";
 import { csv, csvField } from "./csv";
 import { jsonParts, prettyForm, prettyJson } from "./json";
 import { lines } from "./lines";
@@ -156,6 +157,39 @@ describe("addresses", () => {
     ["/relative", null],
     [null, null],
   ])("%j may become the link %j", (address, expected) => expect(safeLink(address)).toBe(expected));
+});
+
+describe("a text that may be a code", () => {
+  it.each([
+    "AAAAA-BBBBB-CCCC1",
+    "  aaaaa-bbbbb-cccc1 ",
+    "AAAAA BBBBB CCCC1",
+    "AAAAA-B",
+    "AAAA-BBBB-CCCC-DDDD",
+    "abcd-efgh-ij",
+    "A1B2C3D4E5F6G7H",
+  ])("%j is not searched for as anything else", (text) => expect(looksLikeCode(text)).toBe(true));
+
+  it.each([
+    "",
+    "ada@example.test",
+    "a1b2-c3d4@example.test",
+    "0190aaaa-7000-7000-8000-000000000007",
+    "0190aaaa-7000",
+    "res-1",
+    "PHS84FJAG5U",
+    "5c9b5c6a2539a4e8f172916a",
+    "4711471147114711",
+    "Orders",
+    "webhook logs",
+    "-----",
+  ])("%j is an address, an id or a page", (text) => expect(looksLikeCode(text)).toBe(false));
+
+  it("is looked for from five characters on", () => {
+    expect(canBeCode(" CCC1 ")).toBe(false);
+    expect(canBeCode("CCCC1")).toBe(true);
+    expect(canBeCode("C".repeat(1001))).toBe(false);
+  });
 });
 
 describe("saved filters", () => {

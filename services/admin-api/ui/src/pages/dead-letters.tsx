@@ -12,6 +12,7 @@ import { Badge, Fact, Failure, Id, Loading, PageHead, Panel, Status } from "../p
 import { Dialog } from "../parts/dialog";
 import type { FilterSpec } from "../parts/filters";
 import { List, Table, useListSearch, type Column, type Paging } from "../parts/list";
+import { UpTo } from "../parts/fresh";
 import { Payload } from "../parts/payload";
 import { Ago, Time } from "../parts/time";
 import { question } from "./lists";
@@ -467,7 +468,12 @@ export function ReplayPage() {
         </dl>
       </Panel>
       {items.data ? (
-        <Table rows={items.data.items} columns={ITEM_COLUMNS} rowId={(row) => String(row.position)} label="Results" />
+        <>
+          <Table rows={items.data.items} columns={ITEM_COLUMNS} rowId={(row) => String(row.position)} label="Results" />
+          <p className="faint">
+            <UpTo at={items.data.asOf} />
+          </p>
+        </>
       ) : (
         <Loading what="Loading the results" />
       )}

@@ -10,6 +10,7 @@ import { story, type Step } from "../lib/story";
 import { duration } from "../lib/time";
 import { useRefresh } from "../live";
 import { Amount, Badge, Empty, Fact, Failure, Id, Loading, PageHead, Panel, Status } from "../parts/basics";
+import { UpTo } from "../parts/fresh";
 import { Payload } from "../parts/payload";
 import { Ago, Time } from "../parts/time";
 import { Unmask } from "../parts/unmask";
@@ -46,7 +47,7 @@ function Loaded({ order: found }: { readonly order: Whole }) {
         about={
           <>
             <span>{order.email ?? "No mail address"}</span> · <Amount value={order.total} currency={order.currency} /> ·
-            changed <Ago at={order.updatedAt} />
+            changed <Ago at={order.updatedAt} /> · <UpTo at={found.asOf} />
           </>
         }
       >

@@ -4,7 +4,9 @@ import { useEffect, useState } from "react";
 import { forgetFilter, savedFilters, saveFilter } from "../lib/saved";
 import type { Search } from "../lib/search";
 import { fromLocalField, toLocalField, zone } from "../lib/time";
+import { looksLikeCode } from "../lib/code";
 import { words } from "../lib/order";
+import { useCodeSearch } from "./code-search";
 
 export interface FilterSpec {
   readonly name: string;
@@ -90,8 +92,9 @@ function Field({ filter, value, change }: FieldProps) {
 
 const SETTLE_MS = 250;
 
-/** Text is looked for once the typing rests, or at Enter. */
+/** Text is looked for once the typing rests, or at Enter. What looks like a code is not: it would stand in the address. */
 function TextField({ filter, value, change }: FieldProps) {
+  const findCode = useCodeSearch();
   const [typed, setTyped] = useState(value);
   const [given, setGiven] = useState(value);
   if (given !== value) {
@@ -99,7 +102,7 @@ function TextField({ filter, value, change }: FieldProps) {
     setTyped(value);
   }
   useEffect(() => {
-    if (typed.trim() === value) return undefined;
+    if (typed.trim() === value || looksLikeCode(typed)) return undefined;
     const timer = setTimeout(() => change(typed.trim()), SETTLE_MS);
     return () => clearTimeout(timer);
   }, [typed, value, change]);
@@ -116,9 +119,16 @@ function TextField({ filter, value, change }: FieldProps) {
         data-first={filter.wide}
         onChange={(event) => setTyped(event.target.value)}
         onKeyDown={(event) => {
-          if (event.key === "Enter") change(typed.trim());
+          if (event.key !== "Enter") return;
+          if (looksLikeCode(typed)) findCode(typed);
+          else change(typed.trim());
         }}
       />
+      {looksLikeCode(typed) ? (
+        <button type="button" className="quiet" onClick={() => findCode(typed)}>
+          A code? Find its order
+        </button>
+      ) : null}
     </label>
   );
 }

@@ -36,7 +36,7 @@ export function useListKeys(body: RefObject<HTMLTableSectionElement | null>, ena
 
 const CHORD_MS = 1200;
 
-export function usePageKeys(help: () => void, palette: () => void): void {
+export function usePageKeys(help: () => void, palette: () => void, code: () => void): void {
   const navigate = useNavigate();
   useEffect(() => {
     let chord = 0;
@@ -47,9 +47,11 @@ export function usePageKeys(help: () => void, palette: () => void): void {
         return;
       }
       if (isTyping(event)) return;
-      const page = event.timeStamp - chord < CHORD_MS ? PAGES.find((each) => each.key === event.key) : undefined;
+      const begun = event.timeStamp - chord < CHORD_MS;
+      const page = begun ? PAGES.find((each) => each.key === event.key) : undefined;
       chord = 0;
-      if (page) void navigate({ to: page.path });
+      if (begun && event.key === "c") code();
+      else if (page) void navigate({ to: page.path });
       else if (event.key === "g") chord = event.timeStamp;
       else if (event.key === "?") help();
       else if (event.key === "/") {
@@ -63,5 +65,5 @@ export function usePageKeys(help: () => void, palette: () => void): void {
     };
     document.addEventListener("keydown", onKey);
     return () => document.removeEventListener("keydown", onKey);
-  }, [navigate, help, palette]);
+  }, [navigate, help, palette, code]);
 }

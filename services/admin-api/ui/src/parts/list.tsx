@@ -9,8 +9,8 @@ import { offsetOf, only, type Search } from "../lib/search";
 import { useRefresh } from "../live";
 import { Empty, Failure, Loading, PageHead } from "./basics";
 import { FilterBar, type FilterSpec } from "./filters";
+import { UpTo } from "./fresh";
 import { useListKeys } from "./keys";
-import { useNow } from "./time";
 
 export interface Column<Row> {
   readonly id: string;
@@ -23,6 +23,7 @@ export interface Column<Row> {
 export interface Page<Row> {
   readonly items: readonly Row[];
   readonly total: number;
+  readonly asOf: string | null;
 }
 
 export interface Paging {
@@ -88,8 +89,10 @@ export function List<Row>({
       {found.isPending ? <Loading what={`Loading ${title.toLowerCase()}`} /> : null}
       {found.isError ? <Failure error={found.error} retry={() => void found.refetch()} /> : null}
       {found.data?.items.length === 0 && !found.isError ? (
-        <Empty title={filtered ? "Nothing fits these filters." : empty}>
-          {filtered ? "Known as of just now: the read model has no such row." : null}
+        <Empty
+          title={!filtered ? empty : found.data.asOf ? "Nothing fits these filters." : "Nothing was found so far."}
+        >
+          <UpTo at={found.data.asOf} />
         </Empty>
       ) : null}
       {found.data && found.data.items.length > 0 ? (
@@ -105,7 +108,7 @@ export function List<Row>({
             offset={offset}
             shown={found.data.items.length}
             total={found.data.total}
-            updatedAt={found.dataUpdatedAt}
+            asOf={found.data.asOf}
             go={(next) => setSearch(next > 0 ? { ...conditions, offset: String(next) } : conditions)}
           />
         </>
@@ -177,15 +180,13 @@ interface PagerProps {
   readonly offset: number;
   readonly shown: number;
   readonly total: number;
-  readonly updatedAt: number;
+  readonly asOf: string | null;
   readonly go: (offset: number) => void;
 }
 
 const numbers = new Intl.NumberFormat("en-US");
 
-function Pager({ offset, shown, total, updatedAt, go }: PagerProps) {
-  const now = useNow();
-  const age = Math.max(0, Math.round((now.getTime() - updatedAt) / 1000));
+function Pager({ offset, shown, total, asOf, go }: PagerProps) {
   return (
     <nav className="pager" aria-label="Through the list">
       <span>
@@ -197,7 +198,9 @@ function Pager({ offset, shown, total, updatedAt, go }: PagerProps) {
       <button type="button" disabled={offset + shown >= total} onClick={() => go(offset + LIMIT)}>
         Older →
       </button>
-      <span className="faint fresh">Read {age < 3 ? "just now" : `${age} s ago`}</span>
+      <span className="faint fresh">
+        <UpTo at={asOf} />
+      </span>
     </nav>
   );
 }

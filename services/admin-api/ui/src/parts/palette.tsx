@@ -1,12 +1,15 @@
-/** The command palette: pages, and orders by mail address or any id. Ctrl+K or ⌘K. */
+/** The command palette: pages, and orders by mail address, any id or a code. Ctrl+K or ⌘K. */
 import { answered } from "@bitloot/admin-sdk";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useDeferredValue, useId, useState, type KeyboardEvent } from "react";
-import { api } from "../session";
+import { api, useRight } from "../session";
 import { PAGES } from "../pages";
+import { looksLikeCode } from "../lib/code";
 import { Status } from "./basics";
+import { useCodeSearch } from "./code-search";
 import { Dialog } from "./dialog";
+import { UpTo } from "./fresh";
 import { Ago } from "./time";
 
 export function Palette({ open, close }: { readonly open: boolean; readonly close: () => void }) {
@@ -24,16 +27,21 @@ function Choices({ close }: { readonly close: () => void }) {
   const [typed, setTyped] = useState("");
   const [chosen, setChosen] = useState(0);
   const list = useId();
+  const findCode = useCodeSearch();
+  const mayFindCodes = useRight("find_codes");
   const text = useDeferredValue(typed.trim());
+  // A code must not get into an address, so what looks like one is not searched for as anything else.
+  const code = looksLikeCode(typed) || looksLikeCode(text);
+  const searched = text.length >= 3 && !code;
   const orders = useQuery({
     queryKey: ["palette", text],
     queryFn: ({ signal }) =>
       answered(api.GET("/admin/orders", { params: { query: { q: text, limit: SHOWN } }, signal })),
-    enabled: text.length >= 3,
+    enabled: searched,
     placeholderData: keepPreviousData,
   });
   const pages = PAGES.filter((page) => text === "" || page.name.toLowerCase().includes(text.toLowerCase()));
-  const found = text.length >= 3 ? (orders.data?.items ?? []) : [];
+  const found = searched ? (orders.data?.items ?? []) : [];
   const choices = [
     ...found.map((order) => ({
       key: order.id,
@@ -49,7 +57,7 @@ function Choices({ close }: { readonly close: () => void }) {
       ),
       go: () => navigate({ to: "/orders/$id", params: { id: order.id } }),
     })),
-    ...(text.length >= 3
+    ...(searched
       ? [
           {
             key: "all orders",
@@ -68,6 +76,23 @@ function Choices({ close }: { readonly close: () => void }) {
       ),
       go: () => navigate({ to: page.path }),
     })),
+    ...(mayFindCodes
+      ? [
+          {
+            key: "code",
+            show: (
+              <>
+                <span>{code ? "Find the order that has this code" : "Find an order by a code…"}</span>
+                <kbd>g c</kbd>
+              </>
+            ),
+            go: () => {
+              findCode(code ? typed : "");
+              return Promise.resolve();
+            },
+          },
+        ]
+      : []),
   ];
   const at = Math.min(chosen, choices.length - 1);
   const take = async (number: number) => {
@@ -87,12 +112,12 @@ function Choices({ close }: { readonly close: () => void }) {
     <div className="palette">
       <input
         role="combobox"
-        aria-label="Mail address, id or page"
+        aria-label="Mail address, id, code or page"
         aria-expanded="true"
         aria-controls={list}
         aria-activedescendant={choices[at] ? `${list}-${at}` : undefined}
         autoFocus
-        placeholder="A mail address, any id, or a page"
+        placeholder="A mail address, any id, a code, or a page"
         value={typed}
         maxLength={200}
         spellCheck={false}
@@ -122,9 +147,15 @@ function Choices({ close }: { readonly close: () => void }) {
           ? "Orders cannot be searched at the moment."
           : orders.isFetching
             ? "Searching…"
-            : text.length >= 3 && found.length === 0
-              ? "No order has this address or id."
-              : ""}
+            : code && !mayFindCodes
+              ? "This looks like a code, which you may not search by."
+              : null}
+        {searched && orders.data && !orders.isFetching && found.length === 0 ? (
+          <>
+            {orders.data.asOf ? "No order has this address or id. " : "Nothing was found so far. "}
+            <UpTo at={orders.data.asOf} />
+          </>
+        ) : null}
       </p>
     </div>
   );

@@ -6,6 +6,7 @@ import { PAGES } from "../pages";
 import { PATH } from "../path";
 import { signOut, useSession } from "../session";
 import { zone } from "../lib/time";
+import { CodeSearch, useCodeSearch } from "./code-search";
 import { Dialog } from "./dialog";
 import { usePageKeys } from "./keys";
 import { Palette } from "./palette";
@@ -13,6 +14,7 @@ import { ThemeButton } from "./theme";
 
 const KEYS = [
   ["Ctrl K", "find an order, go to a page"],
+  ["g  c", "find an order by a code"],
   ["/", "to the filters"],
   ["j  k", "next, previous row"],
   ["Enter", "open the row"],
@@ -20,6 +22,15 @@ const KEYS = [
 ] as const;
 
 export function Shell() {
+  return (
+    <CodeSearch>
+      <Around />
+    </CodeSearch>
+  );
+}
+
+function Around() {
+  const findCode = useCodeSearch();
   const [help, setHelp] = useState(false);
   const [palette, setPalette] = useState(false);
   const session = useSession();
@@ -27,6 +38,7 @@ export function Shell() {
   usePageKeys(
     useCallback(() => setHelp(true), []),
     useCallback(() => setPalette(true), []),
+    useCallback(() => findCode(""), [findCode]),
   );
   const main = useRef<HTMLElement>(null);
   const { pathname } = useLocation();
@@ -45,7 +57,7 @@ export function Shell() {
           <img src={`${PATH}/icon.svg`} alt="" width="22" height="22" /> BitLoot <span className="faint">desk</span>
         </Link>
         <button type="button" className="find" onClick={() => setPalette(true)}>
-          Find by mail address or any id <kbd>Ctrl K</kbd>
+          Find by mail address, any id or a code <kbd>Ctrl K</kbd>
         </button>
         <span className="spread" />
         <span className="faint zone" title="Times are in this zone; UTC shows on hover">
