@@ -7,8 +7,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PATIENCE = 60.0
+"""Seconds: no measure of anything, but of how slow a busy machine may be before we call a condition false."""
 
-def eventually(condition: Callable[[], T], *, seconds: float = 20.0) -> T:
+
+def eventually(condition: Callable[[], T], *, seconds: float = PATIENCE) -> T:
     """Return the first truthy answer of `condition`; fail the test when there is none in time."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
@@ -17,7 +20,7 @@ def eventually(condition: Callable[[], T], *, seconds: float = 20.0) -> T:
     return answer
 
 
-async def eventually_async(condition: Callable[[], T], *, seconds: float = 20.0) -> T:
+async def eventually_async(condition: Callable[[], T], *, seconds: float = PATIENCE) -> T:
     """The same, letting other tasks run meanwhile."""
     async with asyncio.timeout(seconds):
         while not (answer := condition()):
