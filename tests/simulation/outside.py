@@ -1,6 +1,7 @@
 """What comes from outside: the shop's orders, payments, Kinguin's notifications, admins, and records of strangers."""
 
 import base64
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,12 @@ from bitloot.contracts.base import Record
 from bitloot.contracts.codec import encode
 from bitloot.contracts.dead_letters import DeadLetter
 from bitloot.contracts.events import (
+    EmailChanged,
     KeysReturnRequested,
     KeysRevealed,
     KinguinNotified,
+    LinkRevoked,
+    MailRequested,
     Notice,
     OrderItem,
     OrderPlaced,
@@ -26,7 +30,7 @@ from bitloot.contracts.topics import DEAD_LETTERS, DELIVERIES, KINGUIN_CALLS, KI
 from bitloot.ids import EventId, OrderId, PaymentId, ProductId, ReservationId, content_id, item_id, order_id, order_of
 from tests.simulation.buyer_market import BuyerKinguin
 from tests.simulation.market import Purchase, turned
-from tests.simulation.schedule import Again, Click, Foreign, Junk, Notification, OrderPlan
+from tests.simulation.schedule import Again, Click, Foreign, Junk, Notification, OrderPlan, Wish
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -53,6 +57,8 @@ class Outside:
         self.accepted: list[tuple[Topic, str, Record]] = []
         self.junk: set[tuple[str, bytes]] = set()
         """Topics and values of records that nobody can decode, or whose key is wrong."""
+        self.clicks: Counter[OrderId] = Counter()
+        """How often somebody wished something for an order."""
         self._replayed = 0
 
     def accept(self, topic: Topic, key: str, record: Record) -> None:
@@ -153,17 +159,29 @@ class Outside:
         )
         self.accept(ORDER_EVENTS, order, event)
 
-    # --- admins ---
+    # --- admins and buyers ---
 
     def click(self, click: Click) -> None:
-        """Ask to go on, as one or more admins do in the same moment."""
+        """Wish something for an order, as one or more people do in the same moment."""
         order = self._world.order_ids[click.order]
         for number in (self._world.number() for _ in range(click.admins)):
+            self.clicks[order] += 1
             about: dict[str, Any] = {"occurred_at": self._now(), "order_id": order, "actor": "admin"}
             about |= {"event_id": EventId(f"click/{number}"), "action_id": f"click {number}"}
-            returns = self._world.schedule.dialect == "esa" and number % 2 == 0
-            event = KeysReturnRequested(**about) if returns else ReprocessRequested(**about)
-            self.accept(ORDER_EVENTS, order, event)
+            self.accept(ORDER_EVENTS, order, self._wish(click.wish, number, about))
+
+    def _wish(self, wish: Wish, number: int, about: dict[str, Any]) -> Record:
+        match wish:
+            case "mail":
+                return MailRequested(**about)
+            case "address":
+                return EmailChanged(**about, email=f"buyer{number}@example.com")
+            case "revoke":
+                return LinkRevoked(**about)
+            case "go on" if self._world.schedule.dialect == "esa" and number % 2 == 0:
+                return KeysReturnRequested(**about)
+            case "go on":
+                return ReprocessRequested(**about)
 
     def replay(self) -> None:
         """Send every dead letter that was not replayed yet back to where it came from."""

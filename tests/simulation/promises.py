@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from bitloot.contracts.base import Record
 from bitloot.contracts.codec import decode
-from bitloot.contracts.events import Outcome, PaymentStatus
+from bitloot.contracts.events import MailDelivery, MailKind, Outcome, PaymentStatus
 from bitloot.contracts.state import CLOSED, OrderStatus, PaymentVerdict
 from bitloot.contracts.topics import DEAD_LETTERS, KINGUIN_NOTICES, ORDER_EVENTS
 from bitloot.errors import Cause
 from bitloot.ids import OrderId, external_id, order_of, purchase_id
+from delivery.mail import Message
 from delivery.storing import content, object_key
 from fulfillment.order import Order
 from fulfillment.purchases import Line, split
@@ -212,6 +213,7 @@ def _check_delivered(world: World, order: Order) -> None:
     notices = [m for m in mails if "/notice/" in m.id]
     mails = [m for m in mails if m not in notices]
     _must(len(mails) <= order.mail_number, f"{len(mails)} mails were sent")
+    _check_wishes(world, order, mails, notices)
     _must(len({m.id for m in notices}) == len(notices) <= order.notice_number, "a notice was sent twice")
     _must(len(order.mails) == len({m.message_id for m in order.mails}), "a mail is listed twice")
     _must(all(o.notice is None for o in order.outbox), "a notice is never sent")
@@ -226,3 +228,15 @@ def _check_delivered(world: World, order: Order) -> None:
         _must(mails, "fulfilled, and no mail was sent")
         _must(body is not None, "fulfilled, and no codes are stored")
         _must(len(order.keys) == sum(item.quantity for item in order.items), "fulfilled, and keys are missing")
+
+
+def _check_wishes(world: World, order: Order, mails: Sequence[Message], notices: Sequence[Message]) -> None:
+    """A mail more for a wish at the most, and the last word goes to the address that counts."""
+    wishes = world.outside.clicks[order.order_id]
+    asked = [m for m in notices if m.kind in {MailKind.KEYS, MailKind.PAGE}]
+    _must(len(asked) <= wishes, f"{len(asked)} mails for {wishes} wishes")
+    _must(len(mails) <= 1 + wishes, f"{len(mails)} mails with keys for {wishes} wishes")
+    told = {m.recipient for m in (*mails, *asked)}
+    tried = {m.recipient for m in order.mails if m.delivery is MailDelivery.FAILED}
+    reached = order.email in told | tried
+    _must(reached or order.status is not OrderStatus.FULFILLED, "the buyer's newest address was never written to")

@@ -24,6 +24,7 @@ Supply = Literal["whole", "parts", "short", "mended", "repeated", "shared"]
 In the buyer API one too few is one that Kinguin cancels.
 """
 Retold = Literal["placed", "payment", "delivered", "outcome", "reveal"]
+Wish = Literal["go on", "mail", "address", "revoke"]
 Junk = Literal["empty", "no_json", "version", "type", "key", "stranger"]
 
 
@@ -130,11 +131,12 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Click:
-    """So many admins ask at the same time to go on with an order."""
+    """So many people wish the same for an order at the same time: that it goes on, or what its buyer may ask for."""
 
     at: float
     order: int
     admins: int = 1
+    wish: Wish = "go on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,7 +405,8 @@ def _rarer_fault(rng: random.Random, orders: int) -> Fault:  # noqa: PLR0911 - o
         return Foreign(_early(rng), rng.randrange(4), rng.choice(_JUNK))
     if kind < 0.8:
         return Replay(rng.uniform(5, 2 * FAULTS_END))
-    return Click(rng.uniform(5, 2 * FAULTS_END), rng.randrange(orders), rng.choice((1, 1, 2)))
+    at, order, people = rng.uniform(5, 2 * FAULTS_END), rng.randrange(orders), rng.choice((1, 1, 2))
+    return Click(at, order, people, rng.choice(("go on", "go on", "mail", "address", "revoke")))
 
 
 def _again(rng: random.Random, orders: int) -> Again:
