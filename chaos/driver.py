@@ -58,6 +58,18 @@ class Shop:
         if sale.accepted and sale.fate is not Fate.UNPAID:
             sale.paid = await self._paid(sale, payment, deadline)
 
+    async def _offered(self, sale: Sale) -> str | None:
+        """Return the id of the invoice that the order's page offers, or None while it offers none.
+
+        A buyer pays what he is shown. An order that NOWPayments could not be asked about gets its way to pay later.
+        """
+        try:
+            answer = await self._client.get(f"{sale.page}/status")
+            url = answer.json().get("payUrl") if answer.is_success else None
+        except httpx.TransportError:
+            return None
+        return str(url).rpartition("/")[2] if url else None
+
     async def _placed(self, sale: Sale, deadline: float) -> bool:
         while time.monotonic() < deadline:
             try:
@@ -71,6 +83,7 @@ class Shop:
             else:
                 self.answers[str(answer.status_code)] += 1
                 if answer.status_code == 201:
+                    sale.page = answer.json()["statusUrl"]
                     if answer.json()["orderId"] != sale.order:
                         sale.problems.append(f"answered as another order: {answer.json()['orderId']}")
                     return True
@@ -81,13 +94,17 @@ class Shop:
 
     async def _paid(self, sale: Sale, payment: Mapping[str, object], deadline: float) -> bool:
         """Have the sandbox notify until the last word is accepted: a provider goes on for hours, not for six tries."""
+        while time.monotonic() < deadline and (invoice := await self._offered(sale)) is None:
+            self.payments["nothing offered"] += 1
+            await asyncio.sleep(_RETRY_SECONDS)
         while time.monotonic() < deadline:
             try:
-                answer = await self._client.post(f"{self._stack['sandbox_url']}/_pay/{sale.order}", json=payment)
+                wish = {**payment, "invoiceId": invoice}
+                answer = await self._client.post(f"{self._stack['sandbox_url']}/_pay/{sale.order}", json=wish)
                 told = answer.raise_for_status().json()
-            except httpx.HTTPStatusError as error:  # the invoice could not be made: pay without it
-                payment = {**payment, "priceAmount": str(sale.total), "priceCurrency": "eur"}
+            except httpx.HTTPStatusError as error:  # a distorted answer may have offered an invoice that is none
                 self.payments[f"sandbox {error.response.status_code}"] += 1
+                invoice = await self._offered(sale) or invoice
             except httpx.TransportError:
                 self.payments["sandbox none"] += 1
             else:

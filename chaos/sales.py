@@ -45,6 +45,8 @@ class Sale:
     accepted: bool = False
     paid: bool = False
     problems: list[str] = field(default_factory=list)
+    page: str = ""
+    """The address of its order page."""
 
     @property
     def last_word(self) -> str:

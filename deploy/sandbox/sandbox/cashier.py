@@ -11,7 +11,7 @@ from sandbox.clock import Clock
 from sandbox.dials import ControlModel, Panel, Seconds
 from sandbox.ipn import notification, signature, spelled
 from sandbox.javascript import Json
-from sandbox.payments import Book, Payment, Terms
+from sandbox.payments import Book, Invoice, Payment, Terms
 from sandbox.webhooks import Outcome, Webhook, Webhooks
 
 _PAID = ("waiting", "confirming", "confirmed", "sending", "finished")
@@ -33,6 +33,8 @@ class Pay(ControlModel):
     price_currency: str | None = None
     pay_amount: Amount | None = None
     pay_currency: str | None = None
+    # The invoice that is paid, as on its page; the order's newest when absent.
+    invoice_id: PaymentNumber | None = None
     # The order's payment when absent; an unknown number makes a new payment.
     payment_id: PaymentNumber | None = None
     # Makes a repeated deposit: a new payment, unless `payment_id` says which.
@@ -92,16 +94,24 @@ class Cashier:
 
     def _payment(self, order_id: str, wish: Pay) -> Payment:
         """Find the payment that is meant, or open it on the terms of the invoice or of the wish."""
-        known = self._book.payment_of(order_id)
+        invoice = self._invoice(order_id, wish)
+        known = self._book.payment_of(order_id, None if wish.invoice_id is None else invoice)
         if wish.payment_id is not None and wish.payment_id in self._book.payments:
             return self._book.payments[wish.payment_id]
         if known is not None and wish.payment_id is None and wish.parent_payment_id is None:
             return known
-        terms = self._terms(order_id, wish, known)
+        terms = self._terms(order_id, wish, known, invoice)
         return self._book.open_payment(terms, self._clock(), wish.payment_id)
 
-    def _terms(self, order_id: str, wish: Pay, known: Payment | None) -> Terms:
-        invoice = self._book.invoice_of(order_id)
+    def _invoice(self, order_id: str, wish: Pay) -> Invoice | None:
+        if wish.invoice_id is None:
+            return self._book.invoice_of(order_id)
+        invoice = self._book.invoices.get(wish.invoice_id)
+        if invoice is None or invoice.order_id != order_id:
+            raise UnknownOrderError(order_id)
+        return invoice
+
+    def _terms(self, order_id: str, wish: Pay, known: Payment | None, invoice: Invoice | None) -> Terms:
         priced = known or invoice
         if priced is not None:
             return Terms(

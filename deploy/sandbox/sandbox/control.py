@@ -49,10 +49,9 @@ class Control:
 
     async def pay(self, request: web.Request) -> web.Response:
         """Send the notifications of a payment and return the ingress's answers."""
-        # The button of the invoice page posts a form without members.
-        form = request.content_type == "application/x-www-form-urlencoded"
+        form = request.content_type == "application/x-www-form-urlencoded"  # the button of the invoice page
         try:
-            wish = Pay.model_validate({} if form else await json_object(request))
+            wish = Pay.model_validate(dict(await request.post()) if form else await json_object(request))
         except ValidationError as error:
             raise invalid(error) from error
         try:

@@ -14,7 +14,8 @@ _PAGE = """<!doctype html>
 <body style="font:16px system-ui;max-width:32rem;margin:4rem auto;padding:0 1rem">
 <h1>Sandbox invoice</h1>
 <p>Order <code>{order}</code>: {amount} {currency}</p>
-<form method="post" action="/_pay/{target}"><button>Pay</button></form>
+<form method="post" action="/_pay/{target}">
+<input type="hidden" name="invoiceId" value="{id}"><button>Pay</button></form>
 <p>No money moves. The button sends the signed notifications of a finished payment.</p>
 """
 

@@ -193,9 +193,14 @@ class Book:
         if invoice.order_id is not None:
             self._invoice_of[invoice.order_id] = invoice
 
-    def payment_of(self, order_id: str) -> Payment | None:
-        """Return the order's newest payment that is not a repeated deposit."""
-        return next((each for each in reversed(self._payments_of[order_id]) if not each.parent_payment_id), None)
+    def payment_of(self, order_id: str, invoice: Invoice | None = None) -> Payment | None:
+        """Return the order's newest payment, of an invoice where one is given, that is not a repeated deposit."""
+        wanted = (
+            each
+            for each in reversed(self._payments_of[order_id])
+            if not each.parent_payment_id and (invoice is None or each.invoice_id == invoice.id)
+        )
+        return next(wanted, None)
 
     def invoice_of(self, order_id: str) -> Invoice | None:
         """Return the order's newest invoice."""

@@ -222,8 +222,26 @@ async def test_small_questions_have_small_answers(sandbox):
 
 
 async def test_the_invoice_page_pays_by_button(sandbox, receiver, order_id):
-    made = await invoice(sandbox, order_id)
+    made, other = await invoice(sandbox, order_id), await invoice(sandbox, order_id)
     page = await sandbox.call("GET", made["invoice_url"].removeprefix(sandbox.url))
     assert f'action="/_pay/{order_id}"' in page.text
-    await sandbox.call("POST", f"/_pay/{order_id}", data={})
+    assert f'name="invoiceId" value="{made["id"]}"' in page.text
+    await sandbox.call("POST", f"/_pay/{order_id}", data={"invoiceId": made["id"]})
     assert [each.json()["payment_status"] for each in receiver.received] == SERIES
+    assert {str(each.json()["invoice_id"]) for each in receiver.received} == {made["id"]} != {other["id"]}
+
+
+async def test_each_invoice_has_a_payment_of_its_own_and_the_newest_is_paid_by_default(sandbox, receiver, order_id):
+    old, new = await invoice(sandbox, order_id), await invoice(sandbox, order_id)
+    for wish in ({"invoiceId": old["id"]}, {"invoiceId": old["id"]}, {"invoiceId": new["id"]}):
+        await sandbox.pay(order_id, statuses=["finished"], **wish)
+    assert [str(each.json()["invoice_id"]) for each in receiver.received] == [old["id"], old["id"], new["id"]]
+    assert len({each.json()["payment_id"] for each in receiver.received}) == 2
+
+
+@pytest.mark.parametrize("wish", [{"invoiceId": 1}, {"invoiceId": "x"}, {"invoice": 1}])
+async def test_an_invoice_that_is_none_of_the_order_cannot_be_paid(sandbox, receiver, order_id, wish):
+    await invoice(sandbox, order_id)
+    reply = await sandbox.call("POST", f"/_pay/{order_id}", json=wish)
+    assert reply.status == (404 if wish == {"invoiceId": 1} else 422), reply.text
+    assert receiver.received == []
