@@ -35,6 +35,9 @@ _INTEGER = re.compile(r"-?[0-9]+")
 _AS_WRITTEN = re.compile(
     r"(?=-?[0-9.]{1,16}\Z)(?!-?[0-9]{16})(?:-?[1-9][0-9]*|0|(-?(?:[1-9][0-9]*|0)\.(?!0{6})[0-9]*[1-9]))"
 )
+# Longer ones, such as computed amounts, often are what the shortest digits of their double are. Python writes these as
+# JavaScript does, but for whole doubles, for which it adds ".0", and for those that it gives an exponent.
+_AS_REPR = re.compile(r"-?[0-9]+\.[0-9]*[1-9]")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 _PLAIN_ID = re.compile(r"0|[1-9][0-9]{0,19}")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -211,6 +214,8 @@ class _Reader:
         if len(text) > _MAX_NUMBER:
             raise Malformed(Cause.BAD_JSON, f"a number of more than {_MAX_NUMBER} characters")
         double = float(text)
+        if text == repr(double) and _AS_REPR.fullmatch(text):
+            return Decimal(text), text
         rendered = number_text(double)
         plain = _INTEGER.fullmatch(text) is not None
         if not math.isfinite(double):

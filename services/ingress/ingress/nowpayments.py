@@ -9,7 +9,7 @@ from datetime import datetime
 
 from pydantic import SecretStr
 
-from bitloot.contracts.events import PaymentUpdated
+from bitloot.contracts.events import PaymentFacts, PaymentUpdated
 from bitloot.contracts.topics import ORDER_EVENTS
 from bitloot.ids import EventId, OrderId, content_id, is_order_id
 from bitloot.signing import Refusal, nowpayments_verify
@@ -88,15 +88,16 @@ def _payment(document: Document, incoming: Incoming, matched: str) -> Notificati
 
 
 def _event(document: Document, now: datetime) -> PaymentUpdated:
-    facts = read_facts(document).model_dump()
-    event = PaymentUpdated(event_id=EventId(""), occurred_at=now, order_id=OrderId(order_named(document)), **facts)
-    return event.model_copy(update={"event_id": _event_id(event)})
+    named = OrderId(order_named(document))
+    facts = read_facts(document)
+    return PaymentUpdated(event_id=_event_id(named, facts), occurred_at=now, order_id=named, **vars(facts))
 
 
-def _event_id(event: PaymentUpdated) -> EventId:
+def _event_id(order_id: OrderId, facts: PaymentFacts) -> EventId:
     # Not its time: a notification that is sent again by hand may have a new one.
-    rest = (f"{name}={getattr(event, name)}" for name in _FACTS)
-    return content_id("nowpayments", event.payment_id, event.provider_status.lower(), *rest)
+    said = vars(facts) | {"order_id": order_id}
+    rest = (f"{name}={said[name]}" for name in _FACTS)
+    return content_id("nowpayments", facts.payment_id, facts.provider_status.lower(), *rest)
 
 
 def _other(document: Document, incoming: Incoming, matched: str) -> Notification:

@@ -109,6 +109,7 @@ def test_the_number_of_values_is_bounded(part: str):
 @given(
     st.from_regex(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?", fullmatch=True)
     | st.from_regex(r"-?0\.0{0,7}[0-9]{1,16}", fullmatch=True)
+    | st.floats(allow_nan=False, allow_infinity=False).map(repr)  # as computed amounts come
 )
 def test_a_number_taken_as_it_is_written_is_what_javascript_makes_of_it(text: str):
     parsed = parse(text.encode())
