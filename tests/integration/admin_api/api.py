@@ -1,8 +1,9 @@
 """The admin API over HTTP, on a database of the test's own."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from aiohttp import ClientResponse
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 from admin_api.access.oidc import Provider
 from admin_api.api.app import build
 from admin_api.api.intake import Intake
+from admin_api.api.live import Live
 from admin_api.api.originals import KafkaOriginals
 from admin_api.api.ports import Originals, Ports, Publisher
 from admin_api.api.settings_page import told
@@ -112,6 +114,8 @@ async def serve_api(
     intake: Intake | None = None,
     hasher: CodeHasher | None = None,
     provider: Provider | None = None,
+    live: Live | None = None,
+    fresh_as_of: Callable[[], datetime | None] = lambda: None,
     **more: Any,
 ) -> AsyncIterator[Api]:
     settings = ApiSettings(
@@ -130,8 +134,10 @@ async def serve_api(
             intake=intake,
             hasher=hasher,
             settings=told(settings),
+            fresh_as_of=fresh_as_of,
+            **({} if live is None else {"live": live.events}),
         )
-        async with TestClient(TestServer(build(settings, ports, Health(), provider))) as client:
+        async with TestClient(TestServer(build(settings, ports, Health(), provider, live))) as client:
             yield Api(client, ports)
 
 

@@ -1,10 +1,11 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { IDLE, step, type ActionState } from "./action";
 import { canBeCode, looksLikeCode } from "./code";
 import { csv, csvField } from "./csv";
 import { jsonParts, prettyForm, prettyJson } from "./json";
 import { lines } from "./lines";
 import { money } from "./money";
+import { concerns, EVERYTHING, gathering, noticeReader, type Notice } from "./notices";
 import { advice } from "./order";
 import { forgetFilter, savedFilters, saveFilter } from "./saved";
 import { offsetOf, only, parseSearch, safeLink, stringifySearch } from "./search";
@@ -189,6 +190,73 @@ describe("a text that may be a code", () => {
     expect(canBeCode(" CCC1 ")).toBe(false);
     expect(canBeCode("CCCC1")).toBe(true);
     expect(canBeCode("C".repeat(1001))).toBe(false);
+  });
+});
+
+describe("notices", () => {
+  const told = { kind: "order", ids: ["a"] };
+
+  it("are read from pieces of any size", () => {
+    const text = `: still here\n\ndata: ${JSON.stringify(told)}\r\n\r\ndata: {"kind": "all"}\n\n`;
+    const read = noticeReader();
+    expect(text.split(/(?=.)/s).flatMap((letter) => read(letter))).toEqual([told, EVERYTHING]);
+    expect(noticeReader()(text)).toEqual([told, EVERYTHING]);
+  });
+
+  it.each(["data: nonsense\n\n", "data: null\n\n", 'data: {"kind": 5}\n\n', "x".repeat(100_001)])(
+    "what cannot be read may concern everything: %#",
+    (text) => expect(noticeReader()(text)).toEqual([EVERYTHING]),
+  );
+
+  it.each([
+    [told, ["order", "a"], true],
+    [told, ["order", "b"], false],
+    [{ kind: "order", ids: [] }, ["order", "b"], true],
+    [told, ["list", "orders", {}, 0], true],
+    [told, ["list", "webhook-logs", {}, 0], false],
+    [told, ["settings"], false],
+    [{ kind: "dead_letter", ids: ["7"] }, ["dead-letter", "7"], true],
+    [EVERYTHING, ["list", "webhook-logs", {}, 0], true],
+    [EVERYTHING, ["settings"], false],
+    [{ kind: "of the future", ids: ["7"] }, ["list", "orders"], true],
+  ] as const)("%j and the query %j: %j", (notice, key, expected) => expect(concerns(notice, key)).toBe(expected));
+
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  it("are handed over soon, and a thousand of them a few times only", () => {
+    const handed: number[] = [];
+    const gathered = gathering((notices) => handed.push(notices.length) > 0);
+    gathered.add([told]);
+    vi.advanceTimersByTime(300);
+    expect(handed).toEqual([1]);
+    for (let each = 0; each < 1000; each += 1) {
+      gathered.add([told]);
+      vi.advanceTimersByTime(10);
+    }
+    vi.advanceTimersByTime(5000);
+    expect(handed.length).toBeLessThanOrEqual(7);
+    expect(handed.length).toBeGreaterThanOrEqual(5);
+  });
+
+  it("wait while what they concern is being read, and are not forgotten", () => {
+    let busy = true;
+    const handed: (readonly Notice[])[] = [];
+    const gathered = gathering((notices) => {
+      if (busy) return false;
+      handed.push(notices);
+      return true;
+    });
+    gathered.add([told]);
+    vi.advanceTimersByTime(5000);
+    expect(handed).toEqual([]);
+    busy = false;
+    vi.advanceTimersByTime(2000);
+    expect(handed).toEqual([[told]]);
+    gathered.stop();
+    gathered.add([told]);
+    vi.advanceTimersByTime(10_000);
+    expect(handed).toHaveLength(1);
   });
 });
 

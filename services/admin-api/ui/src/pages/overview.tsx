@@ -5,7 +5,7 @@ import { Link } from "@tanstack/react-router";
 import { api } from "../session";
 import { tone, words } from "../lib/order";
 import { duration } from "../lib/time";
-import { useRefresh } from "../live";
+import { POLL_MS, useRefresh } from "../live";
 import { Amount, Badge, Empty, Failure, Loading, PageHead, Panel, Status } from "../parts/basics";
 import { TimeToKeyChart } from "../parts/chart";
 import { Ago } from "../parts/time";
@@ -154,7 +154,7 @@ function FailuresNow() {
 }
 
 function ProvidersNow() {
-  const refetchInterval = useRefresh();
+  const refetchInterval = POLL_MS; // no notice tells of it
   const found = useQuery({
     queryKey: ["providers"],
     queryFn: ({ signal }) => answered(api.GET("/admin/providers", { signal })),
@@ -207,7 +207,7 @@ function ProvidersNow() {
 }
 
 function LagNow() {
-  const refetchInterval = useRefresh();
+  const refetchInterval = POLL_MS; // no notice tells of it
   const found = useQuery({
     queryKey: ["lag"],
     queryFn: ({ signal }) => answered(api.GET("/admin/lag", { signal })),

@@ -3,6 +3,7 @@ import { answered, ProblemError } from "@bitloot/admin-sdk";
 import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useReducer, useRef, type ReactNode } from "react";
 import { IDLE, step, underWay, type ActionState } from "../lib/action";
+import { rest } from "../lib/rest";
 
 type Outcome<T> = Parameters<typeof answered<T>>[0];
 
@@ -76,20 +77,6 @@ function reasonOf(error: unknown): string {
   if (error instanceof ProblemError && error.errors.length > 0)
     return error.errors.map((each) => `${each.parameter}: ${each.detail}`).join(" ");
   return error instanceof Error ? error.message : String(error);
-}
-
-async function rest(ms: number, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener(
-      "abort",
-      () => {
-        clearTimeout(timer);
-        resolve();
-      },
-      { once: true },
-    );
-  });
 }
 
 interface ButtonProps {

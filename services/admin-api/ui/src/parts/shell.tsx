@@ -4,6 +4,7 @@ import { Link, Outlet, useLocation } from "@tanstack/react-router";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { PAGES } from "../pages";
 import { PATH } from "../path";
+import { POLL_MS, useLive, useStreaming } from "../live";
 import { signOut, useSession } from "../session";
 import { zone } from "../lib/time";
 import { CodeSearch, useCodeSearch } from "./code-search";
@@ -35,6 +36,8 @@ function Around() {
   const [palette, setPalette] = useState(false);
   const session = useSession();
   const fetching = useIsFetching();
+  useLive();
+  const streaming = useStreaming();
   usePageKeys(
     useCallback(() => setHelp(true), []),
     useCallback(() => setPalette(true), []),
@@ -63,7 +66,13 @@ function Around() {
         <span className="faint zone" title="Times are in this zone; UTC shows on hover">
           {zone()}
         </span>
-        <span className={`pulse ${fetching > 0 ? "on" : ""}`} title={fetching > 0 ? "Reading" : "Up to date"} />
+        <span
+          className="faint live"
+          title={streaming ? "Changes show by themselves" : `Read again every ${POLL_MS / 1000} s`}
+        >
+          <span className={`pulse ${fetching > 0 ? "on" : streaming ? "live" : ""}`} />
+          {streaming ? "Live" : "Polling"}
+        </span>
         <button type="button" className="quiet" onClick={() => setHelp(true)} aria-label="Keys" title="Keys">
           ?
         </button>
