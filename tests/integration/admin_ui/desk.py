@@ -102,7 +102,7 @@ class Desk:
         """Wait until a text is on the screen."""
         shown = f"document.querySelector({json.dumps(within)})?.innerText.includes({json.dumps(text)})"
         try:
-            await self.tab.wait(shown, 15)
+            await self.tab.wait(shown, 45)  # a page without a stream asks every ten seconds
         except TimeoutError:
             raise AssertionError(f"{text!r} is not in: {await self.text()}") from None
 
