@@ -189,7 +189,8 @@ def _lost(method: str, cause: Cause, detail: str, retry_after: float | None = No
 def _refusal(response: httpx.Response, what: str) -> BitLootError:
     status, code = response.status_code, _code(response)
     detail = f"{what}: HTTP {status}" + (f" {code}" if code else "")
-    if status >= 500 or status == 408:
+    # A redirect is not followed. It is no answer of the provider's: somebody before it does not let us through.
+    if status >= 500 or status == 408 or status < 400:
         wait = _retry_after(response.headers.get("Retry-After"))
         return _lost(response.request.method, Cause.PROVIDER_UNAVAILABLE, detail, wait)
     if status in {401, 403}:

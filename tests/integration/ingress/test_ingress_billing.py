@@ -105,7 +105,7 @@ FAULTS = [
     ({"kind": "error", "status": 400}, Refused, Cause.REJECTED),
     ({"kind": "error", "status": 400, "code": "AMOUNT_MINIMAL_ERROR"}, Refused, Cause.AMOUNT_TOO_SMALL),
     ({"kind": "error", "status": 400, "code": "CURRENCY_UNAVAILABLE"}, Refused, Cause.COIN_UNAVAILABLE),
-    ({"kind": "error", "status": 302}, Refused, Cause.REJECTED),
+    ({"kind": "error", "status": 302}, Unknown, Cause.PROVIDER_UNAVAILABLE),
     ({"kind": "malformed"}, Malformed, Cause.BAD_ANSWER),
     ({"kind": "malformed", "body": "<html>"}, Malformed, Cause.BAD_ANSWER),
     ({"kind": "malformed", "body": "[]"}, Malformed, Cause.BAD_ANSWER),
