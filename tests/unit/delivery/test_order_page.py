@@ -647,6 +647,19 @@ async def test_a_question_that_nobody_could_deal_with_is_kept_and_answered_later
     assert {event.action_id for event in buyer.events} == set(left_over)
 
 
+async def test_tries_in_vain_use_no_allowance_up(buyer):
+    buyer.knows(FULFILLED)
+    buyer.orders.away = True
+    await buyer.ask("POST", "/o/lost", data={"email": "buyer@bitloot.test"})
+    for _ in range(5):
+        with pytest.raises(Transient):
+            await buyer.asking.catch_up()
+
+    buyer.orders.away = False
+    await buyer.asking.catch_up()
+    assert (len({event.action_id for event in buyer.events}), buyer.requests.kept) == (1, {})
+
+
 async def test_one_address_is_mailed_three_times_an_hour_and_one_network_asks_twenty_times(buyer):
     buyer.knows(FULFILLED)
     answers = [await buyer.ask("POST", "/o/lost", data={"email": "buyer@bitloot.test"}) for _ in range(21)]

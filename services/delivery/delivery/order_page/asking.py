@@ -137,8 +137,14 @@ class Asking:
         """Count a question for lost links. Raises `Problem` when one network asks too often."""
         await self._allow(f"lost/client/{self._hidden(client)}", ASKED_PER_HOUR)
 
-    async def ask_for_lost(self, email: str) -> str:
-        """Keep a question for lost links, so that it survives this process, and return its id. Raises `Transient`."""
+    async def ask_for_lost(self, email: str) -> str | None:
+        """Keep a question for lost links, so that it survives this process, and return its id. Raises `Transient`.
+
+        None where an address is asked for too often. That is counted here and not with each try to deal with the
+        question: tries in vain would use the allowance up, and it would go unanswered.
+        """
+        if await self.attempts.take(f"lost/address/{self._hidden(email.lower())}", MAILS_PER_HOUR, HOUR):
+            return None
         request = uuid.uuid4().hex
         await self.requests.put(request, email)
         return request
@@ -148,10 +154,9 @@ class Asking:
 
         Done twice for one request, it is one mail: the request is the mail's action.
         """
-        if not await self.attempts.take(f"lost/address/{self._hidden(email.lower())}", MAILS_PER_HOUR, HOUR):
-            order_id = await self.orders.newest_of(email)
-            if order_id is not None:
-                await self._request(order_id, request, MailKind.LOST, email, actor="support")
+        order_id = await self.orders.newest_of(email)
+        if order_id is not None:
+            await self._request(order_id, request, MailKind.LOST, email, actor="support")
         await self.requests.done(request)
 
     async def catch_up(self) -> None:

@@ -235,7 +235,7 @@ class OrderPage:
         email = address_of((await _form(request)).get("email"))
         await self._ports.asking.allow_lost(self._client(request))
         request_id = await self._ports.asking.ask_for_lost(email)
-        if not self._background.is_full:  # else whoever catches up does it
+        if request_id is not None and not self._background.is_full:  # else whoever catches up does it
             self._background.start(self._ports.asking.lost(request_id, email))
         return self._done(request, LOST)
 
