@@ -49,6 +49,15 @@ async def traces(desk: Desk, code: str) -> str:
     return ", ".join(part for part in code.lower().split("-") if part in whole)
 
 
+async def search(desk: Desk, code: str) -> None:
+    """Search by keys alone, from any page."""
+    await desk.key("g")
+    await desk.key("c")
+    await desk.see("Find an order by a code")
+    await desk.type(code)
+    await desk.key("Enter")
+
+
 async def test_a_pasted_code_leads_to_its_order_and_leaves_no_trace(coded: Api, capsys: pytest.CaptureFixture[str]):
     async with open_desk(coded) as desk:
         await desk.go("/")
@@ -68,11 +77,7 @@ async def test_a_pasted_code_leads_to_its_order_and_leaves_no_trace(coded: Api, 
 async def test_the_end_of_a_code_leads_to_all_orders_that_it_may_be(coded: Api):
     async with open_desk(coded) as desk:
         await desk.go("/orders")
-        await desk.key("g")
-        await desk.key("c")
-        await desk.see("Find an order by a code")
-        await desk.type("cccc1")
-        await desk.key("Enter")
+        await search(desk, "cccc1")
         await desk.see("No order has this very code. These have one with the same last five characters")
         for number in (1, 3):
             await desk.see(records.order(number), within="[role=dialog]")
@@ -99,11 +104,7 @@ async def test_a_code_in_a_filter_gets_into_no_address(coded: Api):
 async def test_nothing_found_is_said_with_how_far_was_searched(coded: Api):
     async with open_desk(coded) as desk:
         await desk.go("/")
-        await desk.key("g")
-        await desk.key("c")
-        await desk.see("Find an order by a code")
-        await desk.type("ZZZZZ-ZZZZZ-ZZZZZ")
-        await desk.key("Enter")
+        await search(desk, "ZZZZZ-ZZZZZ-ZZZZZ")
         await desk.see("Nothing was found.", within="[role=dialog]")
         await desk.see("How far the read model has come is not known", within="[role=dialog]")
         await desk.picture("code-search-nothing")
@@ -113,10 +114,6 @@ async def test_nothing_found_is_said_with_how_far_was_searched(coded: Api):
 async def test_a_search_that_is_not_set_up_says_so(api: Api):
     async with open_desk(api) as desk:
         await desk.go("/")
-        await desk.key("g")
-        await desk.key("c")
-        await desk.see("Find an order by a code")
-        await desk.type("ZZZZZ-ZZZZZ-ZZZZZ")
-        await desk.key("Enter")
+        await search(desk, "ZZZZZ-ZZZZZ-ZZZZZ")
         await desk.see("The search by code is not set up.", within="[role=dialog]")
         assert complaint_of(desk.tab, "409")
