@@ -29,6 +29,7 @@ READ_TABLES = (
     "payments",
     "reservations",
     "webhook_logs",
+    "webhook_log_keys",
     "order_events",
     "code_hashes",
     "dead_letters",

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -152,7 +152,7 @@ async def test_damage_is_found_told_and_put_right(
     found = await rebuilt(model, drop_surplus=table == "keys")
 
     assert differences(found) == {table: expected}
-    assert "1 of 9 tables differed" in told(found)
+    assert "1 of 10 tables differed" in told(found)
     assert await model.everything() == before
     assert differences(await rebuilt(model)) == {}
 
@@ -357,4 +357,43 @@ async def test_a_notification_is_the_same_row_in_whatever_order_its_partitions_a
     (row,) = await model.rows("webhook_logs")
     assert (row["note"], row["repeats"], str(row["order_id"])) == ("late", 1, records.order(1))
     assert (row["first_received_at"], row["last_received_at"]) == (records.at(1), records.at(2))
+    assert differences(await rebuilt(model)) == {}
+
+
+async def test_a_notification_whose_first_arrival_is_read_last_moves_into_the_month_of_that(model: ReadModel):
+    day = 86_400
+    now = (datetime.now(UTC) - records.START).total_seconds()
+    early = records.webhook(1, received=now - 40 * day, order_id=None, note="early")
+    late = records.webhook(1, received=now, note="late")
+    await model.publish(model.topics.webhooks, late)
+    await model.run_once()
+    (first,) = await model.rows("webhook_logs")
+    await model.publish(model.topics.webhooks, early, key="res-1")
+    await model.run_once()
+
+    (row,) = await model.rows("webhook_logs")
+    (known,) = await model.rows("webhook_log_keys")
+    assert (row["note"], row["repeats"], str(row["order_id"])) == ("late", 1, records.order(1))
+    assert (row["first_received_at"], row["last_received_at"]) == (records.at(now - 40 * day), records.at(now))
+    assert (known["log_id"], known["first_received_at"]) == (row["id"], row["first_received_at"])
+    assert row["id"] != first["id"]
+    month = f"webhook_logs_{records.at(now - 40 * day):%Y_%m}"
+    assert await model.connection.fetchval("select tableoid::regclass::text from webhook_logs") == month
+    assert differences(await rebuilt(model)) == {}
+
+
+async def test_a_rebuild_fills_months_of_its_own(model: ReadModel):
+    now = (datetime.now(UTC) - records.START).total_seconds()
+    for number in range(6):
+        log = records.webhook(number, received=now - number * 20 * 86_400)
+        await model.publish(model.topics.webhooks, log)
+    await model.run_once()
+    query = "select distinct tableoid::regclass::text as month from webhook_logs"
+    months = {row["month"] for row in await model.connection.fetch(query)}
+    assert len(months) >= 3
+    assert "webhook_logs_default" not in months
+    await model.connection.execute("delete from webhook_logs where id % 2 = 0")
+
+    assert differences(await rebuilt(model)).keys() == {"webhook_logs"}
+    assert {row["month"] for row in await model.connection.fetch(query)} == months
     assert differences(await rebuilt(model)) == {}

@@ -24,8 +24,10 @@ async def pool(database: str):
 
 
 async def test_every_table_has_a_rule(pool: asyncpg.Pool):
-    rows = await pool.fetch("select tablename from pg_tables where schemaname = 'public'")
-    missing = {row["tablename"] for row in rows} - {rule.name for rule in POSTGRES}
+    rows = await pool.fetch(
+        "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition"
+    )
+    missing = {row["relname"] for row in rows} - {rule.name for rule in POSTGRES}
     assert not missing, f"say in admin_api/retention/table.py for how long {missing} are kept"
 
 
@@ -52,15 +54,56 @@ def test_the_page_is_made_from_the_table():
     )
 
 
-async def log(pool: asyncpg.Pool, number: int, age: str, order: uuid.UUID | None) -> None:
-    await pool.execute(
+async def log(
+    pool: asyncpg.Pool, number: int, age: str, order: uuid.UUID | None = None, *, first: str | None = None
+) -> None:
+    """Write a notification that came last so long ago, and first `first` ago, into the month that it is of."""
+    await pool.execute("select add_month_of_webhook_logs(now() - $1::text::interval)", first or age)
+    since = await pool.fetchval(
         "insert into webhook_logs (id, provider, external_id, event_type, order_id, headers, body, body_sha256, matched,"
         " remote_address, note, first_received_at, last_received_at, kafka_partition, kafka_offset) values ($1, 'kinguin',"
-        " $1::bigint::text, 'x', $2, '{}', '', '', '', '', '', now(), now() - $3::text::interval, 0, 0)",
+        " $1::bigint::text, 'x', $2, '{}', '', '', '', '', '', now() - $4::text::interval, now() - $3::text::interval, 0, 0)"
+        " returning first_received_at",
         number,
         order,
         age,
+        first or age,
     )
+    await pool.execute("insert into webhook_log_keys values ('kinguin', $1::bigint::text, 'x', $1, $2)", number, since)
+
+
+async def logs(pool: asyncpg.Pool) -> set[int]:
+    """Return the ids of the notifications, each of which has its key."""
+    found = {row["id"] for row in await pool.fetch("select id from webhook_logs")}
+    assert {row["log_id"] for row in await pool.fetch("select log_id from webhook_log_keys")} == found
+    return found
+
+
+async def months(pool: asyncpg.Pool) -> list[str]:
+    query = (
+        "select inhrelid::regclass::text as name from pg_inherits where inhparent = 'webhook_logs'::regclass order by 1"
+    )
+    return [row["name"] for row in await pool.fetch(query)]
+
+
+async def month(pool: asyncpg.Pool, age: str) -> str:
+    name: str = await pool.fetchval(
+        "select to_char((now() - $1::text::interval) at time zone 'UTC', '\"webhook_logs_\"YYYY_MM')", age
+    )
+    return name
+
+
+async def in_the_net(pool: asyncpg.Pool) -> set[int]:
+    return {row["id"] for row in await pool.fetch("select id from webhook_logs_default")}
+
+
+async def order(pool: asyncpg.Pool, *, closed: bool) -> uuid.UUID:
+    identity: uuid.UUID = await pool.fetchval(
+        "insert into orders (id, status, version, updated_at, closed_at) values (gen_random_uuid(), 'x', 1, now(),"
+        " case when $1 then now() end) returning id",
+        closed,
+    )
+    return identity
 
 
 async def mail(pool: asyncpg.Pool, name: str, accepted: str | None) -> None:
@@ -72,26 +115,88 @@ async def mail(pool: asyncpg.Pool, name: str, accepted: str | None) -> None:
     )
 
 
-async def test_old_things_go_and_what_is_still_needed_stays(pool: asyncpg.Pool):
-    opened, closed = uuid.uuid4(), uuid.uuid4()
-    await pool.execute("insert into orders (id, status, version, updated_at) values ($1, 'paid', 1, now())", opened)
-    await pool.execute(
-        "insert into orders (id, status, version, updated_at, closed_at) values ($1, 'fulfilled', 1, now(), now())",
-        closed,
-    )
-    for number, age, order in (
-        (1, "401 days", closed),
-        (2, "401 days", opened),
-        (3, "399 days", closed),
-        (4, "1000 days", None),
-    ):
-        await log(pool, number, age, order)
+async def test_old_months_go_whole_and_what_is_still_needed_stays(pool: asyncpg.Pool):
+    opened, closed = await order(pool, closed=False), await order(pool, closed=True)
+    await log(pool, 1, "431 days", closed)
+    await log(pool, 2, "431 days", opened)
+    await log(pool, 3, "399 days", closed)
+    await log(pool, 4, "431 days")
+    await log(pool, 5, "20 days", closed, first="431 days")
+    old = await month(pool, "431 days")
+    assert old in await months(pool)
+
+    assert await clean(pool) == {"webhook_logs": 2}
+
+    assert await logs(pool) == {2, 3, 5}
+    assert await in_the_net(pool) == {2, 5}
+    assert old not in await months(pool)
+    assert await clean(pool) == {}
+
+    await pool.execute("update orders set closed_at = now() where id = $1", opened)
+    assert await clean(pool) == {"webhook_logs": 1}
+    assert await logs(pool) == {3, 5}
+
+
+async def test_a_month_goes_only_when_its_last_day_is_old_enough(pool: asyncpg.Pool):
+    await log(pool, 1, "400 days")
+    assert await clean(pool) == {}
+    assert await logs(pool) == {1}
+
+
+async def test_what_is_far_from_now_is_caught_by_the_net_and_goes_row_by_row(pool: asyncpg.Pool):
+    for number in range(1, 1201):
+        await log(pool, number, "2000 days")
+    assert len(await in_the_net(pool)) == 1200
+    assert await clean(pool) == {"webhook_logs": 1200}
+    assert await logs(pool) == set()
+
+
+async def test_the_net_is_emptied_into_the_months_that_were_missing(pool: asyncpg.Pool):
+    gone = await month(pool, "100 days")
+    await log(pool, 1, "100 days")
+    await pool.execute(f"alter table webhook_logs detach partition {gone}")
+    await pool.execute(f"insert into webhook_logs select * from {gone}")  # noqa: S608
+    await pool.execute(f"drop table {gone}")
+    assert await in_the_net(pool) == {1}
+
+    assert await clean(pool) == {}
+
+    assert await in_the_net(pool) == set()
+    assert await logs(pool) == {1}
+    assert gone in await months(pool)
+
+
+async def test_the_next_months_are_there_before_they_begin(pool: asyncpg.Pool):
+    await clean(pool)
+    there = await months(pool)
+    for months_ahead in range(3):
+        name = await pool.fetchval(
+            "select to_char((now() + make_interval(months => $1)) at time zone 'UTC', '\"webhook_logs_\"YYYY_MM')",
+            months_ahead,
+        )
+        assert name in there
+
+
+async def test_somebody_who_reads_long_puts_the_drop_off(pool: asyncpg.Pool, database: str):
+    await log(pool, 1, "431 days")
+    reader = await asyncpg.connect(database)
+    try:
+        async with reader.transaction():
+            assert await reader.fetchval("select count(*) from webhook_logs") == 1
+            assert await clean(pool) == {}
+            assert await logs(pool) == {1}
+    finally:
+        await reader.close()
+    assert await clean(pool) == {"webhook_logs": 1}
+    assert await logs(pool) == set()
+
+
+async def test_the_texts_of_mails_go_and_that_they_were_sent_stays(pool: asyncpg.Pool):
     for name, accepted in (("old", "31 days"), ("new", "29 days"), ("unsent", None)):
         await mail(pool, name, accepted)
 
-    assert await clean(pool) == {"webhook_logs": 2, "emails": 1}
+    assert await clean(pool) == {"emails": 1}
 
-    assert {row["id"] for row in await pool.fetch("select id from webhook_logs")} == {2, 3}
     texts = {row["id"]: row["text"] for row in await pool.fetch("select id, text from emails")}
     assert texts == {"old": "", "new": "link", "unsent": "link"}
     assert await clean(pool) == {}

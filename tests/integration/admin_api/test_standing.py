@@ -45,6 +45,7 @@ async def payment(pool: asyncpg.Pool, identity: uuid.UUID, name: str, age: str) 
 
 
 async def notice(pool: asyncpg.Pool, provider: str, external_id: str, order_id: uuid.UUID | None = None) -> None:
+    await pool.execute("insert into webhook_log_keys values ($1, $2, 'x', 1, now())", provider, external_id)
     await pool.execute(
         "insert into webhook_logs (id, provider, external_id, event_type, order_id, headers, body, body_sha256, matched,"
         " remote_address, note, first_received_at, last_received_at, kafka_partition, kafka_offset)"

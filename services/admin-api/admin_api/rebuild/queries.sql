@@ -39,6 +39,13 @@ select topic, partition, next_offset from {live}.sink_offsets
 insert into {live}.sink_offsets (topic, partition, next_offset) values ($1, $2, $3)
 on conflict (topic, partition) do update set next_offset = excluded.next_offset, updated_at = now()
 
+-- name: filled
+-- The tables that rows go into: partitions in place of what they are of. Parameters: schema, tables.
+select leaf.relid::text as name
+from unnest($2::text[]) as wanted (name)
+cross join pg_partition_tree(format('%I.%I', $1::text, wanted.name)::regclass) as leaf
+where leaf.isleaf
+
 -- name: columns
 -- The columns of a table in their order. Parameters: schema, table.
 select column_name || ' ' || data_type as described

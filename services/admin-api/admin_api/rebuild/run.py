@@ -190,7 +190,11 @@ class _Rebuild:
     def _refuse_to_forget(self, different: list[Compared]) -> None:
         """Raise `Impossible` when rows may differ because Kafka has lost what they were made of."""
         topics = self._log.topics
-        sources = {"order_events": topics.events, "webhook_logs": topics.webhooks}
+        sources = {
+            "order_events": topics.events,
+            "webhook_logs": topics.webhooks,
+            "webhook_log_keys": topics.webhooks,
+        }
         for each in different:
             source = sources.get(each.table)
             if source and any(first for (name, _), (first, _) in self._history.bounds.items() if name == source.name):

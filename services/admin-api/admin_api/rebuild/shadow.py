@@ -17,6 +17,7 @@ READ_TABLES = (
     "order_events",
     "code_hashes",
     "webhook_logs",
+    "webhook_log_keys",
     "dead_letters",
 )
 """What is built from Kafka; all other tables hold what Kafka does not have."""
@@ -40,8 +41,9 @@ async def create(connection: Connection) -> None:
         await connection.execute(f"set local search_path = {SCHEMA}, {live}")
         for migration in known[: len(known) - missing]:
             await connection.execute(migration.sql)
-        for table in READ_TABLES:  # a crash of the database may empty them: then the rebuild begins anew
-            await connection.execute(f"alter table {SCHEMA}.{table} set unlogged")
+        # A crash of the database may empty them: then the rebuild begins anew.
+        for row in await connection.fetch(_SQL["filled"], SCHEMA, list(READ_TABLES)):
+            await connection.execute(f"alter table {row['name']} set unlogged")
 
 
 async def drop(connection: Connection) -> None:

@@ -1,10 +1,11 @@
-"""Deletes from Postgres what the retention table says, in small parts, so that nobody waits for it."""
+"""Deletes from Postgres what the retention table says, in small parts or whole months, so that nobody waits for it."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import asyncpg
 
+from admin_api.retention.months import drop_months, keep_months
 from admin_api.retention.table import POSTGRES, Rule
 from bitloot import log
 from bitloot.errors import Transient
@@ -25,10 +26,16 @@ async def _cleaned(pool: asyncpg.Pool) -> AsyncIterator[tuple[Rule, int]]:
     for rule in POSTGRES:
         if rule.sql is None or rule.kept is None:
             continue
-        total = 0
+        total = await _months(pool, rule.kept.days) if rule.by_month else 0
         while count := await _part(pool, rule.sql, rule.kept.days):
             total += count
         yield rule, total
+
+
+async def _months(pool: asyncpg.Pool, days: int) -> int:
+    dropped = await drop_months(pool, days)
+    await keep_months(pool, days)
+    return dropped
 
 
 async def _part(pool: asyncpg.Pool, sql: str, days: int) -> int:

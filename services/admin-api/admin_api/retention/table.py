@@ -27,6 +27,8 @@ class Rule:
     """What of it says something about a person."""
     enforced_by: str = ""
     sql: str | None = None
+    by_month: bool = False
+    """Whether it goes in whole months, and `sql` deletes the rest."""
 
 
 def _delete(table: str, condition: str) -> str:
@@ -48,6 +50,23 @@ def _for_good(name: str, why: str, personal: str = "") -> Rule:
     return Rule("PostgreSQL", name, FOR_GOOD, why, personal)
 
 
+_LOGS_IN_THE_NET = """
+with due as materialized (
+    select ctid, provider, external_id, event_type
+    from webhook_logs_default as logs
+    where last_received_at < now() - make_interval(days => $1)
+        and not exists (select from orders where orders.id = logs.order_id and orders.closed_at is null)
+    limit $2
+    for update of logs skip locked
+),
+forgotten as (
+    delete from webhook_log_keys as known using due
+    where (known.provider, known.external_id, known.event_type) = (due.provider, due.external_id, due.event_type)
+)
+delete from webhook_logs_default where ctid = any (array(select ctid from due))
+"""
+"""What outlived its month, once it is not needed any more."""
+
 POSTGRES = (
     _for_good("orders", "bookkeeping, and proof of what was bought", "mail address"),
     _for_good("order_items", "bookkeeping"),
@@ -59,14 +78,18 @@ POSTGRES = (
         "code_hashes",
         "by what a code finds its order; without its key nothing can be tried; filled again from orders.events.v1",
     ),
-    _cleaned(
+    Rule(
+        "PostgreSQL",
         "webhook_logs",
         _YEAR_AND_A_BIT,
-        "to settle disputes with providers; the logs of open orders stay longer",
-        "last_received_at < now() - make_interval(days => $1) and not exists ("
-        "select from orders where orders.id = webhook_logs.order_id and orders.closed_at is null)",
+        "to settle disputes with providers. Whole months go, once their last day is as old; what came again since and the "
+        "logs of open orders stay longer",
         "what the provider said of the buyer",
+        _CLEANER,
+        _LOGS_IN_THE_NET,
+        by_month=True,
     ),
+    Rule("PostgreSQL", "webhook_log_keys", _YEAR_AND_A_BIT, "with their logs", "", _CLEANER),
     _cleaned(
         "dead_letters",
         timedelta(days=90),

@@ -211,6 +211,29 @@ from json_populate_recordset(null::code_hashes, $1::text::json)
 on conflict (order_id, key_id, whole_hash) do nothing
 returning 1
 
+-- name: claim_webhook_logs
+-- Note which notifications there are, and learn under which key the row of each is: that of the first one received.
+-- Whoever writes one at the same time waits here. Parameters: providers, external ids, event types, ids and times of
+-- arrival (pairwise). The key known before is null for a new one, and another one where the first came last.
+insert into webhook_log_keys as stored (provider, external_id, event_type, log_id, first_received_at)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[])
+on conflict (provider, external_id, event_type) do update set
+    (log_id, first_received_at) = (
+        select log_id, first_received_at
+        from (
+            values (stored.log_id, stored.first_received_at), (excluded.log_id, excluded.first_received_at)
+        ) as told (log_id, first_received_at)
+        order by first_received_at, log_id
+        limit 1
+    )
+returning
+    stored.provider, stored.external_id, stored.event_type, new.log_id, new.first_received_at, old.log_id as known_id,
+    old.first_received_at as known_since
+
+-- name: move_webhook_log
+-- Give a row its other key, and so perhaps its other month. Parameters: the key it has, the key it gets.
+update webhook_logs set id = $3, first_received_at = $4 where id = $1 and first_received_at = $2
+
 -- name: write_webhook_logs
 -- Add notifications to the log; of one that is known already the count and the content of the last one are kept.
 -- Those without an order's id have another key, so partition, than those with it: the id is not forgotten again. As
@@ -223,11 +246,7 @@ select
     id, provider, external_id, event_type, order_id, headers, body, body_sha256, matched, remote_address, note,
     event_topic, event_key, event, repeats, first_received_at, last_received_at, kafka_partition, kafka_offset
 from json_populate_recordset(null::webhook_logs, $1::text::json)
-on conflict (provider, external_id, event_type) do update set
-    id = case
-        when (excluded.first_received_at, excluded.id) < (stored.first_received_at, stored.id) then excluded.id
-        else stored.id
-    end,
+on conflict (id, first_received_at) do update set
     (
         order_id, headers, body, body_sha256, matched, remote_address, note, event_topic, event_key, event,
         last_received_at, kafka_partition, kafka_offset
@@ -239,10 +258,8 @@ on conflict (provider, external_id, event_type) do update set
         order by last_received_at desc, kafka_offset desc, kafka_partition desc
         limit 1
     ),
-    repeats = stored.repeats + excluded.repeats + 1,
-    first_received_at = least(stored.first_received_at, excluded.first_received_at)
--- A row that was there before has been updated, and so has a deleting transaction: ours.
-returning provider, (xmax <> 0)::integer as known_before
+    repeats = stored.repeats + excluded.repeats + 1
+returning 1
 
 -- name: write_dead_letters
 -- Add dead letters. The same one again says nothing new: its consumer was stopped before it could move on.
@@ -258,3 +275,7 @@ select
 from json_populate_recordset(null::dead_letters, $1::text::json)
 on conflict (event_id) do nothing
 returning 1
+
+-- name: add_month
+-- Make the partition for the month of a moment, unless there is one.
+select add_month_of_webhook_logs($1)

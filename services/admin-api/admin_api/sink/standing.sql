@@ -26,16 +26,30 @@ with expected (provider, order_id, external_id) as (
 select
     provider,
     count(*) as expected,
-    count(*) filter (where exists (
-        select from webhook_logs
-        where webhook_logs.provider = expected.provider
-          and (webhook_logs.order_id = expected.order_id or webhook_logs.external_id = expected.external_id)
-    )) as seen
+    count(*) filter (
+        where exists (
+            select from webhook_log_keys as known
+            where known.provider = expected.provider and known.external_id = expected.external_id
+        ) or exists (
+            select from webhook_logs
+            where webhook_logs.provider = expected.provider and webhook_logs.order_id = expected.order_id
+        )
+    ) as seen
 from expected
 group by provider
 
 -- name: newest
--- How long ago each provider was last heard of.
-select provider, extract(epoch from now() - max(last_received_at))::float8 as age_seconds
-from webhook_logs
-group by provider
+-- How long ago each provider was last heard of. One look into the index for each provider.
+with recursive known as (
+    (select provider from webhook_logs order by provider limit 1)
+    union all
+    select (select w.provider from webhook_logs as w where w.provider > known.provider order by w.provider limit 1)
+    from known
+    where known.provider is not null
+)
+select provider, extract(epoch from now() - last_at)::float8 as age_seconds
+from known
+cross join lateral (
+    select w.last_received_at as last_at from webhook_logs as w
+    where w.provider = known.provider order by w.last_received_at desc, w.id desc limit 1
+) as newest

@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from admin_api.database import Connection, Pool
 from admin_api.notices import CHANNEL, MAX_IDS
 from admin_api.sink.batch import Batch, Unique
+from admin_api.sink.months import Months
 from admin_api.sink.rows import OrderRows, Row
 from admin_api.sql import named_queries
 from bitloot import metrics
@@ -67,6 +68,7 @@ class Store:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._months = Months()
 
     async def offsets(self, beginnings: Mapping[Partition, int]) -> dict[Partition, int]:
         """Return where to read on; a partition that was never read starts where `beginnings` says."""
@@ -87,6 +89,7 @@ class Store:
     async def write(self, batch: Batch, moves: Mapping[Partition, Move]) -> None:
         """Write a batch and move the offsets: all or nothing. Raises `Overtaken`."""
         async with self._pool.acquire() as connection:
+            await self._months.prepare(connection, batch)
             async with connection.transaction():
                 await _move(connection, moves)
                 written = await _write(connection, batch)
@@ -148,20 +151,41 @@ async def _write(connection: Connection, batch: Batch) -> Written:
         ("dead_letters", batch.dead_letters),
     ):
         await _insert(connection, table, rows, written)
-    for row in await _insert(connection, "webhook_logs", batch.webhooks, written):
-        written.duplicates[row["provider"]] += row["known_before"]
-    for (provider, *_), repeated in batch.webhooks.items():
-        written.duplicates[provider] += int(str(repeated["repeats"]))
-    await _tell(connection, batch)
+    logs = await _write_webhooks(connection, batch.webhooks, written) if batch.webhooks else []
+    await _tell(connection, batch, logs)
     return written
 
 
-async def _tell(connection: Connection, batch: Batch) -> None:
+async def _write_webhooks(connection: Connection, webhooks: Mapping[Unique, Row], written: Written) -> list[int]:
+    """Write notifications under the keys that their rows have, or get; return the ids of the rows."""
+    in_order = [
+        (tuple(part.replace("\0", "\ufffd") for part in unique), webhooks[unique]) for unique in sorted(webhooks)
+    ]
+    claims = await connection.fetch(
+        _SQL["claim_webhook_logs"],
+        *(list(parts) for parts in zip(*(unique for unique, _ in in_order), strict=True)),
+        [row["id"] for _, row in in_order],
+        [datetime.fromisoformat(str(row["first_received_at"])) for _, row in in_order],
+    )
+    rows = dict(in_order)
+    for claim in claims:
+        unique = (claim["provider"], claim["external_id"], claim["event_type"])
+        known, key = (claim["known_id"], claim["known_since"]), (claim["log_id"], claim["first_received_at"])
+        if claim["known_id"] is not None and known != key:
+            await connection.execute(_SQL["move_webhook_log"], *known, *key)
+        repeats = int(str(rows[unique]["repeats"]))
+        written.duplicates[claim["provider"]] += repeats + (claim["known_id"] is not None)
+        rows[unique] |= {"id": key[0], "first_received_at": key[1].isoformat()}
+    await _insert(connection, "webhook_logs", rows, written)
+    return [claim["log_id"] for claim in claims]
+
+
+async def _tell(connection: Connection, batch: Batch, logs: Iterable[int]) -> None:
     """Tell the desk what is new once this is committed."""
     orders = sorted({*batch.orders, *(order_id for order_id, _ in batch.events)})
     found = {
         "order": orders,
-        "webhook_log": sorted(str(row["id"]) for row in batch.webhooks.values()),
+        "webhook_log": sorted(map(str, logs)),
         "dead_letter": sorted(str(row["id"]) for row in batch.dead_letters.values()),
     }
     for kind, ids in found.items():
