@@ -45,7 +45,7 @@ async def fill(dsn: str, logs: int, *, beside_others: bool, told: Callable[[str]
                 await connection.execute(index["commented"])
                 told(f"{number} of {len(indexes)} indexes")
         await _write_audit(dsn, orders // _ORDERS_PER_AUDIT_ENTRY)
-        for table in (*TABLES, "audit_log"):
+        for table in (*TABLES, "webhook_log_keys", "audit_log"):
             await connection.execute(f"vacuum analyze {table}")
     finally:
         await connection.close()

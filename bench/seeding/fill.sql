@@ -10,10 +10,12 @@ create temporary table batch (
 
 set local maintenance_work_mem = '512MB';
 
+select add_month_of_webhook_logs(now() - make_interval(months => back)) from generate_series(0, 12) as back;
+
 -- name: indexes
 -- The indexes of tables, but for those that keep rows unique.
 select
-    indexrelid::regclass::text as name, pg_get_indexdef(indexrelid) as definition,
+    indexrelid::regclass::text as name, replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON ') as definition,
     format('comment on index %s is %L', indexrelid::regclass, obj_description(indexrelid, 'pg_class')) as commented
 from pg_index
 where indrelid = any($1::text[]::regclass[]) and not exists (select from pg_constraint where conindid = indexrelid)
@@ -177,37 +179,41 @@ from batch
 where status = 'fulfilled'
 
 -- name: webhook_logs
--- Ten for each order; those who paid nothing leave room for sales of our own codes, which belong to no order.
-insert into webhook_logs (
-    id, provider, external_id, event_type, order_id, headers, body, body_sha256, matched, remote_address, note, event_topic, event_key,
-    event, repeats, first_received_at, last_received_at, kafka_partition, kafka_offset
-)
-select
-    (1::bigint << 45) + number * 10 + step, provider, external, event_type, case when provider <> 'kinguin-seller' then id end,
-    jsonb_build_object('content-type', 'application/json', 'user-agent', provider || '/2.1', 'x-request-id', md5('request ' || number * 10 + step)),
-    format(
-        '{"id": "%s", "event": "%s", "order_id": "%s", "price_amount": %s, "price_currency": "eur", "purchase_id": "%s", "created_at": "%s", "updated_at": "%s"}',
-        external, event_type, id, total, md5('purchase ' || number), placed_at, at
-    ),
-    encode(sha256(convert_to(external || event_type, 'utf8')), 'hex'), 'current', '203.0.113.' || number % 200, '', 'orders.events.v1', id::text,
-    jsonb_build_object('type', 'payment.changed', 'payment_id', payment, 'status', event_type),
-    case when pg_temp.chance(number * 10 + step, 'repeats') < 0.1 then 1 else 0 end, at, at, number % 8, number * 10 + step
-from batch
-cross join unnest(
-    array['nowpayments', 'nowpayments', 'nowpayments', 'nowpayments', 'nowpayments', 'kinguin', 'kinguin', 'kinguin', 'resend', 'resend'],
-    array['waiting', 'confirming', 'confirmed', 'sending', 'finished', 'reserve', 'give', 'delivered', 'email.sent', 'email.delivered']
-) with ordinality as usual (usual_provider, usual_type, step)
-cross join lateral (
+-- Ten for each order; those who paid nothing leave room for sales of our own codes, which belong to no order. And their keys.
+with written as (
+    insert into webhook_logs (
+        id, provider, external_id, event_type, order_id, headers, body, body_sha256, matched, remote_address, note, event_topic, event_key,
+        event, repeats, first_received_at, last_received_at, kafka_partition, kafka_offset
+    )
     select
-        case when paid or step <= 2 then usual_provider else 'kinguin-seller' end as provider,
-        case when paid or step = 1 then usual_type when step = 2 then 'expired'
-            else (array['reserve', 'give', 'delivered', 'cancel'])[1 + step % 4] end as event_type,
-        placed_at + step * interval '25 seconds' as at
-) as told
-cross join lateral (
-    select case provider when 'nowpayments' then payment when 'kinguin' then reservation when 'resend' then 'mail-' || number else 'sale-' || number * 10 + step / 4 end
-        as external
-) as named
+        (1::bigint << 45) + number * 10 + step, provider, external, event_type, case when provider <> 'kinguin-seller' then id end,
+        jsonb_build_object('content-type', 'application/json', 'user-agent', provider || '/2.1', 'x-request-id', md5('request ' || number * 10 + step)),
+        format(
+            '{"id": "%s", "event": "%s", "order_id": "%s", "price_amount": %s, "price_currency": "eur", "purchase_id": "%s", "created_at": "%s", "updated_at": "%s"}',
+            external, event_type, id, total, md5('purchase ' || number), placed_at, at
+        ),
+        encode(sha256(convert_to(external || event_type, 'utf8')), 'hex'), 'current', '203.0.113.' || number % 200, '', 'orders.events.v1', id::text,
+        jsonb_build_object('type', 'payment.changed', 'payment_id', payment, 'status', event_type),
+        case when pg_temp.chance(number * 10 + step, 'repeats') < 0.1 then 1 else 0 end, at, at, number % 8, number * 10 + step
+    from batch
+    cross join unnest(
+        array['nowpayments', 'nowpayments', 'nowpayments', 'nowpayments', 'nowpayments', 'kinguin', 'kinguin', 'kinguin', 'resend', 'resend'],
+        array['waiting', 'confirming', 'confirmed', 'sending', 'finished', 'reserve', 'give', 'delivered', 'email.sent', 'email.delivered']
+    ) with ordinality as usual (usual_provider, usual_type, step)
+    cross join lateral (
+        select
+            case when paid or step <= 2 then usual_provider else 'kinguin-seller' end as provider,
+            case when paid or step = 1 then usual_type when step = 2 then 'expired'
+                else (array['reserve', 'give', 'delivered', 'cancel'])[1 + step % 4] end as event_type,
+            placed_at + step * interval '25 seconds' as at
+    ) as told
+    cross join lateral (
+        select case provider when 'nowpayments' then payment when 'kinguin' then reservation when 'resend' then 'mail-' || number else 'sale-' || number * 10 + step / 4 end
+            as external
+    ) as named
+    returning provider, external_id, event_type, id, first_received_at
+)
+insert into webhook_log_keys select * from written
 
 -- name: dead_letters
 insert into dead_letters (

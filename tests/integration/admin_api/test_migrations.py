@@ -11,6 +11,7 @@ import pytest
 
 from admin_api.migrations import Migration, MigrationError, available, is_current, migrate
 
+MONTHS = "0017_months_of_webhook_logs.sql"
 NAMES = [each.name for each in available()]
 
 
@@ -77,6 +78,40 @@ async def test_every_index_is_usable_and_every_relation_has_its_comment(database
 
     assert len(found) > 30
     assert not [row["relname"] for row in found if not row["comment"]]
+
+
+async def test_a_log_that_was_one_table_is_kept_in_months_with_its_keys(empty: str):
+    await migrate(empty, [each for each in available() if each.name != MONTHS])
+    connection = await asyncpg.connect(empty)
+    try:
+        await connection.execute(
+            """insert into webhook_logs (
+                id, provider, external_id, event_type, headers, body, body_sha256, matched, remote_address, note,
+                repeats, first_received_at, last_received_at, kafka_partition, kafka_offset
+            )
+            select
+                number, 'kinguin', 'r' || number, 'x', '{}', 'body ' || number, '', '', '', '', number,
+                now() - make_interval(days => 20 * number), now(), 0, number
+            from generate_series(0, 40) as number"""
+        )
+        before = await connection.fetch("select * from webhook_logs order by id")
+
+        assert await migrate(empty) == [MONTHS]
+
+        assert await connection.fetch("select * from webhook_logs order by id") == before
+        keys = await connection.fetch(
+            "select external_id, log_id, first_received_at from webhook_log_keys order by log_id"
+        )
+        assert [tuple(key) for key in keys] == [
+            (row["external_id"], row["id"], row["first_received_at"]) for row in before
+        ]
+        found = await connection.fetch(
+            "select tableoid::regclass::text as month, first_received_at as at from webhook_logs where id < 20"
+        )
+        assert [row["month"] for row in found] == [f"webhook_logs_{row['at']:%Y_%m}" for row in found]
+        assert await connection.fetchval("select count(*) from webhook_logs_default") > 10
+    finally:
+        await connection.close()
 
 
 def run(dsn: str) -> subprocess.CompletedProcess[str]:
