@@ -259,6 +259,15 @@ def test_a_command_that_fails_ends_the_start(line):
     assert "not up" in line.run("status", code=3)
 
 
+@pytest.fixture
+def interruptible():
+    """A shell starts what it puts in the background deaf to Ctrl-C, and all that comes of it inherits that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_while_it_starts_leaves_nothing(line):
     line.write("ingress/__main__", "import time; time.sleep(60)")  # never ready
     with line.start("up") as up:
