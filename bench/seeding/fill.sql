@@ -69,7 +69,7 @@ from judged
 -- name: orders
 insert into orders (
     id, status, email, currency, total, request_hash, pay_url, invoice_id, kinguin_reservation_id, object_key, message_id, review,
-    incidents, version, placed_at, paid_at, purchased_at, received_at, stored_at, mailed_at, revealed_at, closed_at, updated_at
+    incidents, version, placed_at, paid_at, purchased_at, received_at, stored_at, mailed_at, revealed_at, closed_at, updated_at, product_ids
 )
 select
     id, status, email, 'eur', total, md5(number::text), 'https://pay.example.test/' || payment, 'inv-' || payment,
@@ -83,8 +83,17 @@ select
     paid_at + (mailed_at - paid_at) * 0.9, mailed_at,
     case when pg_temp.chance(number, 'reveals') < 0.9 then mailed_at + interval '3 minutes' end,
     case when status in ('fulfilled', 'canceled', 'failed', 'refunded') then coalesce(mailed_at, placed_at + interval '1 day') end,
-    coalesce(mailed_at, placed_at + interval '1 hour')
+    coalesce(mailed_at, placed_at + interval '1 hour'),
+    array(select distinct 'product-' || (product + (position - 1) * 7) % 5000 from generate_series(1, items) as position order by 1)
 from batch
+
+-- name: time_to_key_days
+insert into time_to_key_days as stored (day, bucket, mails)
+select (mailed_at at time zone 'UTC')::date, time_to_key_bucket(mailed_at - paid_at), count(*)
+from batch
+where mailed_at is not null
+group by 1, 2
+on conflict (day, bucket) do update set mails = stored.mails + excluded.mails
 
 -- name: order_items
 insert into order_items (id, order_id, position, product_id, title, quantity, unit_price, status, reservation_id, order_version)

@@ -33,6 +33,7 @@ READ_TABLES = (
     "order_events",
     "code_hashes",
     "dead_letters",
+    "time_to_key_days",
 )
 
 

@@ -152,7 +152,7 @@ async def test_damage_is_found_told_and_put_right(
     found = await rebuilt(model, drop_surplus=table == "keys")
 
     assert differences(found) == {table: expected}
-    assert "1 of 10 tables differed" in told(found)
+    assert "1 of 11 tables differed" in told(found)
     assert await model.everything() == before
     assert differences(await rebuilt(model)) == {}
 

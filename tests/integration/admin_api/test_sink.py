@@ -162,3 +162,30 @@ async def test_text_that_postgres_cannot_hold_is_kept_as_far_as_it_can(model: Re
     assert row["note"] == 'x\\"\\\ufffd'
     assert "\ufffd" in str(row["event"])
     assert not await model.rows("dead_letters")
+
+
+COUNTED = """
+select (mailed_at at time zone 'UTC')::date as day, time_to_key_bucket(mailed_at - paid_at) as bucket, count(*) as mails
+from orders where mailed_at is not null and paid_at is not null group by 1, 2 order by 1, 2
+"""
+
+
+async def test_waits_are_counted_as_the_orders_stand(model: ReadModel):
+    await model.publish(model.topics.state, *(records.snapshot(number) for number in range(1, 8)))
+    await model.run_once()
+    first = await model.connection.fetch("select * from time_to_key_days order by day, bucket")
+    assert first == await model.connection.fetch(COUNTED)
+    assert sum(row["mails"] for row in first) == 7
+
+    await model.publish(
+        model.topics.state,
+        records.snapshot(1, 2),  # the same times
+        records.snapshot(2, 2, mailed_at=None),
+        records.snapshot(3, 2, mailed_at=records.at(86_400)),
+        records.snapshot(8),
+    )
+    await model.run_once()
+    then = await model.connection.fetch("select * from time_to_key_days order by day, bucket")
+    assert then == await model.connection.fetch(COUNTED)
+    assert sum(row["mails"] for row in then) == 7
+    assert then != first

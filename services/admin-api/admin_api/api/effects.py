@@ -53,7 +53,7 @@ def _where(question: EffectFilter) -> Filter:
     where = Filter()
     where.add("order_id = {}::uuid", question.order_id)
     where.add("kind = {}", question.kind)
-    where.add("outcome ->> 'type' = 'effect.failed' and outcome ->> 'cause' = {}", question.cause)
+    where.add("failed_cause = {}", question.cause)
     where.add("(finished_at is not null) = {}", question.finished)
     where.add("claimed_at >= {}", question.claimed_from)
     where.add("claimed_at < {}", question.claimed_to)

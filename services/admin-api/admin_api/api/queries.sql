@@ -132,6 +132,15 @@ insert into dead_letter_replays (action_id, event_id, actor) values ($1, $2, $3)
 on conflict (event_id, action_id) do nothing
 returning action_id
 
+-- name: few_mails
+-- Whether there are few enough mails since a moment to sort their waits. Parameters: since, how many are few.
+select count(*) <= $2::integer
+from (
+    select from orders
+    where mailed_at is not null and paid_at is not null and mailed_at >= coalesce($1::timestamptz, '-infinity')
+    limit $2::integer + 1
+) as mails
+
 -- name: time_to_key
 -- From the settled payment to the accepted mail, over mails accepted since a moment, in seconds.
 select
@@ -142,8 +151,31 @@ select
 from (
     select extract(epoch from mailed_at - paid_at)::float8 as seconds
     from orders
-    where mailed_at is not null and paid_at is not null and ($1::timestamptz is null or mailed_at >= $1)
+    where mailed_at is not null and paid_at is not null and mailed_at >= coalesce($1::timestamptz, '-infinity')
 ) as waits
+
+-- name: time_to_key_counted
+-- The same from the days' counts, and of the first day from its orders: the middles of the buckets. Parameter: since.
+with counted as (
+    select bucket, sum(mails) as mails
+    from (
+        select bucket, mails from time_to_key_days
+        where day > coalesce(($1::timestamptz at time zone 'UTC')::date, '-infinity')
+        union all
+        select time_to_key_bucket(mailed_at - paid_at), 1 from orders
+        where mailed_at is not null and paid_at is not null and mailed_at >= $1
+            and mailed_at < (date_trunc('day', $1, 'UTC') + interval '24 hours')
+    ) as parts
+    group by bucket
+),
+ranked as (
+    select exp((bucket + 0.5) / 50)::float8 as seconds, sum(mails) over (order by bucket) as upto, sum(mails) over () as total
+    from counted
+)
+select
+    coalesce(max(total), 0)::bigint as count, min(seconds) filter (where upto >= 0.5 * total) as p50,
+    min(seconds) filter (where upto >= 0.9 * total) as p90, min(seconds) filter (where upto >= 0.99 * total) as p99
+from ranked
 
 -- name: count_letters
 -- The dead letters that a filter finds, in groups of where they were, why they are here and whether they are whole.
@@ -347,7 +379,7 @@ from audit_log
 select
     effect_id, order_id::text as order_id, kind, attempt, claimed_by, claimed_at, deadline, finished_at,
     extract(epoch from finished_at - claimed_at)::float8 as duration_seconds, outcome ->> 'type' as outcome,
-    outcome ->> 'failure' as failure, outcome ->> 'cause' as cause, outcome ->> 'detail' as detail,
+    failure, failed_cause as cause, outcome ->> 'detail' as detail,
     claimed_at as sort_1, effect_id as sort_2
 from effect_ledger
 
@@ -398,13 +430,13 @@ select
 -- name: failure_groups
 -- Failed calls since a moment, by what failed and why.
 select
-    kind as call, outcome ->> 'failure' as failure, outcome ->> 'cause' as cause, count(*) as count,
+    kind as call, failure, failed_cause as cause, count(*) as count,
     count(distinct order_id) as orders, min(finished_at) as first_at, max(finished_at) as last_at,
     (array_agg(order_id::text order by finished_at desc))[1] as newest_order_id
 from effect_ledger
-where outcome ->> 'type' = 'effect.failed' and finished_at >= $1
-group by kind, outcome ->> 'failure', outcome ->> 'cause'
-order by count(*) desc, kind, outcome ->> 'cause'
+where failed_cause is not null and finished_at >= $1
+group by kind, failure, failed_cause
+order by count(*) desc, kind, failed_cause
 limit 200
 
 -- name: calls_last_hour
@@ -452,6 +484,32 @@ from orders
 where mailed_at is not null and paid_at is not null and mailed_at >= $2
 group by 1
 order by 1
+
+-- name: time_to_key_days_counted
+-- Time-to-key day by day from the days' counts, and of the first day from its orders. Parameter: since.
+with counted as (
+    select day, bucket, sum(mails) as mails
+    from (
+        select day, bucket, mails from time_to_key_days where day > ($1::timestamptz at time zone 'UTC')::date
+        union all
+        select (mailed_at at time zone 'UTC')::date, time_to_key_bucket(mailed_at - paid_at), 1 from orders
+        where mailed_at is not null and paid_at is not null and mailed_at >= $1
+            and mailed_at < (date_trunc('day', $1, 'UTC') + interval '24 hours')
+    ) as parts
+    group by day, bucket
+),
+ranked as (
+    select
+        day, exp((bucket + 0.5) / 50)::float8 as seconds, sum(mails) over (partition by day order by bucket) as upto,
+        sum(mails) over (partition by day) as total
+    from counted
+)
+select
+    day::timestamp at time zone 'UTC' as at, max(total)::bigint as count, min(seconds) filter (where upto >= 0.5 * total) as p50,
+    min(seconds) filter (where upto >= 0.9 * total) as p90, min(seconds) filter (where upto >= 0.99 * total) as p99
+from ranked
+group by day
+order by day
 
 -- name: notifications_of_order
 -- The notifications about an order, oldest first.

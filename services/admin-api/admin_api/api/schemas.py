@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 50
-_MAX_OFFSET = 100_000  # farther on, cursors
+_MAX_OFFSET = 10_000  # each page before costs what it is itself: farther on, cursors
 
 _DIGITS = re.compile(r"[0-9]{1,16}")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}.*")
@@ -72,7 +72,7 @@ class Paging(Question):
     """Which page of a list."""
 
     limit: Annotated[Limit, Field(description="How many at most")] = DEFAULT_LIMIT
-    offset: Annotated[Offset, Field(description="How many to skip")] = 0
+    offset: Annotated[Offset, Field(description="How many to skip, 10,000 at most: farther on lead cursors only")] = 0
     cursor: Annotated[CursorText | None, Field(description="The `next` of the page before, instead of an offset")] = (
         None
     )

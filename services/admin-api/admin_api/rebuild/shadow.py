@@ -19,6 +19,7 @@ READ_TABLES = (
     "webhook_logs",
     "webhook_log_keys",
     "dead_letters",
+    "time_to_key_days",
 )
 """What is built from Kafka; all other tables hold what Kafka does not have."""
 

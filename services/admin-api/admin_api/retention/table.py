@@ -70,6 +70,7 @@ delete from webhook_logs_default where ctid = any (array(select ctid from due))
 POSTGRES = (
     _for_good("orders", "bookkeeping, and proof of what was bought", "mail address"),
     _for_good("order_items", "bookkeeping"),
+    _for_good("time_to_key_days", "how many buyers waited how long, day by day: some hundred rows a day at most"),
     _for_good("keys", "where the codes of an order are, and when they were seen; never a code"),
     _for_good("payments", "bookkeeping"),
     _for_good("reservations", "proof of what was bought from Kinguin"),

@@ -29,18 +29,19 @@ where stored.topic = expected.topic and stored.partition = expected.partition
 returning stored.topic, stored.partition
 
 -- name: write_orders
--- Write the orders that are newer than what is stored; returns the ids of those. An order's version only grows.
+-- Write the orders that are newer than what is stored; returns the ids of those, and from when to when their buyers
+-- waited, before and now. An order's version only grows.
 insert into orders as stored (
     id, status, email, currency, total, request_hash, pay_url, invoice_id, pay_currency, payment_instructions,
     kinguin_reservation_id, object_key, owed, message_id, mails, link_generation, review, incidents,
-    actions, version,
+    actions, product_ids, version,
     placed_at, paid_at, purchased_at, received_at, stored_at, mailed_at,
     revealed_at, closed_at, updated_at
 )
 select
     id, status, email, currency, total, request_hash, pay_url, invoice_id, pay_currency, payment_instructions,
     kinguin_reservation_id, object_key, owed, message_id, mails, link_generation, review, incidents,
-    actions, version,
+    actions, product_ids, version,
     placed_at, paid_at, purchased_at, received_at, stored_at, mailed_at,
     revealed_at, closed_at, updated_at
 from json_populate_recordset(null::orders, $1::text::json)
@@ -63,6 +64,7 @@ on conflict (id) do update set
     review = excluded.review,
     incidents = excluded.incidents,
     actions = excluded.actions,
+    product_ids = excluded.product_ids,
     version = excluded.version,
     placed_at = excluded.placed_at,
     paid_at = excluded.paid_at,
@@ -74,7 +76,23 @@ on conflict (id) do update set
     closed_at = excluded.closed_at,
     updated_at = excluded.updated_at
 where stored.version < excluded.version
-returning id::text as id
+returning
+    new.id::text as id, old.paid_at as paid_before, old.mailed_at as mailed_before, new.paid_at, new.mailed_at
+
+-- name: count_waits
+-- Count waits by day and length. Parameters (pairwise): when each was paid, when its mail was accepted, and 1 to count it or
+-- -1 for one that is no longer so.
+insert into time_to_key_days as stored (day, bucket, mails)
+select (mailed_at at time zone 'UTC')::date, time_to_key_bucket(mailed_at - paid_at), sum(change)
+from unnest($1::timestamptz[], $2::timestamptz[], $3::integer[]) as changes (paid_at, mailed_at, change)
+group by 1, 2
+having sum(change) <> 0
+order by 1, 2
+on conflict (day, bucket) do update set mails = stored.mails + excluded.mails
+
+-- name: drop_no_waits
+-- Nothing is counted as nothing at all, as it would be after a rebuild.
+delete from time_to_key_days where mails = 0
 
 -- name: write_order_items
 -- Write the items of orders that were written.

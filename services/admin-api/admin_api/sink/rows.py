@@ -43,6 +43,7 @@ def order_rows(snapshot: OrderSnapshot) -> OrderRows:
     parts = {"items", "keys", "payments", "reservations"}
     order = snapshot.model_dump(mode="json", exclude=parts)
     order["id"] = snapshot.order_id
+    order["product_ids"] = sorted({item.product_id for item in snapshot.items})
     order["kinguin_reservation_id"] = _first_reservation(snapshot)
     of_order: Row = {"order_id": snapshot.order_id, "order_version": snapshot.version}
     return OrderRows(

@@ -143,8 +143,7 @@ async def _move(connection: Connection, moves: Mapping[Partition, Move]) -> None
 
 async def _write(connection: Connection, batch: Batch) -> Written:
     written = Written()
-    if batch.orders:
-        await _write_orders(connection, batch.orders, written)
+    changed = await _write_orders(connection, batch.orders, written) if batch.orders else []
     for table, rows in (
         ("order_events", batch.events),
         ("code_hashes", batch.code_hashes),
@@ -153,6 +152,7 @@ async def _write(connection: Connection, batch: Batch) -> Written:
         await _insert(connection, table, rows, written)
     logs = await _write_webhooks(connection, batch.webhooks, written) if batch.webhooks else []
     await _tell(connection, batch, logs)
+    await _count_waits(connection, changed)
     return written
 
 
@@ -194,9 +194,13 @@ async def _tell(connection: Connection, batch: Batch, logs: Iterable[int]) -> No
             await connection.execute("select pg_notify($1, $2)", CHANNEL, to_json(notice).decode())
 
 
-async def _write_orders(connection: Connection, orders: Mapping[str, OrderRows], written: Written) -> None:
+async def _write_orders(
+    connection: Connection, orders: Mapping[str, OrderRows], written: Written
+) -> list[asyncpg.Record]:
+    """Write orders with their parts; return what `write_orders` does."""
     rows: dict[Unique, Row] = {(order_id,): each.order for order_id, each in orders.items()}
-    newer = [orders[row["id"]] for row in await _insert(connection, "orders", rows, written)]
+    changed = await _insert(connection, "orders", rows, written)
+    newer = [orders[row["id"]] for row in changed]
     # By key: a payment that two orders claim must not be in one statement twice, and always goes to the same one.
     parts: dict[str, dict[Unique, Row]] = {
         "order_items": {(str(row["id"]),): row for each in newer for row in each.items},
@@ -208,6 +212,20 @@ async def _write_orders(connection: Connection, orders: Mapping[str, OrderRows],
         await _insert(connection, table, found, written)
     versions = [{"id": each.order["id"], "version": each.order["version"]} for each in newer]
     await connection.execute(_SQL["drop_superseded"], _json(versions))
+    return changed
+
+
+async def _count_waits(connection: Connection, changed: Iterable[asyncpg.Record]) -> None:
+    """Count how long buyers waited. All sinks count in the same rows: this comes last, so that none holds them long."""
+    changes: list[tuple[datetime, datetime, int]] = []
+    for row in changed:
+        before, now = (row["paid_before"], row["mailed_before"]), (row["paid_at"], row["mailed_at"])
+        if before != now:
+            changes += [(*waited, change) for waited, change in ((before, -1), (now, 1)) if None not in waited]
+    if changes:
+        await connection.execute(_SQL["count_waits"], *(list(column) for column in zip(*changes, strict=True)))
+        if any(change < 0 for *_, change in changes):
+            await connection.execute(_SQL["drop_no_waits"])
 
 
 def _newest(rows: Iterable[Row], when: str) -> dict[Unique, Row]:

@@ -2844,6 +2844,11 @@ export interface components {
          * @description Steps with at least one mail, oldest first.
          */
         Series: {
+            /**
+             * Exact
+             * @description Else there are more than 10,000 mails, and the percentiles are within 1 %
+             */
+            exact: boolean;
             /** Items */
             items: components["schemas"]["Step"][];
             /**
@@ -2994,6 +2999,11 @@ export interface components {
         TimeToKey: {
             /** Count */
             count: number;
+            /**
+             * Exact
+             * @description Else there are more than 10,000 mails, and the percentiles are within 1 %
+             */
+            exact: boolean;
             /** P50 */
             p50: number | null;
             /** P90 */
@@ -3357,7 +3367,7 @@ export interface operations {
                 kind?: string;
                 /** @description How many at most */
                 limit?: number;
-                /** @description How many to skip */
+                /** @description How many to skip, 10,000 at most: farther on lead cursors only */
                 offset?: number;
                 orderId?: string;
             };
@@ -3456,7 +3466,7 @@ export interface operations {
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
-                /** @description How many to skip */
+                /** @description How many to skip, 10,000 at most: farther on lead cursors only */
                 offset?: number;
                 result?: components["schemas"]["Result"];
                 target?: string;
@@ -3558,7 +3568,7 @@ export interface operations {
                 occurredFrom?: string;
                 /** @description Put aside before */
                 occurredTo?: string;
-                /** @description How many to skip */
+                /** @description How many to skip, 10,000 at most: farther on lead cursors only */
                 offset?: number;
                 /** @description The cause, such as bad_record or defect */
                 reason?: string;
@@ -3735,7 +3745,7 @@ export interface operations {
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
-                /** @description How many to skip */
+                /** @description How many to skip, 10,000 at most: farther on lead cursors only */
                 offset?: number;
             };
             header?: never;
@@ -3901,7 +3911,7 @@ export interface operations {
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
-                /** @description How many to skip */
+                /** @description How many to skip, 10,000 at most: farther on lead cursors only */
                 offset?: number;
                 result?: components["schemas"]["ItemResult"];
             };
@@ -3981,7 +3991,7 @@ export interface operations {
                 kind?: string;
                 /** @description How many at most */
                 limit?: number;
-                /** @description How many to skip */
+                /** @description How many to skip, 10,000 at most: farther on lead cursors only */
                 offset?: number;
                 orderId?: string;
             };
@@ -4108,7 +4118,7 @@ export interface operations {
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
-                /** @description How many to skip */
+                /** @description How many to skip, 10,000 at most: farther on lead cursors only */
                 offset?: number;
                 orderId?: string;
                 reservationId?: string;
@@ -4227,7 +4237,7 @@ export interface operations {
                 kind?: string;
                 /** @description How many at most */
                 limit?: number;
-                /** @description How many to skip */
+                /** @description How many to skip, 10,000 at most: farther on lead cursors only */
                 offset?: number;
                 orderId?: string;
                 /** @description The whole address, in any case */
@@ -4365,7 +4375,7 @@ export interface operations {
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
-                /** @description How many to skip */
+                /** @description How many to skip, 10,000 at most: farther on lead cursors only */
                 offset?: number;
                 /** @description Only offers with this problem, such as no_stock */
                 problem?: string;
@@ -4526,7 +4536,7 @@ export interface operations {
                 email?: string;
                 /** @description How many at most */
                 limit?: number;
-                /** @description How many to skip */
+                /** @description How many to skip, 10,000 at most: farther on lead cursors only */
                 offset?: number;
                 paymentId?: string;
                 /** @description Placed at or after */
@@ -4534,7 +4544,7 @@ export interface operations {
                 /** @description Placed before */
                 placedTo?: string;
                 productId?: string;
-                /** @description An id of the order, of one of its items, payments, reservations, products or of its invoice, or a part of the buyer's address */
+                /** @description An id of the order, of one of its items, payments, reservations, products or of its invoice, or a part of the buyer's address: three letters or digits in a row at least */
                 q?: string;
                 reservationId?: string;
                 status?: components["schemas"]["OrderStatus"];
@@ -4573,7 +4583,7 @@ export interface operations {
                 /** @description Placed before */
                 placedTo?: string;
                 productId?: string;
-                /** @description An id of the order, of one of its items, payments, reservations, products or of its invoice, or a part of the buyer's address */
+                /** @description An id of the order, of one of its items, payments, reservations, products or of its invoice, or a part of the buyer's address: three letters or digits in a row at least */
                 q?: string;
                 reservationId?: string;
                 status?: components["schemas"]["OrderStatus"];
@@ -4985,7 +4995,7 @@ export interface operations {
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
-                /** @description How many to skip */
+                /** @description How many to skip, 10,000 at most: farther on lead cursors only */
                 offset?: number;
                 orderId?: string;
                 status?: components["schemas"]["PaymentStatus"];
@@ -5075,7 +5085,7 @@ export interface operations {
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
-                /** @description How many to skip */
+                /** @description How many to skip, 10,000 at most: farther on lead cursors only */
                 offset?: number;
                 orderId?: string;
                 reservationId?: string;
@@ -5143,7 +5153,7 @@ export interface operations {
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
-                /** @description How many to skip */
+                /** @description How many to skip, 10,000 at most: farther on lead cursors only */
                 offset?: number;
             };
             header?: never;
@@ -5349,7 +5359,7 @@ export interface operations {
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
-                /** @description How many to skip */
+                /** @description How many to skip, 10,000 at most: farther on lead cursors only */
                 offset?: number;
                 productId?: string;
             };
@@ -5452,7 +5462,7 @@ export interface operations {
                 eventType?: string;
                 /** @description How many at most */
                 limit?: number;
-                /** @description How many to skip */
+                /** @description How many to skip, 10,000 at most: farther on lead cursors only */
                 offset?: number;
                 orderId?: string;
                 provider?: "nowpayments" | "kinguin" | "kinguin-seller" | "resend";
