@@ -12,6 +12,7 @@ import pytest
 from admin_api.migrations import Migration, MigrationError, available, is_current, migrate
 
 MONTHS = "0017_months_of_webhook_logs.sql"
+AT_SIZE = "0019_desk_at_ten_million.sql"
 NAMES = [each.name for each in available()]
 
 
@@ -110,6 +111,32 @@ async def test_a_log_that_was_one_table_is_kept_in_months_with_its_keys(empty: s
         )
         assert [row["month"] for row in found] == [f"webhook_logs_{row['at']:%Y_%m}" for row in found]
         assert await connection.fetchval("select count(*) from webhook_logs_default") > 10
+    finally:
+        await connection.close()
+
+
+async def test_what_the_desk_looks_for_is_there_for_the_orders_of_before(empty: str):
+    await migrate(empty, [each for each in available() if each.name != AT_SIZE])
+    connection = await asyncpg.connect(empty)
+    try:
+        await connection.execute(
+            """insert into orders (id, status, version, updated_at, paid_at, mailed_at) values
+                ('00000000-0000-0000-0000-000000000001', 'x', 1, now(), '2026-01-01T00:00:00Z', '2026-01-01T00:00:05Z'),
+                ('00000000-0000-0000-0000-000000000002', 'x', 1, now(), '2026-01-01T00:00:00Z', null);
+            insert into order_items (id, order_id, position, product_id, title, quantity, unit_price, status, order_version)
+            select 'i' || number, '00000000-0000-0000-0000-000000000001', number, 'p' || number % 2, '', 1, 1, 'x', 1
+            from generate_series(1, 3) as number;
+            insert into effect_ledger (effect_id, order_id, kind, attempt, claimed_by, claimed_at, deadline, outcome) values
+                ('e', '00000000-0000-0000-0000-000000000001', 'buy_key', 1, 'me', now(), now(),
+                 '{"type": "effect.failed", "failure": "refused", "cause": "out_of_stock"}')"""
+        )
+        assert await migrate(empty) == [AT_SIZE]
+        orders = await connection.fetch("select product_ids from orders order by id")
+        assert [row["product_ids"] for row in orders] == [["p0", "p1"], []]
+        (counted,) = await connection.fetch("select mails, bucket from time_to_key_days where day = '2026-01-01'")
+        assert tuple(counted) == (1, 80)  # 50 * ln 5 = 80.5
+        (failed,) = await connection.fetch("select failure, failed_cause from effect_ledger")
+        assert tuple(failed) == ("refused", "out_of_stock")
     finally:
         await connection.close()
 
