@@ -12,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from bitloot import rate_limit
 from bitloot.errors import BitLootError, Cause, Refused, Transient, Unknown
+from bitloot.http_client import connections
 from delivery.calls import measured
 from delivery.mail import Message
 from delivery.pace import Pace, seconds
 
 TIMEOUT: Final = httpx.Timeout(8.0, connect=3.0)
+_AT_ONCE: Final = 100  # connections: httpx's own default
 USER_AGENT: Final = "bitloot-delivery/0.1"
 MAX_KEY: Final = 256  # characters of an Idempotency-Key
 
@@ -113,6 +115,7 @@ def open_client(base_url: str, api_key: SecretStr) -> httpx.AsyncClient:
             "User-Agent": USER_AGENT,
         },
         timeout=TIMEOUT,
+        limits=connections(_AT_ONCE),
         follow_redirects=False,
     )
 

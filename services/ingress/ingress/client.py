@@ -2,7 +2,10 @@
 
 import httpx
 
+from bitloot.http_client import connections
 from ingress.settings import BillingSettings
+
+_AT_ONCE = 100  # httpx's own default
 
 
 def open_client(settings: BillingSettings) -> httpx.AsyncClient:
@@ -11,4 +14,5 @@ def open_client(settings: BillingSettings) -> httpx.AsyncClient:
         base_url=f"{settings.nowpayments_base_url}/",
         headers={"x-api-key": settings.nowpayments_api_key.get_secret_value(), "user-agent": "BitLoot"},
         timeout=settings.nowpayments_seconds,
+        limits=connections(_AT_ONCE),
     )

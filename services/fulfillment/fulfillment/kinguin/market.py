@@ -8,6 +8,7 @@ import httpx
 
 from bitloot.breaker import CircuitBreaker
 from bitloot.code_hashes import hasher
+from bitloot.http_client import connections
 from bitloot.rate_limit import Pace, Unpaced
 from bitloot.sealing import Sealer
 from fulfillment.kinguin import clock
@@ -85,7 +86,7 @@ def _open_client(settings: KinguinSettings) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         timeout=httpx.Timeout(connect=connect, pool=connect, read=total, write=total),
         # One more than calls, for the token.
-        limits=httpx.Limits(max_connections=settings.kinguin_concurrency + 1),
+        limits=connections(settings.kinguin_concurrency + 1),
         follow_redirects=False,
         # The environment must not send our credentials through a proxy or replace them from a .netrc.
         trust_env=False,

@@ -8,6 +8,7 @@ from typing import TypeVar
 import httpx
 
 from bitloot.breaker import CircuitBreaker
+from bitloot.http_client import connections
 from bitloot.rate_limit import Pace
 from fulfillment.kinguin import clock
 from fulfillment.kinguin.gateway import Bounds, Gateway
@@ -36,7 +37,7 @@ async def open_desk(settings: SellerSettings, limits: Limits) -> AsyncIterator[S
     async with httpx.AsyncClient(
         timeout=httpx.Timeout(connect=_CONNECT_SECONDS, pool=_CONNECT_SECONDS, read=seconds, write=seconds),
         # Three ways with their own slots, and the token.
-        limits=httpx.Limits(max_connections=3 * settings.seller_concurrency + 1),
+        limits=connections(3 * settings.seller_concurrency + 1),
         follow_redirects=False,
         # The environment must not send our credentials through a proxy or replace them from a .netrc.
         trust_env=False,
