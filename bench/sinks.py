@@ -1,0 +1,163 @@
+"""How many rows the sink writes a second, beside the best that asyncpg does with the very same rows.
+
+The sink reads full topics into an empty read model. Then the rows that came of it go into a second, equally empty
+database, by COPY into a table beside and one idempotent `insert … on conflict do update` for each thousand. What the
+sink does more: it reads and decodes Kafka's records, several of which often make one row, and keeps its offsets.
+"""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from admin_api.migrations import migrate
+from bench.processes import cpu_seconds
+from bench.recording import Told, copies
+from bench.stage import Drained, Stage
+from bitloot.contracts.topics import ORDER_EVENTS, ORDER_STATE, WEBHOOKS_LOG, Topic
+
+TABLES = (
+    "orders",
+    "order_items",
+    "keys",
+    "payments",
+    "reservations",
+    "order_events",
+    "webhook_logs",
+    "webhook_log_keys",
+    "code_hashes",
+)
+TOPICS = (ORDER_EVENTS, ORDER_STATE, WEBHOOKS_LOG)
+_AT_ONCE = 1000
+_LOOK_SECONDS = 0.05
+_READ = "select coalesce(sum(next_offset), 0)::bigint from sink_offsets where topic = any($1::text[])"
+_CONFLICT = """
+select string_agg(quote_ident(attribute.attname), ', ' order by place.number)
+from pg_index, unnest(indkey) with ordinality as place(attnum, number)
+join pg_attribute attribute on attribute.attrelid = $1::regclass and attribute.attnum = place.attnum
+where indrelid = $1::regclass and indisprimary
+group by indexrelid
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One measurement of both. `rows` are those in the read model at the end."""
+
+    sink: Drained
+    rows: int
+    best_seconds: float
+
+    @property
+    def sink_rows(self) -> float:
+        """Return the sink's rows per second."""
+        return self.rows / self.sink.seconds
+
+    @property
+    def best_rows(self) -> float:
+        """Return asyncpg's rows per second."""
+        return self.rows / self.best_seconds
+
+    @property
+    def ratio(self) -> float:
+        """Return the sink's rows per second as a part of asyncpg's."""
+        return self.sink_rows / self.best_rows
+
+
+async def measure(
+    directory: Path,
+    settings: Mapping[str, str],
+    recorded: Mapping[str, Sequence[Told]],
+    *,
+    rounds: int,
+    times: int,
+) -> Sequence[Round]:
+    """Return `rounds` measurements of `times` what was recorded."""
+    measured = []
+    for number in range(rounds):
+        with tempfile.TemporaryDirectory(dir=directory, prefix=f"sinks-{number}-") as own:
+            measured.append(await _round(Path(own), settings, recorded, times))
+    return measured
+
+
+async def _round(
+    directory: Path, settings: Mapping[str, str], recorded: Mapping[str, Sequence[Told]], times: int
+) -> Round:
+    async with Stage(directory, settings, stores=True) as stage:
+        for topic in TOPICS:
+            await stage.fill(topic, copies(recorded[topic.name], times))
+        count = times * sum(len(recorded[topic.name]) for topic in TOPICS)
+        connection = await asyncpg.connect(stage.postgres.dsn)
+        try:
+            async with stage.service("sink") as process:
+                drained = await _drained(connection, TOPICS, process.pid, count)
+            found = {table: await connection.fetch(f"select * from {table}") for table in TABLES}
+            await connection.execute("create database best")
+            best = await _best(_other(stage.postgres.dsn, "best"), found)
+        finally:
+            await connection.close()
+        return Round(drained, sum(map(len, found.values())), best)
+
+
+async def _drained(
+    connection: "asyncpg.Connection[asyncpg.Record]", topics: Sequence[Topic], pid: int, count: int
+) -> Drained:
+    loop, begun = asyncio.get_running_loop(), None
+    while True:
+        done = await connection.fetchval(_READ, [topic.name for topic in topics])
+        now = (done, loop.time(), cpu_seconds(pid))
+        if begun is None and done:
+            begun = now
+        if begun is not None and done >= count:
+            return Drained(done - begun[0], now[1] - begun[1], now[2] - begun[2])
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _best(dsn: str, found: Mapping[str, Sequence[asyncpg.Record]]) -> float:
+    """Return the seconds that it takes to write these rows."""
+    await migrate(dsn)
+    connection = await asyncpg.connect(dsn)
+    try:
+        seconds = 0.0
+        for table, rows in found.items():
+            if rows:
+                seconds += await _write(connection, table, rows)
+        return seconds
+    finally:
+        await connection.close()
+
+
+async def _write(connection: "asyncpg.Connection[asyncpg.Record]", table: str, rows: Sequence[asyncpg.Record]) -> float:
+    names = [name for name in rows[0].keys() if name not in await _generated(connection, table)]  # noqa: SIM118 - a record iterates over its values
+    columns = ", ".join(names)
+    news = ", ".join(f"{name} = excluded.{name}" for name in names)
+    key = await connection.fetchval(_CONFLICT, table)
+    await connection.execute(f"create temp table beside as select {columns} from {table} limit 0")
+    begun = time.perf_counter()
+    for at in range(0, len(rows), _AT_ONCE):
+        records = [tuple(row[name] for name in names) for row in rows[at : at + _AT_ONCE]]
+        async with connection.transaction():
+            await connection.copy_records_to_table("beside", records=records, columns=names)
+            await connection.execute(
+                f"insert into {table} ({columns}) overriding system value select {columns} from beside"
+                f" on conflict ({key}) do update set {news}; truncate beside"
+            )
+    seconds = time.perf_counter() - begun
+    await connection.execute("drop table beside")
+    return seconds
+
+
+async def _generated(connection: "asyncpg.Connection[asyncpg.Record]", table: str) -> set[str]:
+    rows = await connection.fetch(
+        "select attname from pg_attribute where attrelid = $1::regclass and attgenerated <> ''", table
+    )
+    return {row["attname"] for row in rows}
+
+
+def _other(dsn: str, name: str) -> str:
+    return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))

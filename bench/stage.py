@@ -1,0 +1,187 @@
+"""The servers, and on them one service at a time: what it does alone is what it costs."""
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import httpx
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from admin_api.migrations import migrate
+from bench.processes import cpu_seconds
+from bench.recording import Told
+from bitloot import topics
+from bitloot.contracts.topics import CHANGELOGS, TOPICS, Topic
+from bitloot.settings import KafkaSettings
+from embedded.environment import environment_of
+from embedded.kafka import Kafka
+from embedded.ports import free_port
+from embedded.postgres import Postgres
+from embedded.runner import ServiceProcess
+from embedded.s3 import S3
+from embedded.services import SANDBOX, SERVICES, Instance, Service, tables_dir
+from embedded.stack import BUCKET
+
+PARTITIONS = 12
+_READY_SECONDS = 600.0
+_LOOK_SECONDS = 0.2
+_CONSUMED = "bitloot_records_consumed_total"
+_NO_LIMITS = {"KINGUIN_CALLS_PER_MINUTE": "1000000"}
+_OUTSIDE = {
+    "KINGUIN_BASE_URL": "/kinguin",
+    "KINGUIN_AUTH_URL": "/kinguin-id/auth/token",
+    "NOWPAYMENTS_BASE_URL": "/nowpayments",
+    "RESEND_BASE_URL": "/resend",
+}
+"""Where each provider is at the sandbox."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What a service took from a topic that was full when it began."""
+
+    records: int
+    seconds: float
+    cpu: float
+    """CPU seconds of the process."""
+
+    @property
+    def per_second(self) -> float:
+        """Return records per second."""
+        return self.records / self.seconds
+
+    @property
+    def cpu_each(self) -> float:
+        """Return CPU seconds for a record."""
+        return self.cpu / self.records
+
+
+class Stage:
+    """A broker with our topics; with `stores`, PostgreSQL with our tables and S3 with our bucket, too.
+
+    `settings` are those of the run whose records are told again, so that what was sealed then can be opened.
+    """
+
+    def __init__(
+        self, directory: Path, settings: Mapping[str, str], *, stores: bool = False, partitions: int = PARTITIONS
+    ) -> None:
+        self._directory = directory
+        self._settings = {**settings, "EMAILS_PER_SECOND": "10000"}
+        self._stores = stores
+        self._partitions = partitions
+        self._stack = AsyncExitStack()
+        self._client = httpx.AsyncClient(trust_env=False, timeout=5)
+        self.kafka = Kafka(directory)
+        self.postgres = Postgres(directory)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._client)
+            stack.push_async_callback(self.kafka.stop)
+            await self.kafka.start()
+            self._settings["KAFKA_BOOTSTRAP_SERVERS"] = self.kafka.bootstrap
+            known = KafkaSettings(kafka_bootstrap_servers=self.kafka.bootstrap)
+            await topics.ensure(known, [*TOPICS, *CHANGELOGS], partitions=self._partitions, replication=1)
+            if self._stores:
+                await self._start_stores(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._stack.aclose()
+
+    async def _start_stores(self, stack: AsyncExitStack) -> None:
+        s3 = S3(self._directory)
+        stack.push_async_callback(self.postgres.stop)
+        stack.push_async_callback(s3.stop)
+        await asyncio.gather(self.postgres.start(), s3.start())
+        await s3.create_bucket(BUCKET)
+        await migrate(self.postgres.dsn)
+        self._settings |= {
+            "DATABASE_URL": self.postgres.dsn,
+            "R2_ENDPOINT_URL": s3.endpoint,
+            "R2_BUCKET": BUCKET,
+            "R2_ACCESS_KEY_ID": s3.access_key,
+            "R2_SECRET_ACCESS_KEY": s3.secret_key,
+        }
+
+    async def fill(self, topic: Topic, records: Iterable[Told]) -> None:
+        """Write records as a producer of ours would partition them."""
+        async with AIOKafkaProducer(
+            bootstrap_servers=self.kafka.bootstrap, linger_ms=20, max_batch_size=500_000
+        ) as producer:
+            for told in records:
+                await producer.send(topic.name, told.value, key=told.key, headers=list(told.headers))
+            await producer.flush()
+
+    @asynccontextmanager
+    async def service(self, name: str, number: int = 1) -> AsyncIterator[ServiceProcess]:
+        """Run the service (or the sandbox) of that number until the body ends."""
+        instance = Instance(_service(name), number, free_port())
+        if "FAUST_DATADIR" in instance.service.needs:
+            tables_dir(self._directory, instance).mkdir(parents=True, exist_ok=True)
+        process = ServiceProcess(
+            instance.name,
+            instance.service.module,
+            instance.url,
+            env=environment_of(instance, self._settings, self._directory, os.environ | _NO_LIMITS),
+            log_dir=self._directory,
+            work_dir=self._directory,
+            client=self._client,
+        )
+        process.respawn()
+        try:
+            await process.until_ready(_READY_SECONDS)
+            yield process
+        finally:
+            await process.stop()
+
+    @asynccontextmanager
+    async def sandbox(self, **dials: object) -> AsyncIterator[ServiceProcess]:
+        """Run the sandbox with these dials, and send the other services to it."""
+        async with self.service("sandbox") as process:
+            for setting, path in _OUTSIDE.items():
+                self._settings[setting] = f"{process.url}{path}"
+            (await self._client.put(f"{process.url}/_settings", json=dials)).raise_for_status()
+            yield process
+
+    async def drained(self, topic: Topic, group: str, processes: Sequence[ServiceProcess], count: int) -> Drained:
+        """Return what the processes together came to until their group has committed `count` records of the topic.
+
+        It begins when they tell of their first record: commits come in jumps.
+        """
+        begun: tuple[int, float, float] | None = None
+        while True:
+            done = sum([await self._consumed(process, topic) for process in processes])
+            now = (done, time.monotonic(), sum(cpu_seconds(process.pid) for process in processes))
+            if begun is None and done:
+                begun = now
+            if begun is not None and done >= count and await self._committed(topic, group) >= count:
+                return Drained(done - begun[0], now[1] - begun[1], now[2] - begun[2])
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _consumed(self, process: ServiceProcess, topic: Topic) -> int:
+        told = (await self._client.get(f"{process.url}/metrics")).raise_for_status().text
+        found = re.search(rf'^{_CONSUMED}{{topic="{re.escape(topic.name)}"}} (\S+)$', told, re.MULTILINE)
+        return int(float(found[1])) if found else 0
+
+    async def _committed(self, topic: Topic, group: str) -> int:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.bootstrap)
+        await admin.start()
+        try:
+            places = [TopicPartition(topic.name, number) for number in range(self._partitions)]
+            told = await admin.list_consumer_group_offsets(group, partitions=places)
+            return sum(max(0, each.offset) for each in told.values())
+        finally:
+            await admin.close()
+
+
+def _service(name: str) -> Service:
+    return next(service for service in (SANDBOX, *SERVICES) if service.name == name)
