@@ -24,7 +24,7 @@ from embedded.s3 import S3
 from embedded.server import Server
 from embedded.services import MIGRATIONS, TOPICS, Command, Instance, Stage, first, instances, tables_dir
 
-_BUCKET = "bitloot-keys"
+BUCKET = "bitloot-keys"
 # Several times what two busy cores were seen to need.
 _READY_SECONDS = 60.0
 _PORT_ATTEMPTS = 3
@@ -92,7 +92,7 @@ class _Stack:
         self._ports.close()
         self._plan = instances(self._workers, self._ports.take)
         self._settings = settings(self._addresses(), self._given)
-        await self._s3.let_read(_BUCKET, self._page_origins())
+        await self._s3.let_read(BUCKET, self._page_origins())
         await _together(*(self._start_service(instance, report) for instance in self._plan))
 
     async def stop(self) -> None:
@@ -122,7 +122,7 @@ class _Stack:
     async def _start_s3(self, report: Report) -> None:
         await self._start_server(self._s3, "S3", report)
         with step(report, "bucket"):
-            await self._s3.create_bucket(_BUCKET)
+            await self._s3.create_bucket(BUCKET)
 
     def _page_origins(self) -> list[str]:
         """Return where people may open the order page: whatever name this machine goes by."""
@@ -180,7 +180,7 @@ class _Stack:
             kafka=self._kafka.bootstrap,
             postgres=self._postgres.dsn,
             s3_endpoint=self._s3.endpoint,
-            s3_bucket=_BUCKET,
+            s3_bucket=BUCKET,
             s3_access_key=self._s3.access_key,
             s3_secret_key=self._s3.secret_key,
             ingress=first(self._plan, "ingress").url,
