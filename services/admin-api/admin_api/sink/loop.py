@@ -26,6 +26,10 @@ GROUP = "sink"
 
 _BASE = timedelta(seconds=0.25)
 _CAP = timedelta(seconds=5)
+_FEW = 200
+_GATHER_SECONDS = 0.05
+"""After so few records the sink lets more come together: a transaction costs the same for one as for a hundred. What
+people read is so much older, which nobody sees; nothing that moves an order waits for the sink."""
 _WATCH_SECONDS = 2.0
 _SILENCE_SECONDS = 30.0  # then the consumer is made anew: aiokafka has been seen not to come back by itself
 _STALL_SECONDS = 120.0  # every wait in the loop is shorter
@@ -108,6 +112,8 @@ class Sink:
                 return
             if records:
                 await self._write(cursors, records)
+                if sum(map(len, records.values())) < _FEW:
+                    await asyncio.sleep(_GATHER_SECONDS)
             else:  # an idle sink, too, must hear of a rebuild and of a database that is away
                 await self._writer.confirm(cursors)
             self._failures = 0
