@@ -99,7 +99,6 @@ class Listing(Generic[F]):
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 await connection.execute(_PLANNING)
-                total, exact = await _count(connection, found, where.values)
                 rows = await connection.fetch(
                     f"select found.*, sort_1::text as cursor_1, sort_2::text as cursor_2 from ({found}) as found{after}"  # noqa: S608 - see Filter
                     f" order by {order} limit ${number + 1} offset ${number + 2}",
@@ -107,7 +106,11 @@ class Listing(Generic[F]):
                     question.limit + 1,
                     question.offset,
                 )
-        more = len(rows) > question.limit
+                more = len(rows) > question.limit
+                if more or question.offset or question.cursor is not None:
+                    total, exact = await _count(connection, found, where.values)
+                else:  # these are all
+                    total, exact = len(rows), True
         rows = rows[: question.limit]
         return self.page.model_validate(
             {

@@ -157,7 +157,7 @@ from (
 -- name: time_to_key_counted
 -- The same from the days' counts, and of the first day from its orders: the middles of the buckets. Parameter: since.
 with counted as (
-    select bucket, sum(mails) as mails
+    select bucket, sum(mails::float8) as mails
     from (
         select bucket, mails from time_to_key_days
         where day > coalesce(($1::timestamptz at time zone 'UTC')::date, '-infinity')
@@ -488,7 +488,7 @@ order by 1
 -- name: time_to_key_days_counted
 -- Time-to-key day by day from the days' counts, and of the first day from its orders. Parameter: since.
 with counted as (
-    select day, bucket, sum(mails) as mails
+    select day, bucket, sum(mails::float8) as mails
     from (
         select day, bucket, mails from time_to_key_days where day > ($1::timestamptz at time zone 'UTC')::date
         union all

@@ -47,7 +47,7 @@ class Standing:
         """Look once. Raises `Transient` while the database is away or not migrated."""
         with translated():
             try:
-                orders = await self._pool.fetch(_SQL["orders"], STUCK_SECONDS)
+                orders = await self._pool.fetch(_SQL["orders"], STUCK_SECONDS, sorted(_OPEN))
                 notices = await self._pool.fetch(_SQL["notices"], WINDOW_SECONDS + MARGIN_SECONDS, MARGIN_SECONDS)
                 newest = await self._pool.fetch(_SQL["newest"])
             except asyncpg.UndefinedTableError as error:

@@ -1,13 +1,13 @@
 -- name: orders
 -- Orders that have not ended, by status; how many of those that were paid stand still, and since when the oldest.
--- Parameter: after how many seconds a paid order counts as stuck.
+-- Parameters: after how many seconds a paid order counts as stuck, the statuses of orders that have not ended.
 select
     status,
     count(*) as orders,
     count(*) filter (where paid_at < now() - make_interval(secs => $1) and status <> 'needs_review') as stuck,
     coalesce(extract(epoch from now() - min(paid_at)), 0)::float8 as oldest_seconds
 from orders
-where closed_at is null and status <> 'unplaced'
+where closed_at is null and status = any($2::text[])
 group by status
 
 -- name: notices
@@ -16,6 +16,7 @@ group by status
 with expected (provider, order_id, external_id) as (
     select 'nowpayments', order_id, id from payments
     where first_seen_at between now() - make_interval(secs => $1) and now() - make_interval(secs => $2)
+        and updated_at >= now() - make_interval(secs => $1)  -- as it must be; that has an index
     union all
     select 'kinguin', order_id, id from reservations
     where given_at between now() - make_interval(secs => $1) and now() - make_interval(secs => $2)
