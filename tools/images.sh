@@ -6,7 +6,6 @@ set -a && . deploy/images.env && set +a
 tag=${TAG:-dev}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' shared/pyproject.toml)
 revision=$(git describe --always --dirty 2>/dev/null || echo unknown)
-tools/ui.sh build # goes into the image of the admin API
 [ $# -gt 0 ] || set -- ingress fulfillment delivery admin-api sandbox
 for service in "$@"; do
   file=services/$service/Dockerfile
