@@ -4,6 +4,8 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
@@ -19,7 +21,7 @@ from bitloot.contracts.events import (
     ReprocessRequested,
     ReviewResolved,
 )
-from bitloot.contracts.state import ActionState, OrderStatus
+from bitloot.contracts.state import ActionState, Incident, OrderStatus, ReservationStatus, Review
 from bitloot.contracts.topics import Topic
 from tests.integration.admin_api.api import Api, kafka_api
 from tests.integration.admin_api.read_model import PARTITIONS, ReadModel
@@ -154,6 +156,44 @@ async def test_a_click_that_the_order_refuses_says_why(model: ReadModel, desk: A
     )
     action = await desk.page("/admin/actions/click")
     assert (action["status"], action["detail"]) == ("refused", detail)
+
+
+REFUSED = "Kinguin takes no keys back (refused): one was downloaded"
+RETURNS: list[tuple[dict[str, object], tuple[str, str]]] = [
+    ({}, ("running", "Kinguin has not answered yet.")),
+    ({"incident": 1}, ("refused", REFUSED)),
+    ({"incident": -1}, ("running", "Kinguin has not answered yet.")),  # of another click
+    ({"ended": 1}, ("done", "Kinguin takes the keys back.")),
+    ({"ended": -1}, ("running", "Kinguin has not answered yet.")),
+    ({"ended": 1, "incident": 1}, ("done", f"Kinguin takes the keys back. {REFUSED}")),
+    ({"review": 1}, ("done", "The order waits for a human: It is not known.")),
+    ({"status": OrderStatus.CANCELED}, ("done", "The order is canceled.")),
+]
+
+
+@pytest.mark.parametrize(("came", "told"), RETURNS)
+async def test_a_click_to_return_keys_says_what_kinguin_said(
+    model: ReadModel, desk: Api, came: dict[str, Any], told: tuple[str, str]
+):
+    """That the order took note of it is no end: Kinguin may still refuse."""
+    bought = records.snapshot(1, status=OrderStatus.PURCHASING, closed_at=None)
+    await desk.seed(model.topics.state, bought)
+    await desk.act(f"{ORDER}/return-keys", "click", body={"reason": "bought twice"})
+    now = bought.updated_at
+    answer = ActionState(action_id="click", type="keys.return_requested", actor="admin", at=now, accepted=True)
+    changes: dict[str, object] = {"version": 9, "actions": (answer,), "status": came.get("status", bought.status)}
+    if minutes := came.get("incident"):
+        incident = Incident(cause="return_refused", detail=REFUSED, at=now + timedelta(minutes=minutes))
+        changes["incidents"] = (incident,)
+    if minutes := came.get("ended"):
+        ended = {"status": ReservationStatus.REVERSED, "ended_at": now + timedelta(minutes=minutes)}
+        changes["reservations"] = (bought.reservations[0].model_copy(update=ended),)
+    if minutes := came.get("review"):
+        since = now + timedelta(minutes=minutes)
+        changes["review"] = Review(cause="return_unknown", detail="It is not known.", since=since)
+    await desk.seed(model.topics.state, bought.model_copy(update=changes))
+    action = await desk.page("/admin/actions/click")
+    assert (action["status"], action["detail"]) == told
 
 
 async def test_a_click_that_is_refused_at_once_stays_refused(model: ReadModel, desk: Api):

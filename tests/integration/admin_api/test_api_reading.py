@@ -80,6 +80,7 @@ async def test_an_empty_list_is_a_page(api: Api, path: str):
         "limit": 50,
         "offset": 0,
         "next": None,
+        "previous": None,
         "asOf": None,
     }
 

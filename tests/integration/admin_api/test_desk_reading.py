@@ -6,11 +6,14 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from aiohttp import ClientError
 
-from admin_api.api import listing
+from admin_api.api import listing, routing
 from admin_api.api.live import Live
 from admin_api.api.routes import ROUTES
 from admin_api.api.routing import Stream
@@ -39,21 +42,46 @@ async def many(api: Api) -> Api:
     return api
 
 
-async def walk(api: Api, path: str, **query: object) -> list[object]:
-    """Follow cursors to the end."""
-    found, page = [], await api.page(path, limit=2, **query)
-    while True:
-        found += [item["id"] for item in page["items"]]
-        if page["next"] is None:
-            return found
-        page = await api.page(path, limit=2, cursor=page["next"], **query)
+async def walk(api: Api, path: str, name: str = "id", **query: object) -> list[object]:
+    """Follow cursors to the end, and from there back to the beginning; return what was seen on the way there."""
+    pages = [await api.page(path, limit=2, **query)]
+    while pages[-1]["next"] is not None:
+        pages.append(await api.page(path, limit=2, cursor=pages[-1]["next"], **query))
+    back = pages[-1:]
+    while back[-1]["previous"] is not None:
+        back.append(await api.page(path, limit=2, cursor=back[-1]["previous"], **query))
+    assert [page["items"] for page in reversed(back)] == [page["items"] for page in pages]
+    return [item[name] for page in pages for item in page["items"]]
 
 
-@pytest.mark.parametrize("path", ["/admin/orders", "/admin/webhook-logs", "/admin/payments", "/admin/reservations"])
-async def test_cursors_give_every_row_once_in_the_order_of_the_list(many: Api, path: str):
-    whole = await many.ids(path, limit=100)
+@pytest.mark.parametrize(
+    "path", ["/admin/orders", "/admin/webhook-logs", "/admin/payments", "/admin/reservations", "/admin/reviews"]
+)
+async def test_cursors_give_every_row_once_in_the_order_of_the_list_and_back(many: Api, path: str):
+    name = "orderId" if path == "/admin/reviews" else "id"
+    if path == "/admin/reviews":  # the one that shows the oldest first
+        waiting = Review(cause="out_of_stock", detail="", since=records.at(1))
+        await many.seed(
+            many.ports.topics.state,
+            *(
+                records.snapshot(number, version=99, status=OrderStatus.NEEDS_REVIEW, review=waiting)
+                for number in range(1, 8)
+            ),
+        )
+    whole = [item[name] for item in (await many.page(path, limit=100))["items"]]
     assert len(whole) >= 5
-    assert await walk(many, path) == whole
+    assert await walk(many, path, name) == whole
+
+
+async def test_going_back_past_what_is_new_ends_with_a_whole_first_page(many: Api):
+    second = await many.page("/admin/orders", limit=3, offset=3)
+    await many.seed(many.ports.topics.state, records.snapshot(20))
+    before = await many.page("/admin/orders", limit=3, cursor=second["previous"])
+    assert [item["id"] for item in before["items"]] == [records.order(number) for number in (7, 6, 5)]
+    first = await many.page("/admin/orders", limit=3, cursor=before["previous"])
+    assert [item["id"] for item in first["items"]] == [records.order(number) for number in (20, 7, 6)]
+    assert first["previous"] is None
+    assert (await many.page("/admin/orders", limit=3, cursor=first["next"]))["items"][0]["id"] == records.order(5)
 
 
 async def test_a_cursor_holds_its_place_while_rows_are_added(many: Api):
@@ -114,6 +142,60 @@ async def test_a_file_keeps_to_its_filter_and_refuses_what_a_list_refuses(many: 
     assert [line["id"] for line in csv.DictReader(io.StringIO(text))] == [records.order(2)]
     assert (await many.ask("/admin/orders.csv", limit=1)).status == 400
     assert (await many.ask("/admin/orders.csv", token="wrong")).status == 401
+
+
+async def audited(api: Api) -> list[tuple[Any, ...]]:
+    rows = await api.ports.pool.fetch("select action, result, reason, details from audit_log order by number")
+    return [tuple(row) for row in rows]
+
+
+async def test_a_file_that_shows_addresses_stands_in_the_audit_log(many: Api):
+    text = await (await many.ask("/admin/orders.csv", email="Buyer1@example.test")).text()
+    (asked, done) = await audited(many)
+    told: dict[str, object] = {"filter": {"email": "B***@example.test"}}
+    assert asked == ("listOrdersAsCsv", "asked", "", told)
+    assert done == ("listOrdersAsCsv", "done", "", {**told, "bytes": len(text.encode()), "whole": True})
+
+
+async def test_who_may_see_addresses_gets_a_file_with_them_for_a_reason(many: Api, database: str):
+    assert (await many.act("/admin/orders.csv", body={})).status == 400
+    assert (await many.act("/admin/orders.csv", body={"reason": "x", "limit": 1})).status == 400
+    answer = await many.act("/admin/orders.csv", body={"reason": "A recall.", "q": records.order(2)})
+    assert answer.status == 200, await answer.text()
+    (line,) = csv.DictReader(io.StringIO(await answer.text()))
+    assert "@" in line["email"]
+    assert "*" not in line["email"]
+    assert [row[:3] for row in await audited(many)] == [
+        ("listOrdersAsUnmaskedCsv", "asked", "A recall."),
+        ("listOrdersAsUnmaskedCsv", "done", "A recall."),
+    ]
+
+
+async def test_a_file_of_more_rows_than_a_spreadsheet_opens_is_refused(many: Api, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(listing, "ROWS", 6)
+    answer = await many.ask("/admin/orders.csv")
+    assert (answer.status, answer.content_type) == (422, "application/problem+json")
+    assert [row[:2] for row in await audited(many)] == [("listOrdersAsCsv", "asked"), ("listOrdersAsCsv", "refused")]
+    assert (await many.ask("/admin/orders.csv", q=records.order(2))).status == 200
+
+
+async def test_only_so_many_files_are_made_at_once(many: Api):
+    async with AsyncExitStack() as stack:
+        while not many.ports.files.locked():
+            await stack.enter_async_context(many.ports.files)
+        answer = await many.ask("/admin/orders.csv")
+        assert (answer.status, answer.headers["Retry-After"]) == (429, "10")
+    assert (await many.ask("/admin/orders.csv")).status == 200
+
+
+async def test_a_file_that_cannot_be_written_to_its_end_has_no_proper_end(many: Api, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(routing, "_FILE_SECONDS", 0.0)
+    with pytest.raises(ClientError):
+        await (await many.ask("/admin/orders.csv")).text()
+    (_, done) = await audited(many)
+    assert (done[1], done[3]["whole"]) == ("done", False)
+    monkeypatch.undo()
+    assert (await many.ask("/admin/orders.csv")).status == 200
 
 
 @pytest.mark.parametrize("value", ["' or 1=1 --", "<script>alert(1)</script>", "%", "\\", "a" * 200, "￿"])

@@ -1,6 +1,8 @@
 """What people do at the desk, with a real mouse and real keys: each click has one effect and says how it ended."""
 
 import asyncio
+import csv
+import io
 import json
 from datetime import timedelta
 
@@ -8,7 +10,7 @@ import pytest
 
 from admin_api.access.passwords import Passwords
 from admin_api.sink.source import Topics
-from bitloot.contracts.state import ActionState
+from bitloot.contracts.state import ActionState, Incident, OrderSnapshot, ReservationStatus
 from bitloot.ids import OrderId
 from tests.integration.admin_api.api import Api
 from tests.integration.admin_api.read_model import ReadModel
@@ -166,6 +168,61 @@ async def test_the_mail_is_sent_again_the_address_corrected_and_the_link_revoked
         assert [click["kind"] for click in await _asked(model)] == ["sendMailAgain", "changeAddress", "revokeLink"]
 
 
+BOUGHT = records.order(5)
+
+
+def _returning(version: int, click: str | None = None, **changes: object) -> OrderSnapshot:
+    """Order 5: its keys are bought and not downloaded; the click was taken note of."""
+    shown = snapshot(5)
+    given = records.snapshot(5).reservations[0]
+    given = given.model_copy(update={"status": ReservationStatus.GIVEN, "delivered_at": None})
+    actions: tuple[ActionState, ...] = ()
+    if click is not None:
+        actions = (ActionState(action_id=click, type="keys.return_requested", actor="admin", accepted=True, at=NOW),)
+    return shown.model_copy(update={"version": version, "reservations": (given,), "actions": actions} | changes)
+
+
+async def test_keys_are_returned_and_what_kinguin_says_is_the_end_of_the_click(live: Api, model: ReadModel):
+    state = live.ports.topics.state
+    await live.seed(state, _returning(1))
+
+    async def ask(desk: Desk, clicks: int) -> str:
+        await desk.click("More")
+        await desk.click("Return the keys to Kinguin…", within="[role=menu]")
+        await desk.see("within 24 hours", within="[role=dialog]")
+        await desk.focus("Reason")
+        await desk.type("Bought twice")
+        await desk.click("Return", within="[role=dialog]")
+        await _until(desk, live, clicks, model)
+        click = (await _asked(model))[-1]
+        assert click["kind"] == "returnKeys"
+        return click["action_id"]
+
+    async with open_desk(live) as desk:
+        await desk.go(f"/orders/{BOUGHT}")
+        click = await ask(desk, 1)
+        await live.seed(state, _returning(2, click))
+        await desk.see("Still running: Kinguin has not answered yet.", within="[role=dialog]")
+        assert await desk.violations() == []
+        incident = Incident(cause="return_refused", detail="Kinguin takes no keys back.", at=NOW)
+        await live.seed(state, _returning(3, click, incidents=(incident,)))
+        await desk.see("Refused: Kinguin takes no keys back.", within="[role=dialog]")
+        await desk.picture("return-keys")
+        await desk.click("Not now", within="[role=dialog]")
+        await desk.tab.wait("document.querySelector('[role=dialog]') === null")
+
+        click = await ask(desk, 2)
+        back = _returning(4).reservations[0].model_copy(update={"status": ReservationStatus.REVERSED, "ended_at": NOW})
+        await live.seed(state, _returning(4, click, reservations=(back,)))
+        await desk.see("Done: Kinguin takes the keys back.", within="[role=dialog]")
+        await desk.click("Close", within="[role=dialog]")
+        await desk.tab.wait("document.querySelector('[role=dialog]') === null")
+        await desk.click("More")
+        await desk.see("Revoke the order link…", within="[role=menu]")
+        assert "Return the keys" not in await desk.text(), "there is nothing left to return"
+    assert len(await _asked(model)) == 2
+
+
 async def test_dead_letters_are_replayed_in_bulk_after_a_count(live: Api, model: ReadModel):
     topic = Topics().events.name
     letters = [
@@ -288,10 +345,15 @@ async def test_filters_are_kept_in_the_address_can_be_named_and_rows_saved_as_cs
         )
         await desk.click("CSV")
         await desk.tab.wait("window.saved.length === 1")
-        lines = (await desk.tab.js("window.saved[0]")).splitlines()
-        assert len(lines) == 7
-        assert BUYER in "".join(lines)
+        await desk.see("Saved, ")
+        head, *lines = csv.reader(io.StringIO(await desk.tab.js("window.saved[0]")))
+        assert head[:3] == ["id", "status", "email"]
+        assert {line[1] for line in lines} == {"needs_review"}
+        assert len(lines) == 6
+        assert BUYER in [line[2] for line in lines]
         complaint_of(desk.tab, "blob:")
+    (done, asked) = (await api.page("/admin/audit", action="listOrdersAsCsv"))["items"]
+    assert (asked["result"], done["result"], done["details"]["whole"]) == ("asked", "done", True)
 
 
 async def test_keys_lead_through_the_desk(api: Api):

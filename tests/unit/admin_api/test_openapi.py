@@ -69,6 +69,11 @@ def test_names_are_in_camel_case():
         assert not [name for name in schema.get("properties", {}) if "_" in name]
 
 
+def test_no_two_models_share_a_name():
+    names = list(openapi.document()["components"]["schemas"])
+    assert [name for name in names if "__" in name] == [], "pydantic tells them apart by their modules"
+
+
 def test_amounts_are_texts():
     schemas = openapi.document()["components"]["schemas"]
 

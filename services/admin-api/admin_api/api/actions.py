@@ -149,12 +149,34 @@ def _outcome(row: dict[str, Any]) -> tuple[ActionStatus, str]:  # noqa: PLR0911 
     if not answer["accepted"]:
         return ActionStatus.REFUSED, answer["detail"]
     order = OrderStatus(row["order_status"])
+    if row["kind"] == "returnKeys":
+        return _returned(row, order)
     if row["kind"] not in _WAITED_FOR or order in CLOSED:
         return ActionStatus.DONE, f"The order is {order}."
     if order in _GOING_ON:
         return ActionStatus.RUNNING, f"The order is {order}."
     review = row["review"] or {}
     return ActionStatus.DONE, f"The order waits for a human: {review.get('cause')}: {review.get('detail')}"
+
+
+def _returned(row: dict[str, Any], order: OrderStatus) -> tuple[ActionStatus, str]:
+    """Return what came of keys that were to go back: the order took note of it, and Kinguin has the last word."""
+    since = datetime.fromisoformat(row["answer"]["at"])
+    refused = [each["detail"] for each in row["incidents"] if _is_since(each, "at", since, {"return_refused"})]
+    review = row["review"] or {}
+    if row["returned_at"] is not None and row["returned_at"] >= since:
+        return ActionStatus.DONE, " ".join(["Kinguin takes the keys back.", *refused])
+    if refused:
+        return ActionStatus.REFUSED, refused[-1]
+    if _is_since(review, "since", since, {"return_unknown"}):
+        return ActionStatus.DONE, f"The order waits for a human: {review['detail']}"
+    if order in CLOSED:
+        return ActionStatus.DONE, f"The order is {order}."
+    return ActionStatus.RUNNING, "Kinguin has not answered yet."
+
+
+def _is_since(told: dict[str, Any], at: str, since: datetime, causes: set[str]) -> bool:
+    return told.get("cause") in causes and datetime.fromisoformat(told[at]) >= since
 
 
 LISTING = Listing(

@@ -110,7 +110,7 @@ class Count(Answer):
     reasons: list[Group]
 
 
-class Asked(Answer):
+class AskedReplay(Answer):
     """What a replay was asked for."""
 
     filter: ReplayFilter
@@ -122,7 +122,7 @@ class Replay(Answer):
 
     id: str
     action_id: str
-    request: Asked
+    request: AskedReplay
     actor: str
     status: ReplayStatus
     matching: Annotated[int, Field(description="How many the filter found at the start")]
@@ -230,7 +230,9 @@ def _replay(found: dict[str, Any]) -> Replay:
         status = ReplayStatus.DONE
     else:
         status = ReplayStatus.RUNNING if found["started_at"] is not None else ReplayStatus.WAITING
-    request = Asked(filter=ReplayFilter.model_validate(found["request"]["filter"]), limit=found["request"]["limit"])
+    request = AskedReplay(
+        filter=ReplayFilter.model_validate(found["request"]["filter"]), limit=found["request"]["limit"]
+    )
     return Replay.model_validate({**found, "request": request, "status": status})
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from admin_api.access.rights import Right
 from admin_api.api.lag import unknown
 from admin_api.api.listing import Listing
 from admin_api.api.masking import Body, Headers
@@ -93,6 +94,7 @@ LISTING = Listing(
     query="dead_letters",
     where=DeadLetterFilter.where,
     sort=("timestamptz", "bigint"),
+    masked=Right.READ_BODIES,
 )
 
 ROUTES: tuple[AnyRoute, ...] = (

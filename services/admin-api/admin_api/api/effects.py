@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from admin_api.access.rights import Right
 from admin_api.api.listing import Listing
 from admin_api.api.masking import Prose
 from admin_api.api.reading import Filter
@@ -72,6 +73,7 @@ LISTING = Listing(
     query="effects",
     where=_where,
     sort=("timestamptz", "text"),
+    masked=Right.READ_ADDRESSES,
 )
 
 ROUTES: tuple[AnyRoute, ...] = LISTING.routes

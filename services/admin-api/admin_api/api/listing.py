@@ -1,33 +1,33 @@
 """Lists: one declaration gives pages, by limit and offset or by cursor, and the same list as a CSV file.
 
-A cursor says after which row to go on. It is signed, and bound to its list and filter: one from elsewhere is refused.
+A cursor says after or before which row to go on. It is signed, and bound to its list and filter: one from elsewhere
+is refused.
 """
 
 import base64
-import csv
 import hashlib
 import hmac
-import io
 import json
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, LiteralString, TypeVar
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Literal, LiteralString, TypeVar, cast
 
 import asyncpg
-from pydantic import BaseModel
+from pydantic import create_model
 
 from admin_api.access.rights import Right
-from admin_api.api.masking import seen_by
+from admin_api.api.csv_files import ROWS, csv_lines, making
+from admin_api.api.masking import Seen, may_see, seen_by
 from admin_api.api.ports import Ports
 from admin_api.api.questions import refused
 from admin_api.api.reading import SQL, Filter
 from admin_api.api.routing import AnyRoute, Route, Stream
-from admin_api.api.schemas import Answer, Page, Paging, Question
+from admin_api.api.schemas import Answer, Page, Paging, Question, Reason
 from bitloot.ledger import translated
+from bitloot.problem import Problem
 
 COUNTED = 10_000
 """So many rows are counted; of more, Postgres' own estimate is told."""
-_AT_ONCE = 500  # lines of a file
 # A status may be that of a million orders or of three: how it is best looked for depends on which is asked for. And
 # rows of one time lie together: to find the first that fit by reading a table through may take all of it.
 _PLANNING = "select set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'off', true)"
@@ -36,10 +36,19 @@ F = TypeVar("F", bound=Question)
 
 
 @dataclass(frozen=True, slots=True)
+class _Place:
+    """Beside which row a page is: its two values as texts, and on which side."""
+
+    values: tuple[str, str]
+    before: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Listing(Generic[F]):
     """A list. Its named query gives the columns of `item`, and `sort_1` and `sort_2` of the types that `sort` names.
 
     Both together are unique, and rows are in their order. `filter` says which rows, `paged` is the same with paging.
+    `masked` is the right without which some of it is masked: who has it and says why gets a file with that.
     """
 
     path: str
@@ -56,10 +65,11 @@ class Listing(Generic[F]):
     order: Literal["asc", "desc"] = "desc"
     right: Right = Right.READ
     read: Callable[[dict[str, Any]], Answer] | None = None
+    masked: Right | None = None
 
     @property
     def routes(self) -> tuple[AnyRoute, ...]:
-        """The list as pages and as a file."""
+        """The list as pages and as files."""
         return (
             Route(
                 method="GET",
@@ -72,46 +82,68 @@ class Listing(Generic[F]):
                 handle=self.answer,
                 right=self.right,
             ),
-            Stream(
-                path=f"{self.path}.csv",
-                name=f"{self.name}AsCsv",
-                summary=f"{self.summary}: all of them, as CSV",
-                tag=self.tag,
-                question=self.filter,
-                handle=self.export,
-                media_type="text/csv",
-                right=self.right,
-                file=f"{self.path.removeprefix('/admin/').replace('/', '-')}.csv",
-            ),
+            self._file,
+            *(() if self.masked is None else (self._unmasked_file(self.masked),)),
+        )
+
+    @property
+    def _file(self) -> Stream[Any]:
+        return Stream(
+            path=f"{self.path}.csv",
+            name=f"{self.name}AsCsv",
+            summary=f"{self.summary}: all of them, as CSV",
+            tag=self.tag,
+            question=self.filter,
+            handle=self.export,
+            media_type="text/csv",
+            right=self.right,
+            file=f"{self.path.removeprefix('/admin/').replace('/', '-')}.csv",
+            problems=(422,),
+            masked=self.masked,
+        )
+
+    def _unmasked_file(self, right: Right) -> Stream[Any]:
+        reasoned: Any = {"reason": (Reason, ...)}
+        question = create_model(f"{self.filter.__name__}WithReason", __base__=self.filter, **reasoned)
+        question.__doc__ = "Which rows, and why what is masked in them is needed."
+        return replace(
+            self._file,
+            method="POST",
+            name=f"{self.name}AsUnmaskedCsv",
+            summary=f"{self.summary}: all of them, as CSV in which nothing is masked that the asker may see",
+            question=question,
+            handle=self.export_unmasked,
+            right=right,
+            problems=(415, 422),
+            body=True,
+            unmasks=True,
         )
 
     async def answer(self, ports: Ports, question: Any) -> Page[Any]:
         """Answer a page. Raises the 400 for a cursor that is not this list's, and `Transient`."""
         where = self.where(question)
-        values = list(where.values)
-        after = "" if question.cursor is None else self._after(ports, question, values)
-        found = f"{SQL[self.query]}{where.clause}"
-        order = f"sort_1 {self.order}, sort_2 {self.order}"
-        number = len(values)
+        place = self._place(ports, question)
         with translated():
             async with (
                 ports.pool.acquire() as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 await connection.execute(_PLANNING)
-                rows = await connection.fetch(
-                    f"select found.*, sort_1::text as cursor_1, sort_2::text as cursor_2 from ({found}) as found{after}"  # noqa: S608 - see Filter
-                    f" order by {order} limit ${number + 1} offset ${number + 2}",
-                    *values,
-                    question.limit + 1,
-                    question.offset,
-                )
+                rows = await self._beside(connection, where, question, place)
+                if place is not None and place.before and len(rows) <= question.limit:
+                    place = None  # it is the first page: that, whole, is what is wanted
+                    rows = await self._beside(connection, where, question, place)
                 more = len(rows) > question.limit
                 if more or question.offset or question.cursor is not None:
-                    total, exact = await _count(connection, found, where.values)
+                    total, exact = await _count(connection, f"{SQL[self.query]}{where.clause}", where.values)
                 else:  # these are all
                     total, exact = len(rows), True
         rows = rows[: question.limit]
+        back = place is not None and place.before
+        if back:
+            rows.reverse()
+        follows = bool(rows) and (more or back)
+        precedes = bool(rows) and (place is not None or question.offset > 0)
         return self.page.model_validate(
             {
                 "items": [self._item(row) for row in rows],
@@ -119,51 +151,86 @@ class Listing(Generic[F]):
                 "total_exact": exact,
                 "limit": question.limit,
                 "offset": question.offset,
-                "next": self._cursor(ports, question, rows[-1]) if more else None,
+                "next": self._cursor(ports, question, rows[-1]) if follows else None,
+                "previous": self._cursor(ports, question, rows[0], "before") if precedes else None,
                 "as_of": ports.fresh_as_of(),
             }
         )
 
-    async def export(self, ports: Ports, question: F) -> AsyncIterator[bytes]:
-        """Give all rows as CSV, in one view of the database. Raises `Transient`."""
+    def export(self, ports: Ports, question: F) -> AsyncGenerator[bytes, None]:
+        """Give all rows as CSV, masked as the asker's pages are. Raises the 422 for too many rows, and `Transient`."""
+        return self._export(ports, question, seen_by(ports.asker))
+
+    def export_unmasked(self, ports: Ports, question: F) -> AsyncGenerator[bytes, None]:
+        """Give the same with what the asker may see."""
+        return self._export(ports, question, may_see(ports.asker))
+
+    async def _export(self, ports: Ports, question: F, seen: Seen) -> AsyncGenerator[bytes, None]:
         where = self.where(question)
-        order = f"sort_1 {self.order}, sort_2 {self.order}"
-        statement = f"select * from ({SQL[self.query]}{where.clause}) as found order by {order}"  # noqa: S608 - see Filter
-        names = [field.serialization_alias or name for name, field in self.item.model_fields.items()]
+        found = f"{SQL[self.query]}{where.clause}"
+        statement = f"select * from ({found}) as found order by {self._order(self.order)}"  # noqa: S608 - see Filter
         with translated():
             async with (
+                making(ports.files),
                 ports.pool.acquire() as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
-                lines = [names]
-                async for row in connection.cursor(statement, *where.values, prefetch=_AT_ONCE):
-                    lines.append(_cells(self._item(row), ports))
-                    if len(lines) == _AT_ONCE:
-                        yield _lines(lines)
-                        lines = []
-                yield _lines(lines)
+                if await _counted(connection, found, where.values, ROWS) > ROWS:
+                    raise Problem(422, f"That is more than {ROWS} rows, which no spreadsheet opens: narrow the filter.")
+                rows = connection.cursor(statement, *where.values, prefetch=500)
+                async for lines in csv_lines(self.item, (self._item(row) async for row in rows), seen):
+                    yield lines
+
+    async def _beside(
+        self, connection: Any, where: Filter, question: Any, place: _Place | None
+    ) -> list[asyncpg.Record]:
+        """Return the rows on a side of a place, nearest first, one more than a page if there are so many."""
+        values = list(where.values)
+        order = self.order
+        beside = ""
+        if place is not None:
+            if place.before:
+                order = "asc" if order == "desc" else "desc"
+            values.extend(place.values)
+            first, second = self.sort
+            sign = "<" if order == "desc" else ">"
+            number = len(values)
+            beside = f" where (sort_1, sort_2) {sign} (${number - 1}::text::{first}, ${number}::text::{second})"
+        number = len(values)
+        found = f"{SQL[self.query]}{where.clause}"
+        rows = await connection.fetch(
+            f"select found.*, sort_1::text as cursor_1, sort_2::text as cursor_2 from ({found}) as found{beside}"  # noqa: S608 - see Filter
+            f" order by {self._order(order)} limit ${number + 1} offset ${number + 2}",
+            *values,
+            question.limit + 1,
+            question.offset,
+        )
+        return cast("list[asyncpg.Record]", rows)
+
+    @staticmethod
+    def _order(direction: Literal["asc", "desc"]) -> str:
+        return f"sort_1 {direction}, sort_2 {direction}"
 
     def _item(self, row: asyncpg.Record) -> Answer:
         return self.item.model_validate(dict(row)) if self.read is None else self.read(dict(row))
 
-    def _cursor(self, ports: Ports, question: Paging, last: asyncpg.Record) -> str:
-        told = json.dumps([last["cursor_1"], last["cursor_2"]]).encode()
+    def _cursor(self, ports: Ports, question: Paging, at: asyncpg.Record, *side: Literal["before"]) -> str:
+        told = json.dumps([at["cursor_1"], at["cursor_2"], *side]).encode()
         return f"{_text(told)}.{_text(self._signed(ports, question, told))}"
 
-    def _after(self, ports: Ports, question: Paging, values: list[object]) -> str:
-        """Return the condition of a cursor, and add its values. Raises the 400 for one that is not ours."""
-        told, _, signature = (question.cursor or "").partition(".")
+    def _place(self, ports: Ports, question: Paging) -> _Place | None:
+        """Return what a cursor says. Raises the 400 for one that is not ours."""
+        if question.cursor is None:
+            return None
+        told, _, signature = question.cursor.partition(".")
         try:
             raw, signed = _bytes(told), _bytes(signature)
         except ValueError:
             raise refused([("cursor", "It is no cursor of this list.")]) from None
         if question.offset or not hmac.compare_digest(signed, self._signed(ports, question, raw)):
             raise refused([("cursor", "It is no cursor of this list with this filter; a cursor has no offset.")])
-        values.extend(json.loads(raw))
-        first, second = self.sort
-        sign = "<" if self.order == "desc" else ">"
-        number = len(values)
-        return f" where (sort_1, sort_2) {sign} (${number - 1}::text::{first}, ${number}::text::{second})"
+        first, second, *side = json.loads(raw)
+        return _Place((first, second), before=bool(side))
 
     def _signed(self, ports: Ports, question: Paging, told: bytes) -> bytes:
         of_filter = question.model_dump_json(exclude={"limit", "offset", "cursor"}).encode()
@@ -171,12 +238,18 @@ class Listing(Generic[F]):
         return hmac.digest(ports.cursor_key, message, hashlib.sha256)[:16]
 
 
-async def _count(connection: Any, found: str, values: list[object]) -> tuple[int, bool]:
-    """Return how many rows there are, and whether that is exact."""
+async def _counted(connection: Any, found: str, values: list[object], most: int) -> int:
+    """Return how many rows there are, up to one more than `most`."""
     counted: int = await connection.fetchval(
-        f"select count(*) from (select from ({found}) as found limit {COUNTED + 1}) as counted",  # noqa: S608 - see Filter
+        f"select count(*) from (select from ({found}) as found limit {most + 1}) as counted",  # noqa: S608 - see Filter
         *values,
     )
+    return counted
+
+
+async def _count(connection: Any, found: str, values: list[object]) -> tuple[int, bool]:
+    """Return how many rows there are, and whether that is exact."""
+    counted = await _counted(connection, found, values, COUNTED)
     if counted <= COUNTED:
         return counted, True
     (plan,) = await connection.fetchval(f"explain (format json) {found}", *values)
@@ -189,24 +262,3 @@ def _text(raw: bytes) -> str:
 
 def _bytes(text: str) -> bytes:
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-
-
-def _cells(item: BaseModel, ports: Ports) -> list[str]:
-    told = item.model_dump(mode="json", by_alias=True, context=seen_by(ports.asker))
-    return [_cell(value) for value in told.values()]
-
-
-def _cell(value: object) -> str:
-    """Return a value as text that no spreadsheet takes for a formula."""
-    if value is None:
-        return ""
-    if isinstance(value, bool | int | float):
-        return json.dumps(value)
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
-
-
-def _lines(rows: list[list[str]]) -> bytes:
-    out = io.StringIO()
-    csv.writer(out).writerows(rows)
-    return out.getvalue().encode()

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
 
@@ -65,7 +65,7 @@ class Live:
         for queue in self._listeners:
             queue.put_nowait(None)
 
-    async def events(self) -> AsyncIterator[bytes]:
+    async def events(self) -> AsyncGenerator[bytes, None]:
         """Give what happens from now on, and now and then a sign of life."""
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._listeners.add(queue)
@@ -83,7 +83,7 @@ class Live:
             self._listeners.discard(queue)
 
 
-def follow(ports: Ports, _question: Nothing) -> AsyncIterator[bytes]:
+def follow(ports: Ports, _question: Nothing) -> AsyncGenerator[bytes, None]:
     """Answer with notices, for as long as somebody listens."""
     return ports.live()
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from admin_api.access.rights import Right
 from admin_api.api.listing import Listing
 from admin_api.api.masking import Address
 from admin_api.api.orders import Mail
@@ -63,6 +64,7 @@ LISTING = Listing(
     query="mails",
     where=_where,
     sort=("timestamptz", "text"),
+    masked=Right.READ_ADDRESSES,
 )
 
 ROUTES: tuple[AnyRoute, ...] = LISTING.routes

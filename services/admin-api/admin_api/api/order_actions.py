@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, JsonValue, StringConstraints
+from pydantic import Field, JsonValue, StringConstraints
 
 from admin_api.access.rights import Right
 from admin_api.api.actions import Click, perform, refuse
@@ -14,7 +14,7 @@ from admin_api.api.orders import OneOrder
 from admin_api.api.ports import Ports
 from admin_api.api.reading import row
 from admin_api.api.routing import AnyRoute, Route
-from admin_api.api.schemas import Accepted, printable
+from admin_api.api.schemas import Accepted, Reason
 from bitloot import ids, log
 from bitloot.contracts.events import (
     EmailChanged,
@@ -35,10 +35,6 @@ _log = log.get(__name__)
 
 Handle = Callable[[Ports, Any], Awaitable[Accepted]]
 
-Reason = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), AfterValidator(printable)
-]
-"""Why; kept with the event and in the audit log."""
 MailAddress = Annotated[
     str,
     StringConstraints(

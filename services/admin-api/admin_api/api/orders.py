@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from admin_api.access.rights import Right
 from admin_api.api.effects import Effect
 from admin_api.api.lag import unknown
 from admin_api.api.listing import Listing
@@ -176,7 +177,7 @@ class Notification(Answer):
     last_received_at: datetime
 
 
-class Asked(Answer):
+class OrderClick(Answer):
     """A click about an order. `GET /admin/actions/{id}` tells what became of it."""
 
     action_id: str
@@ -219,7 +220,7 @@ class WholeOrder(Order):
     timeline: list[Happening]
     calls: list[Effect]
     notifications: list[Notification]
-    actions: list[Asked]
+    actions: list[OrderClick]
     link_generation: Annotated[int, Field(description="Links to the order page of an earlier generation are revoked")]
     mail_states: Annotated[
         Prose, Field(description="The newest mails as the order knows them: kind, recipient, how far each came")
@@ -334,6 +335,7 @@ LISTING = Listing(
     query="orders",
     where=_where,
     sort=("timestamptz", "uuid"),
+    masked=Right.READ_ADDRESSES,
 )
 
 ROUTES: tuple[AnyRoute, ...] = (

@@ -1,7 +1,8 @@
 """What the admin API needs of the outside."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from asyncio import Semaphore
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,8 +17,10 @@ from bitloot.code_hashes import CodeHasher
 from bitloot.contracts.base import Record
 from bitloot.contracts.topics import Topic
 
+_FILES_AT_ONCE = 3  # of the ten connections of a pool
 
-async def no_news() -> AsyncIterator[bytes]:
+
+async def no_news() -> AsyncGenerator[bytes, None]:
     """Stand in where nobody listens: nothing is told, and that at once."""
     nothing: tuple[bytes, ...] = ()
     for each in nothing:
@@ -57,7 +60,8 @@ class Ports:
     Without `intake` nothing is sold on Kinguin, and without `hasher` no order is found by a code. `asker` is who asks:
     each request has ports of its own. `cursor_key` signs cursors, for all replicas. `fresh_as_of` tells until when
     the read model has all that Kafka has, `behind` how far each consumer is, as it was `looked_at`; `live` is what
-    changes from now on. `settings` is what may be told of how this process is set up.
+    changes from now on. `files` lets only so many files be made at once. `settings` is what may be told of how this
+    process is set up.
     """
 
     pool: Pool
@@ -72,5 +76,6 @@ class Ports:
     fresh_as_of: Callable[[], datetime | None] = lambda: None
     looked_at: Callable[[], datetime | None] = lambda: None
     behind: Callable[[], Sequence[Behind]] = tuple
-    live: Callable[[], AsyncIterator[bytes]] = no_news
+    live: Callable[[], AsyncGenerator[bytes, None]] = no_news
+    files: Semaphore = field(default_factory=lambda: Semaphore(_FILES_AT_ONCE))
     settings: Sequence[Any] = ()

@@ -361,6 +361,10 @@ on conflict (action_id) do nothing
 select
     a.action_id, a.kind, a.actor, a.target, a.order_id::text as order_id, a.asked_at, a.refused, o.status as order_status,
     o.review,
+    case when a.kind = 'returnKeys' then o.incidents end as incidents,
+    case when a.kind = 'returnKeys' then (
+        select max(r.ended_at) from reservations as r where r.order_id = o.id and r.status = 'reversed'
+    ) end as returned_at,
     (
         select answer from jsonb_array_elements(o.actions) as answer where answer ->> 'action_id' = a.action_id limit 1
     ) as answer,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from admin_api.access.rights import Right
 from admin_api.api.listing import Listing
 from admin_api.api.masking import Address, Prose
 from admin_api.api.reading import Filter
@@ -61,6 +62,7 @@ LISTING = Listing(
     where=_where,
     sort=("timestamptz", "uuid"),
     order="asc",
+    masked=Right.READ_ADDRESSES,
 )
 
 ROUTES: tuple[AnyRoute, ...] = LISTING.routes

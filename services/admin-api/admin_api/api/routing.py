@@ -1,7 +1,9 @@
 """Routes as data: one declaration says who may ask, validates the request, shapes the answer and documents all."""
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
@@ -11,15 +13,19 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from admin_api.access.audit import Entry, Result
 from admin_api.access.gate import SAFE, Gate, Visit, check_right
 from admin_api.access.rights import NOBODY, Asker, Right
-from admin_api.api.masking import Seen, may_see, seen_by
+from admin_api.api.masking import Seen, may_see, seen_by, without_addresses
 from admin_api.api.ports import Ports
 from admin_api.api.questions import bounded_chunks, read_body, read_question
 from admin_api.api.schemas import Question
+from bitloot import log
 from bitloot.errors import Transient
 from bitloot.problem import Problem
 
 Q = TypeVar("Q", bound=Question)
 A = TypeVar("A", bound=BaseModel)
+
+_FILE_SECONDS = 600.0
+_log = log.get(__name__)
 
 _PARAMETER = re.compile(r"{(\w+)}")
 
@@ -95,7 +101,8 @@ class Stream(_Declared, Generic[Q]):
     """An endpoint whose answer is written piece by piece. Otherwise as `Route`.
 
     What is wrong must show before the first piece: afterwards the connection is only closed. `file` is the name that
-    a browser gives to what it saves.
+    a browser gives to what it saves; a file has its time, for it holds a view of the database until its last row is
+    taken. `masked` is the right without which some of it is masked: showing that stands in the audit log.
     """
 
     path: str
@@ -103,15 +110,17 @@ class Stream(_Declared, Generic[Q]):
     summary: str
     tag: str
     question: type[Q]
-    handle: Callable[[Ports, Q], AsyncIterator[bytes]]
+    handle: Callable[[Ports, Q], AsyncGenerator[bytes, None]]
     media_type: str
     right: Right = Right.READ
     file: str | None = None
+    masked: Right | None = None
     status: int = 200
     problems: tuple[int, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
-    method: Literal["GET"] = "GET"
-    body: Literal[False] = False
+    method: Literal["GET", "POST"] = "GET"
+    body: bool = False
+    unmasks: bool = False
     answer: None = None
     reads: Literal[True] = True
 
@@ -197,7 +206,7 @@ class _Endpoint:
         check_right(asker, route.right)
         question = read_question(route, request, await read_body(request) if route.body else {})
         if isinstance(route, Stream):
-            return await _stream(route, request, route.handle(replace(self._ports, asker=asker), question))
+            return await self._tell(route, request, question, asker)
         if route.method in SAFE or route.reads:
             answer = await self._handle(route, request, question, asker)
         else:
@@ -223,26 +232,49 @@ class _Endpoint:
         self, route: Route[Any, Any] | Upload[Any, Any], request: web.Request, question: Any, asker: Asker
     ) -> BaseModel:
         """Do something, written down before and after: without the first nothing happens."""
-        entry = Entry(
-            asker,
-            route.name,
-            "/".join(request.match_info.values()),
-            Result.ASKED,
-            str(getattr(question, "reason", "") or ""),
-            {"action": action} if (action := getattr(question, "action", None)) else {},
-        )
+        details = {"action": action} if (action := getattr(question, "action", None)) else {}
+        entry = _entry(route, request, question, asker, details)
         await self._gate.audit.add(entry)
-        try:
+        async with self._refusals(entry):
             answer = await self._handle(route, request, question, asker)
+        noted = route.noted(answer) if isinstance(route, Route) and route.noted is not None else {}
+        await self._gate.audit.add(replace(entry, result=Result.DONE, details={**entry.details, **noted}))
+        return answer
+
+    async def _tell(self, route: Stream[Any], request: web.Request, question: Any, asker: Asker) -> web.StreamResponse:
+        """Write an answer piece by piece; showing what is masked is written down, as an act is."""
+        async with aclosing(route.handle(replace(self._ports, asker=asker), question)) as pieces:
+            if not (route.unmasks or route.masked in asker.sees):
+                first = await anext(pieces, b"")  # raises what there is to raise while it can still be told
+                response, written, whole = await _stream(route, request, first, pieces)
+            else:
+                asked = question.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"reason"})
+                entry = _entry(route, request, question, asker, {"filter": without_addresses(asked)})
+                await self._gate.audit.add(entry)
+                async with self._refusals(entry):
+                    first = await anext(pieces, b"")
+                response, written, whole = await _stream(route, request, first, pieces)
+                details = {**entry.details, "bytes": written, "whole": whole}
+                try:
+                    await self._gate.audit.add(replace(entry, result=Result.DONE, details=details))
+                except Transient as error:  # that it was asked for stands there, and the answer is written
+                    _log.warning("audit.without_end", route=route.name, cause=error.cause)
+        if not whole and request.transport is not None:
+            # Half of it is there: a problem document would be taken for the other half, and an end for the whole.
+            request.transport.abort()
+        return response
+
+    @asynccontextmanager
+    async def _refusals(self, entry: Entry) -> AsyncIterator[None]:
+        """Write down why an act was refused."""
+        try:
+            yield
         except Problem as problem:
             await self._gate.audit.add(_refused(entry, problem.status, str(problem.document.get("detail", ""))))
             raise
         except Transient as error:
             await self._gate.audit.add(_refused(entry, 503, str(error.cause)))
             raise
-        noted = route.noted(answer) if isinstance(route, Route) and route.noted is not None else {}
-        await self._gate.audit.add(replace(entry, result=Result.DONE, details={**entry.details, **noted}))
-        return answer
 
     async def _at_the_door(self, route: Door[Any], request: web.Request) -> web.Response:
         question = read_question(route, request, await read_body(request) if route.body else {})
@@ -269,6 +301,13 @@ class _Endpoint:
         )
 
 
+def _entry(
+    route: AnyRoute, request: web.Request, question: Any, asker: Asker, details: Mapping[str, JsonValue]
+) -> Entry:
+    target = "/".join(request.match_info.values())
+    return Entry(asker, route.name, target, Result.ASKED, str(getattr(question, "reason", "") or ""), details)
+
+
 def _refused(entry: Entry, status: int, why: str) -> Entry:
     return replace(entry, result=Result.REFUSED, details={**entry.details, "status": status, "detail": why})
 
@@ -278,16 +317,25 @@ def _json(answer: BaseModel, status: int, seen: Seen) -> web.Response:
     return web.Response(status=status, body=body, content_type="application/json")
 
 
-async def _stream(route: Stream[Any], request: web.Request, pieces: AsyncIterator[bytes]) -> web.StreamResponse:
-    first = await anext(pieces, None)  # raises what there is to raise while it can still be told
+async def _stream(
+    route: Stream[Any], request: web.Request, first: bytes, pieces: AsyncIterator[bytes]
+) -> tuple[web.StreamResponse, int, bool]:
+    """Write an answer; return it, how many bytes of it were written, and whether that is all."""
     headers = {"Content-Type": route.media_type}
     if route.file is not None:
         headers["Content-Disposition"] = f'attachment; filename="{route.file}"'
     response = web.StreamResponse(status=route.status, headers=headers)
     await response.prepare(request)
-    if first is not None:
-        await response.write(first)
-        async for piece in pieces:
-            await response.write(piece)
-    await response.write_eof()
-    return response
+    written = 0
+    try:
+        async with asyncio.timeout(None if route.file is None else _FILE_SECONDS):
+            piece: bytes | None = first
+            while piece is not None:
+                await response.write(piece)
+                written += len(piece)
+                piece = await anext(pieces, None)
+            await response.write_eof()
+    except (TimeoutError, ConnectionResetError, Transient) as error:
+        _log.info("http.cut_off", route=route.name, written=written, error=type(error).__name__)
+        return response, written, False
+    return response, written, True

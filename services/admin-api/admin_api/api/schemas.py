@@ -50,6 +50,10 @@ Words = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterVal
 OrderIdText = Annotated[
     str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", to_lower=True)
 ]
+Reason = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), AfterValidator(printable)
+]
+"""Why; kept with the event and in the audit log."""
 ActionKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 """One click: the same key again is the same click."""
 
@@ -73,9 +77,9 @@ class Paging(Question):
 
     limit: Annotated[Limit, Field(description="How many at most")] = DEFAULT_LIMIT
     offset: Annotated[Offset, Field(description="How many to skip, 10,000 at most: farther on lead cursors only")] = 0
-    cursor: Annotated[CursorText | None, Field(description="The `next` of the page before, instead of an offset")] = (
-        None
-    )
+    cursor: Annotated[
+        CursorText | None, Field(description="The `next` or `previous` of another page, instead of an offset")
+    ] = None
 
 
 class Answer(BaseModel):
@@ -93,6 +97,7 @@ class Page(Answer, Generic[T]):
     limit: int
     offset: int
     next: Annotated[str | None, Field(description="The cursor of the next page; null on the last one")]
+    previous: Annotated[str | None, Field(description="The cursor of the page before; null on the first one")]
     as_of: Annotated[
         datetime | None,
         Field(description="All that Kafka had by then is in this answer; null when that is not known"),

@@ -2,10 +2,10 @@
 
 from admin_api.access.rights import Right
 from admin_api.api.dead_letters import DeadLetter, OneDeadLetter, show_dead_letter
-from admin_api.api.order_actions import Reason
 from admin_api.api.orders import OneOrder, WholeOrder, show_order
 from admin_api.api.ports import Ports
 from admin_api.api.routing import AnyRoute, Route
+from admin_api.api.schemas import Reason
 from admin_api.api.webhook_logs import OneWebhookLog, WebhookLog, show_webhook_log
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from admin_api.access.rights import Right
 from admin_api.api.lag import unknown
 from admin_api.api.listing import Listing
 from admin_api.api.masking import Body, Content, Headers
@@ -87,6 +88,7 @@ LISTING = Listing(
     query="webhook_logs",
     where=_where,
     sort=("timestamptz", "bigint"),
+    masked=Right.READ_BODIES,
 )
 
 ROUTES: tuple[AnyRoute, ...] = (

@@ -1,7 +1,7 @@
 /** The addresses of the desk. What an address says beyond what its page knows of is dropped. Each route has a name of its own: in place, its type would be lost. */
 import { createRootRoute, createRoute, createRouter, Link } from "@tanstack/react-router";
 import { PATH } from "./path";
-import { only, parseSearch, stringifySearch } from "./lib/search";
+import { only, parseSearch, PLACES, stringifySearch } from "./lib/search";
 import { Failure, PageHead } from "./parts/basics";
 import { Shell } from "./parts/shell";
 import { ACTION_FILTERS, Actions, Audit, AUDIT_FILTERS } from "./pages/audit";
@@ -32,7 +32,7 @@ const root = createRootRoute({
 
 const filtered = (filters: readonly FilterSpec[]) => ({
   validateSearch: (search: Record<string, unknown>): Record<string, string> =>
-    only([...filters.map((each) => each.name), "offset"], search),
+    only([...filters.map((each) => each.name), ...PLACES], search),
 });
 
 const at = () => root;

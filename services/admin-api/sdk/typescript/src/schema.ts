@@ -157,7 +157,11 @@ export interface paths {
          */
         get: operations["listDeadLettersAsCsv"];
         put?: never;
-        post?: never;
+        /**
+         * List dead letters, newest first: all of them, as CSV in which nothing is masked that the asker may see
+         * @description For the roles operator, admin.
+         */
+        post: operations["listDeadLettersAsUnmaskedCsv"];
         delete?: never;
         options?: never;
         head?: never;
@@ -381,7 +385,11 @@ export interface paths {
          */
         get: operations["listEffectsAsCsv"];
         put?: never;
-        post?: never;
+        /**
+         * List calls to the outside, newest first: all of them, as CSV in which nothing is masked that the asker may see
+         * @description For the roles support, operator, admin.
+         */
+        post: operations["listEffectsAsUnmaskedCsv"];
         delete?: never;
         options?: never;
         head?: never;
@@ -541,7 +549,11 @@ export interface paths {
          */
         get: operations["listMailsAsCsv"];
         put?: never;
-        post?: never;
+        /**
+         * List mails, newest first: all of them, as CSV in which nothing is masked that the asker may see
+         * @description For the roles support, operator, admin.
+         */
+        post: operations["listMailsAsUnmaskedCsv"];
         delete?: never;
         options?: never;
         head?: never;
@@ -715,7 +727,11 @@ export interface paths {
          */
         get: operations["listOrdersAsCsv"];
         put?: never;
-        post?: never;
+        /**
+         * List orders, newest first: all of them, as CSV in which nothing is masked that the asker may see
+         * @description For the roles support, operator, admin.
+         */
+        post: operations["listOrdersAsUnmaskedCsv"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1055,7 +1071,11 @@ export interface paths {
          */
         get: operations["listReviewsAsCsv"];
         put?: never;
-        post?: never;
+        /**
+         * List orders that wait for a human, the longest waiting first: all of them, as CSV in which nothing is masked that the asker may see
+         * @description For the roles support, operator, admin.
+         */
+        post: operations["listReviewsAsUnmaskedCsv"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1211,7 +1231,11 @@ export interface paths {
          */
         get: operations["listWebhookLogsAsCsv"];
         put?: never;
-        post?: never;
+        /**
+         * List notifications, newest first: all of them, as CSV in which nothing is masked that the asker may see
+         * @description For the roles operator, admin.
+         */
+        post: operations["listWebhookLogsAsUnmaskedCsv"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1344,6 +1368,11 @@ export interface components {
             /** Offset */
             offset: number;
             /**
+             * Previous
+             * @description The cursor of the page before; null on the first one
+             */
+            previous: string | null;
+            /**
              * Total
              * @description How many there are in all; an estimate where `totalExact` is false
              */
@@ -1358,32 +1387,13 @@ export interface components {
          */
         ActionStatus: "running" | "done" | "refused";
         /**
-         * Asked
+         * AskedReplay
          * @description What a replay was asked for.
          */
-        admin_api__api__bulk_replays__Asked: {
+        AskedReplay: {
             filter: components["schemas"]["ReplayFilter"];
             /** Limit */
             limit: number;
-        };
-        /**
-         * Asked
-         * @description A click about an order. `GET /admin/actions/{id}` tells what became of it.
-         */
-        admin_api__api__orders__Asked: {
-            /** Actionid */
-            actionId: string;
-            /** Actor */
-            actor: string;
-            /**
-             * Askedat
-             * Format: date-time
-             */
-            askedAt: string;
-            /** Kind */
-            kind: string;
-            /** Refused */
-            refused: string | null;
         };
         /**
          * AuditEntries
@@ -1406,6 +1416,11 @@ export interface components {
             next: string | null;
             /** Offset */
             offset: number;
+            /**
+             * Previous
+             * @description The cursor of the page before; null on the first one
+             */
+            previous: string | null;
             /**
              * Total
              * @description How many there are in all; an estimate where `totalExact` is false
@@ -1625,6 +1640,11 @@ export interface components {
             /** Offset */
             offset: number;
             /**
+             * Previous
+             * @description The cursor of the page before; null on the first one
+             */
+            previous: string | null;
+            /**
              * Total
              * @description How many there are in all; an estimate where `totalExact` is false
              */
@@ -1700,6 +1720,11 @@ export interface components {
             next: string | null;
             /** Offset */
             offset: number;
+            /**
+             * Previous
+             * @description The cursor of the page before; null on the first one
+             */
+            previous: string | null;
             /**
              * Total
              * @description How many there are in all; an estimate where `totalExact` is false
@@ -2102,6 +2127,11 @@ export interface components {
             /** Offset */
             offset: number;
             /**
+             * Previous
+             * @description The cursor of the page before; null on the first one
+             */
+            previous: string | null;
+            /**
              * Total
              * @description How many there are in all; an estimate where `totalExact` is false
              */
@@ -2226,6 +2256,11 @@ export interface components {
             /** Offset */
             offset: number;
             /**
+             * Previous
+             * @description The cursor of the page before; null on the first one
+             */
+            previous: string | null;
+            /**
              * Total
              * @description How many there are in all; an estimate where `totalExact` is false
              */
@@ -2273,6 +2308,25 @@ export interface components {
             updatedAt: string;
         };
         /**
+         * OrderClick
+         * @description A click about an order. `GET /admin/actions/{id}` tells what became of it.
+         */
+        OrderClick: {
+            /** Actionid */
+            actionId: string;
+            /** Actor */
+            actor: string;
+            /**
+             * Askedat
+             * Format: date-time
+             */
+            askedAt: string;
+            /** Kind */
+            kind: string;
+            /** Refused */
+            refused: string | null;
+        };
+        /**
          * Orders
          * @description A page of orders, newest first.
          */
@@ -2293,6 +2347,11 @@ export interface components {
             next: string | null;
             /** Offset */
             offset: number;
+            /**
+             * Previous
+             * @description The cursor of the page before; null on the first one
+             */
+            previous: string | null;
             /**
              * Total
              * @description How many there are in all; an estimate where `totalExact` is false
@@ -2419,6 +2478,11 @@ export interface components {
             next: string | null;
             /** Offset */
             offset: number;
+            /**
+             * Previous
+             * @description The cursor of the page before; null on the first one
+             */
+            previous: string | null;
             /**
              * Total
              * @description How many there are in all; an estimate where `totalExact` is false
@@ -2586,7 +2650,7 @@ export interface components {
             matching: number;
             /** Refused */
             refused: number;
-            request: components["schemas"]["admin_api__api__bulk_replays__Asked"];
+            request: components["schemas"]["AskedReplay"];
             /** Sent */
             sent: number;
             /** Startedat */
@@ -2689,6 +2753,11 @@ export interface components {
             /** Offset */
             offset: number;
             /**
+             * Previous
+             * @description The cursor of the page before; null on the first one
+             */
+            previous: string | null;
+            /**
              * Total
              * @description How many there are in all; an estimate where `totalExact` is false
              */
@@ -2717,6 +2786,11 @@ export interface components {
             next: string | null;
             /** Offset */
             offset: number;
+            /**
+             * Previous
+             * @description The cursor of the page before; null on the first one
+             */
+            previous: string | null;
             /**
              * Total
              * @description How many there are in all; an estimate where `totalExact` is false
@@ -2781,6 +2855,11 @@ export interface components {
             next: string | null;
             /** Offset */
             offset: number;
+            /**
+             * Previous
+             * @description The cursor of the page before; null on the first one
+             */
+            previous: string | null;
             /**
              * Total
              * @description How many there are in all; an estimate where `totalExact` is false
@@ -2985,6 +3064,11 @@ export interface components {
             /** Offset */
             offset: number;
             /**
+             * Previous
+             * @description The cursor of the page before; null on the first one
+             */
+            previous: string | null;
+            /**
              * Total
              * @description How many there are in all; an estimate where `totalExact` is false
              */
@@ -3060,6 +3144,11 @@ export interface components {
             next: string | null;
             /** Offset */
             offset: number;
+            /**
+             * Previous
+             * @description The cursor of the page before; null on the first one
+             */
+            previous: string | null;
             /**
              * Total
              * @description How many there are in all; an estimate where `totalExact` is false
@@ -3146,6 +3235,11 @@ export interface components {
             /** Offset */
             offset: number;
             /**
+             * Previous
+             * @description The cursor of the page before; null on the first one
+             */
+            previous: string | null;
+            /**
              * Total
              * @description How many there are in all; an estimate where `totalExact` is false
              */
@@ -3159,7 +3253,7 @@ export interface components {
          */
         WholeOrder: {
             /** Actions */
-            actions: components["schemas"]["admin_api__api__orders__Asked"][];
+            actions: components["schemas"]["OrderClick"][];
             /**
              * Asof
              * @description All that Kafka had by then is in this answer
@@ -3323,6 +3417,15 @@ export interface components {
                 "application/problem+json": components["schemas"]["ProblemDocument"];
             };
         };
+        /** @description Unprocessable Entity */
+        Problem422: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProblemDocument"];
+            };
+        };
         /** @description Too many tries; Retry-After says for how long */
         Problem429: {
             headers: {
@@ -3362,7 +3465,7 @@ export interface operations {
         parameters: {
             query?: {
                 actor?: string;
-                /** @description The `next` of the page before, instead of an offset */
+                /** @description The `next` or `previous` of another page, instead of an offset */
                 cursor?: string;
                 kind?: string;
                 /** @description How many at most */
@@ -3419,6 +3522,7 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -3462,7 +3566,7 @@ export interface operations {
                 atFrom?: string;
                 /** @description Before */
                 atTo?: string;
-                /** @description The `next` of the page before, instead of an offset */
+                /** @description The `next` or `previous` of another page, instead of an offset */
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
@@ -3524,6 +3628,7 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -3560,7 +3665,7 @@ export interface operations {
             query?: {
                 /** @description Who put it aside */
                 consumer?: string;
-                /** @description The `next` of the page before, instead of an offset */
+                /** @description The `next` or `previous` of another page, instead of an offset */
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
@@ -3634,6 +3739,72 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listDeadLettersAsUnmaskedCsv: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Consumer
+                     * @description Who put it aside
+                     * @default null
+                     */
+                    consumer?: string | null;
+                    /**
+                     * Occurredfrom
+                     * @description Put aside at or after
+                     * @default null
+                     */
+                    occurredFrom?: string | null;
+                    /**
+                     * Occurredto
+                     * @description Put aside before
+                     * @default null
+                     */
+                    occurredTo?: string | null;
+                    /** Reason */
+                    reason: string;
+                    /**
+                     * Replayed
+                     * @description Whether it was sent again already
+                     * @default null
+                     */
+                    replayed?: boolean | null;
+                    /**
+                     * Topic
+                     * @description Where the record was
+                     * @default null
+                     */
+                    topic?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -3741,7 +3912,7 @@ export interface operations {
     listReplays: {
         parameters: {
             query?: {
-                /** @description The `next` of the page before, instead of an offset */
+                /** @description The `next` or `previous` of another page, instead of an offset */
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
@@ -3841,6 +4012,7 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -3907,7 +4079,7 @@ export interface operations {
     listReplayItems: {
         parameters: {
             query?: {
-                /** @description The `next` of the page before, instead of an offset */
+                /** @description The `next` or `previous` of another page, instead of an offset */
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
@@ -3983,7 +4155,7 @@ export interface operations {
                 claimedFrom?: string;
                 /** @description Begun before */
                 claimedTo?: string;
-                /** @description The `next` of the page before, instead of an offset */
+                /** @description The `next` or `previous` of another page, instead of an offset */
                 cursor?: string;
                 /** @description Whether its outcome is known */
                 finished?: boolean;
@@ -4051,6 +4223,77 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listEffectsAsUnmaskedCsv: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Cause
+                     * @description Only failures with this cause
+                     * @default null
+                     */
+                    cause?: string | null;
+                    /**
+                     * Claimedfrom
+                     * @description Begun at or after
+                     * @default null
+                     */
+                    claimedFrom?: string | null;
+                    /**
+                     * Claimedto
+                     * @description Begun before
+                     * @default null
+                     */
+                    claimedTo?: string | null;
+                    /**
+                     * Finished
+                     * @description Whether its outcome is known
+                     * @default null
+                     */
+                    finished?: boolean | null;
+                    /**
+                     * Kind
+                     * @description Such as buy_key or send_mail
+                     * @default null
+                     */
+                    kind?: string | null;
+                    /**
+                     * Orderid
+                     * @default null
+                     */
+                    orderId?: string | null;
+                    /** Reason */
+                    reason: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -4114,7 +4357,7 @@ export interface operations {
     listKinguinReservations: {
         parameters: {
             query?: {
-                /** @description The `next` of the page before, instead of an offset */
+                /** @description The `next` or `previous` of another page, instead of an offset */
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
@@ -4172,6 +4415,7 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -4232,7 +4476,7 @@ export interface operations {
     listMails: {
         parameters: {
             query?: {
-                /** @description The `next` of the page before, instead of an offset */
+                /** @description The `next` or `previous` of another page, instead of an offset */
                 cursor?: string;
                 kind?: string;
                 /** @description How many at most */
@@ -4304,6 +4548,76 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listMailsAsUnmaskedCsv: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Kind
+                     * @default null
+                     */
+                    kind?: string | null;
+                    /**
+                     * Orderid
+                     * @default null
+                     */
+                    orderId?: string | null;
+                    /** Reason */
+                    reason: string;
+                    /**
+                     * Recipient
+                     * @description The whole address, in any case
+                     * @default null
+                     */
+                    recipient?: string | null;
+                    /**
+                     * Renderedfrom
+                     * @description Written at or after
+                     * @default null
+                     */
+                    renderedFrom?: string | null;
+                    /**
+                     * Renderedto
+                     * @description Written before
+                     * @default null
+                     */
+                    renderedTo?: string | null;
+                    /**
+                     * Status
+                     * @description Such as sending, accepted or refused
+                     * @default null
+                     */
+                    status?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -4371,7 +4685,7 @@ export interface operations {
     listOffers: {
         parameters: {
             query?: {
-                /** @description The `next` of the page before, instead of an offset */
+                /** @description The `next` or `previous` of another page, instead of an offset */
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
@@ -4433,6 +4747,7 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -4530,7 +4845,7 @@ export interface operations {
     listOrders: {
         parameters: {
             query?: {
-                /** @description The `next` of the page before, instead of an offset */
+                /** @description The `next` or `previous` of another page, instead of an offset */
                 cursor?: string;
                 /** @description The buyer's whole address, in any case */
                 email?: string;
@@ -4606,6 +4921,83 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listOrdersAsUnmaskedCsv: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Email
+                     * @description The buyer's whole address, in any case
+                     * @default null
+                     */
+                    email?: string | null;
+                    /**
+                     * Paymentid
+                     * @default null
+                     */
+                    paymentId?: string | null;
+                    /**
+                     * Placedfrom
+                     * @description Placed at or after
+                     * @default null
+                     */
+                    placedFrom?: string | null;
+                    /**
+                     * Placedto
+                     * @description Placed before
+                     * @default null
+                     */
+                    placedTo?: string | null;
+                    /**
+                     * Productid
+                     * @default null
+                     */
+                    productId?: string | null;
+                    /**
+                     * Q
+                     * @description An id of the order, of one of its items, payments, reservations, products or of its invoice, or a part of the buyer's address: three letters or digits in a row at least
+                     * @default null
+                     */
+                    q?: string | null;
+                    /** Reason */
+                    reason: string;
+                    /**
+                     * Reservationid
+                     * @default null
+                     */
+                    reservationId?: string | null;
+                    /** @default null */
+                    status?: components["schemas"]["OrderStatus"] | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -4991,7 +5383,7 @@ export interface operations {
     listPayments: {
         parameters: {
             query?: {
-                /** @description The `next` of the page before, instead of an offset */
+                /** @description The `next` or `previous` of another page, instead of an offset */
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
@@ -5047,6 +5439,7 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -5081,7 +5474,7 @@ export interface operations {
     listReservations: {
         parameters: {
             query?: {
-                /** @description The `next` of the page before, instead of an offset */
+                /** @description The `next` or `previous` of another page, instead of an offset */
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
@@ -5139,6 +5532,7 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -5149,7 +5543,7 @@ export interface operations {
             query?: {
                 /** @description Such as out_of_stock or underpaid */
                 cause?: string;
-                /** @description The `next` of the page before, instead of an offset */
+                /** @description The `next` or `previous` of another page, instead of an offset */
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
@@ -5203,6 +5597,48 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listReviewsAsUnmaskedCsv: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Cause
+                     * @description Such as out_of_stock or underpaid
+                     * @default null
+                     */
+                    cause?: string | null;
+                    /** Reason */
+                    reason: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -5355,7 +5791,7 @@ export interface operations {
     listStock: {
         parameters: {
             query?: {
-                /** @description The `next` of the page before, instead of an offset */
+                /** @description The `next` or `previous` of another page, instead of an offset */
                 cursor?: string;
                 /** @description How many at most */
                 limit?: number;
@@ -5409,6 +5845,7 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -5457,7 +5894,7 @@ export interface operations {
     listWebhookLogs: {
         parameters: {
             query?: {
-                /** @description The `next` of the page before, instead of an offset */
+                /** @description The `next` or `previous` of another page, instead of an offset */
                 cursor?: string;
                 eventType?: string;
                 /** @description How many at most */
@@ -5515,6 +5952,57 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    listWebhookLogsAsUnmaskedCsv: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Eventtype
+                     * @default null
+                     */
+                    eventType?: string | null;
+                    /**
+                     * Orderid
+                     * @default null
+                     */
+                    orderId?: string | null;
+                    /**
+                     * Provider
+                     * @default null
+                     */
+                    provider?: ("nowpayments" | "kinguin" | "kinguin-seller" | "resend") | null;
+                    /** Reason */
+                    reason: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];

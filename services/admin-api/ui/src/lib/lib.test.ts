@@ -1,14 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { IDLE, step, type ActionState } from "./action";
 import { canBeCode, looksLikeCode } from "./code";
-import { csv, csvField } from "./csv";
 import { jsonParts, prettyForm, prettyJson } from "./json";
 import { lines } from "./lines";
 import { money } from "./money";
 import { concerns, EVERYTHING, gathering, noticeReader, type Notice } from "./notices";
 import { advice } from "./order";
 import { forgetFilter, savedFilters, saveFilter } from "./saved";
-import { offsetOf, only, parseSearch, safeLink, stringifySearch } from "./search";
+import { only, parseSearch, placeOf, safeLink, stringifySearch } from "./search";
 import { story } from "./story";
 import { duration, localTime, relative, utc } from "./time";
 
@@ -76,24 +75,6 @@ describe("times", () => {
   });
 });
 
-describe("CSV", () => {
-  it.each([
-    ["plain", "plain"],
-    ['say "hi", you', '"say ""hi"", you"'],
-    ["two\nlines", '"two\nlines"'],
-    ["=1+1", "'=1+1"],
-    ["@SUM(A1)", "'@SUM(A1)"],
-    ["-2", "'-2"],
-    [-2, "-2"],
-    [null, ""],
-    [undefined, ""],
-    [true, "true"],
-  ])("%j is written as %j", (value, expected) => expect(csvField(value)).toBe(expected));
-
-  it("has a header and ends its lines as RFC 4180 says", () =>
-    expect(csv(["a", "b"], [[1, null]])).toBe("a,b\r\n1,\r\n"));
-});
-
 describe("JSON for reading", () => {
   it("keeps each number as it was written", () => {
     expect(prettyJson('{"a":1.10,"b":12345678901234567890,"c":[],"d":{"e":"x{\\"}"}}')).toBe(
@@ -148,7 +129,18 @@ describe("addresses", () => {
     ["1e3", 0],
     ["99999999999", 0],
     [undefined, 0],
-  ])("offset %j is %d", (offset, expected) => expect(offsetOf(offset === undefined ? {} : { offset })).toBe(expected));
+  ])("offset %j is %d", (offset, expected) =>
+    expect(placeOf({ q: "a", ...(offset === undefined ? {} : { offset }) })).toEqual({
+      place: expected > 0 ? { offset: expected } : {},
+      conditions: { q: "a" },
+    }),
+  );
+
+  it("say beside which row a page is, whatever else an address says", () =>
+    expect(placeOf({ q: "a", cursor: "x.y", offset: "50" })).toEqual({
+      place: { cursor: "x.y" },
+      conditions: { q: "a" },
+    }));
 
   it.each([
     ["https://pay.example.test/1", "https://pay.example.test/1"],

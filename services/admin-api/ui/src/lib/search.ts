@@ -28,10 +28,24 @@ export function only(names: readonly string[], search: Readonly<Record<string, u
   return kept;
 }
 
-/** The offset that a search names: 0 for anything strange. */
-export function offsetOf(search: Search): number {
-  const value = search["offset"] ?? "0";
-  return /^\d{1,9}$/.test(value) ? Number(value) : 0;
+/** The names under which an address says where in a list it is: beside a row, or, in addresses that people write, so far on. */
+export const PLACES = ["cursor", "offset"] as const;
+
+export interface Place {
+  readonly cursor?: string;
+  readonly offset?: number;
+}
+
+export interface Paging extends Place {
+  readonly limit: number;
+}
+
+/** Where in a list a search is, and its filters. What is strange is the first page. */
+export function placeOf(search: Search): { readonly place: Place; readonly conditions: Search } {
+  const { cursor, offset = "0", ...conditions } = search;
+  if (cursor !== undefined) return { place: { cursor }, conditions };
+  const number = /^\d{1,9}$/.test(offset) ? Number(offset) : 0;
+  return { place: number > 0 ? { offset: number } : {}, conditions };
 }
 
 /** Only addresses of the web may become links: what a payload names may be `javascript:`. */

@@ -2,10 +2,10 @@
 import { answered, type Model } from "@bitloot/admin-sdk";
 import { Link } from "@tanstack/react-router";
 import { words } from "../lib/order";
-import type { Search } from "../lib/search";
+import type { Paging, Search } from "../lib/search";
 import { Id, Status } from "../parts/basics";
 import type { FilterSpec } from "../parts/filters";
-import { List, type Column, type Paging } from "../parts/list";
+import { List, type Column } from "../parts/list";
 import { Time } from "../parts/time";
 import { api } from "../session";
 import { OrderLink, question } from "./lists";
@@ -23,8 +23,8 @@ export const AUDIT_FILTERS: readonly FilterSpec[] = [
 ];
 
 const AUDIT_COLUMNS: readonly Column<Entry>[] = [
-  { id: "number", header: "#", align: "right", cell: (row) => row.number, csv: (row) => row.number },
-  { id: "at", header: "When", cell: (row) => <Time at={row.at} />, csv: (row) => row.at },
+  { id: "number", header: "#", align: "right", cell: (row) => row.number },
+  { id: "at", header: "When", cell: (row) => <Time at={row.at} /> },
   {
     id: "actor",
     header: "Who",
@@ -33,11 +33,10 @@ const AUDIT_COLUMNS: readonly Column<Entry>[] = [
         <strong>{row.actor}</strong> <span className="faint">by {row.via}</span>
       </>
     ),
-    csv: (row) => row.actor,
   },
-  { id: "action", header: "What", cell: (row) => row.action, csv: (row) => row.action },
-  { id: "target", header: "To what", cell: (row) => <Target of={row.target} />, csv: (row) => row.target },
-  { id: "result", header: "Result", cell: (row) => <Status of={row.result} />, csv: (row) => row.result },
+  { id: "action", header: "What", cell: (row) => row.action },
+  { id: "target", header: "To what", cell: (row) => <Target of={row.target} /> },
+  { id: "result", header: "Result", cell: (row) => <Status of={row.result} /> },
   {
     id: "reason",
     header: "Reason",
@@ -46,9 +45,8 @@ const AUDIT_COLUMNS: readonly Column<Entry>[] = [
         {row.reason || "—"}
       </span>
     ),
-    csv: (row) => row.reason,
   },
-  { id: "hash", header: "Hash", cell: (row) => <Id value={row.hash} length={10} />, csv: (row) => row.hash },
+  { id: "hash", header: "Hash", cell: (row) => <Id value={row.hash} length={10} /> },
 ];
 
 const ORDER_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -71,6 +69,7 @@ export function Audit() {
       columns={AUDIT_COLUMNS}
       rowId={(row) => String(row.number)}
       load={loadAudit}
+      csv={{ path: "/admin/audit.csv" }}
       empty="Nobody has done anything yet."
     />
   );
@@ -83,8 +82,8 @@ export const ACTION_FILTERS: readonly FilterSpec[] = [
 ];
 
 const ACTION_COLUMNS: readonly Column<Action>[] = [
-  { id: "kind", header: "What", cell: (row) => <strong>{asWords(row.kind)}</strong>, csv: (row) => row.kind },
-  { id: "actor", header: "Who", cell: (row) => row.actor, csv: (row) => row.actor },
+  { id: "kind", header: "What", cell: (row) => <strong>{asWords(row.kind)}</strong> },
+  { id: "actor", header: "Who", cell: (row) => row.actor },
   {
     id: "target",
     header: "To what",
@@ -102,9 +101,8 @@ const ACTION_COLUMNS: readonly Column<Action>[] = [
       ) : (
         row.target
       ),
-    csv: (row) => row.target,
   },
-  { id: "status", header: "Result", cell: (row) => <Status of={row.status} />, csv: (row) => row.status },
+  { id: "status", header: "Result", cell: (row) => <Status of={row.status} /> },
   {
     id: "detail",
     header: "Detail",
@@ -113,9 +111,8 @@ const ACTION_COLUMNS: readonly Column<Action>[] = [
         {row.detail || "—"}
       </span>
     ),
-    csv: (row) => row.detail,
   },
-  { id: "asked", header: "Asked", cell: (row) => <Time at={row.askedAt} />, csv: (row) => row.askedAt },
+  { id: "asked", header: "Asked", cell: (row) => <Time at={row.askedAt} /> },
 ];
 
 /** A name in camelCase as words. */
@@ -136,6 +133,7 @@ export function Actions() {
       columns={ACTION_COLUMNS}
       rowId={(row) => row.actionId}
       load={loadActions}
+      csv={{ path: "/admin/actions.csv" }}
       empty="Nobody has asked for anything yet."
     />
   );

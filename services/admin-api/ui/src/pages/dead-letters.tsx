@@ -6,13 +6,12 @@ import { useMemo, useState } from "react";
 import { Unmask } from "../parts/unmask";
 import { api, useRight } from "../session";
 import { words } from "../lib/order";
-import type { Search } from "../lib/search";
+import { placeOf, type Paging, type Search } from "../lib/search";
 import { ActionButton, ActionResult, useAction } from "../parts/action";
 import { Badge, Fact, Failure, Id, Loading, PageHead, Panel, Status } from "../parts/basics";
 import { Dialog } from "../parts/dialog";
 import type { FilterSpec } from "../parts/filters";
-import { List, Table, useListSearch, type Column, type Paging } from "../parts/list";
-import { UpTo } from "../parts/fresh";
+import { List, Pager, Table, useListSearch, type Column } from "../parts/list";
 import { Payload } from "../parts/payload";
 import { Ago, Time } from "../parts/time";
 import { question } from "./lists";
@@ -43,14 +42,12 @@ const COLUMNS: readonly Column<Letter>[] = [
         </span>
       </Link>
     ),
-    csv: (row) => row.id,
   },
-  { id: "consumer", header: "Put aside by", cell: (row) => row.consumer, csv: (row) => row.consumer },
+  { id: "consumer", header: "Put aside by", cell: (row) => row.consumer },
   {
     id: "reason",
     header: "Reason",
     cell: (row) => <Badge tone="bad">{words(row.reason)}</Badge>,
-    csv: (row) => row.reason,
   },
   {
     id: "error",
@@ -60,15 +57,13 @@ const COLUMNS: readonly Column<Letter>[] = [
         {row.error}
       </span>
     ),
-    csv: (row) => row.error,
   },
-  { id: "key", header: "Key", cell: (row) => <Id value={row.key} length={12} />, csv: (row) => row.key },
-  { id: "at", header: "When", cell: (row) => <Time at={row.occurredAt} />, csv: (row) => row.occurredAt },
+  { id: "key", header: "Key", cell: (row) => <Id value={row.key} length={12} /> },
+  { id: "at", header: "When", cell: (row) => <Time at={row.occurredAt} /> },
   {
     id: "replayed",
     header: "Replayed",
     cell: (row) => (row.replayedAt ? <Ago at={row.replayedAt} /> : <span className="faint">—</span>),
-    csv: (row) => row.replayedAt,
   },
 ];
 
@@ -87,6 +82,7 @@ export function DeadLetters() {
       columns={COLUMNS}
       rowId={(row) => String(row.id)}
       load={load}
+      csv={{ path: "/admin/dead-letters.csv", masked: "read_bodies" }}
       empty="No consumer has given up on anything."
       actions={
         <>
@@ -105,7 +101,7 @@ function ReplayMany() {
   const [search] = useListSearch(LETTER_FILTERS);
   const may = useRight("operate");
   const [open, setOpen] = useState(false);
-  const conditions = Object.keys(search).filter((name) => name !== "offset" && name !== "replayed");
+  const conditions = Object.keys(placeOf(search).conditions).filter((name) => name !== "replayed");
   if (!may) return null;
   return (
     <>
@@ -132,7 +128,7 @@ function ReplayMany() {
 
 /** The list's filter as a replay takes it. */
 export function filterOf(search: Search): Partial<ReplayFilter> {
-  const { offset: _, replayed, ...rest } = search;
+  const { replayed, ...rest } = placeOf(search).conditions;
   return { ...rest, ...(replayed === undefined ? {} : { replayed: replayed === "true" }) };
 }
 
@@ -346,20 +342,18 @@ const REPLAY_COLUMNS: readonly Column<Replay>[] = [
         {asWords(row.request.filter)}
       </Link>
     ),
-    csv: (row) => row.id,
   },
-  { id: "actor", header: "By", cell: (row) => row.actor, csv: (row) => row.actor },
-  { id: "status", header: "Status", cell: (row) => <Status of={row.status} />, csv: (row) => row.status },
-  { id: "sent", header: "Sent", align: "right", cell: (row) => `${row.sent} of ${row.total}`, csv: (row) => row.sent },
-  { id: "refused", header: "Refused", align: "right", cell: (row) => row.refused, csv: (row) => row.refused },
+  { id: "actor", header: "By", cell: (row) => row.actor },
+  { id: "status", header: "Status", cell: (row) => <Status of={row.status} /> },
+  { id: "sent", header: "Sent", align: "right", cell: (row) => `${row.sent} of ${row.total}` },
+  { id: "refused", header: "Refused", align: "right", cell: (row) => row.refused },
   {
     id: "again",
     header: "Failed again",
     align: "right",
     cell: (row) => row.failedAgain,
-    csv: (row) => row.failedAgain,
   },
-  { id: "created", header: "Begun", cell: (row) => <Time at={row.createdAt} />, csv: (row) => row.createdAt },
+  { id: "created", header: "Begun", cell: (row) => <Time at={row.createdAt} /> },
 ];
 
 function asWords(filter: ReplayFilter): string {
@@ -382,6 +376,7 @@ export function Replays() {
       columns={REPLAY_COLUMNS}
       rowId={(row) => row.id}
       load={loadReplays}
+      csv={{ path: "/admin/dead-letters/replays.csv" }}
       empty="Nothing has been replayed in bulk yet."
     />
   );
@@ -404,7 +399,7 @@ const RUNNING_MS = 1000;
 
 export function ReplayPage() {
   const { id } = useParams({ from: "/dead-letters/replays/$id" });
-  const [offset, setOffset] = useState(0);
+  const [cursor, setCursor] = useState<string | null>(null);
   const path = { id };
   const replay = useQuery({
     queryKey: ["replay", id],
@@ -412,10 +407,13 @@ export function ReplayPage() {
     refetchInterval: (query) => (query.state.data?.finishedAt ? false : RUNNING_MS),
   });
   const items = useQuery({
-    queryKey: ["replay-items", id, offset, replay.data?.waiting, replay.data?.failedAgain],
+    queryKey: ["replay-items", id, cursor, replay.data?.waiting, replay.data?.failedAgain],
     queryFn: ({ signal }) =>
       answered(
-        api.GET("/admin/dead-letters/replays/{id}/items", { params: { path, query: { limit: 100, offset } }, signal }),
+        api.GET("/admin/dead-letters/replays/{id}/items", {
+          params: { path, query: { limit: 100, ...(cursor ? { cursor } : {}) } },
+          signal,
+        }),
       ),
     placeholderData: (before) => before,
   });
@@ -470,23 +468,11 @@ export function ReplayPage() {
       {items.data ? (
         <>
           <Table rows={items.data.items} columns={ITEM_COLUMNS} rowId={(row) => String(row.position)} label="Results" />
-          <p className="faint">
-            <UpTo at={items.data.asOf} />
-          </p>
+          <Pager of={items.data} noun="results" go={setCursor} />
         </>
       ) : (
         <Loading what="Loading the results" />
       )}
-      {items.data && items.data.total > 100 ? (
-        <nav className="pager" aria-label="Through the results">
-          <button type="button" disabled={offset === 0} onClick={() => setOffset(offset - 100)}>
-            ← Earlier
-          </button>
-          <button type="button" disabled={offset + 100 >= items.data.total} onClick={() => setOffset(offset + 100)}>
-            Later →
-          </button>
-        </nav>
-      ) : null}
     </>
   );
 }

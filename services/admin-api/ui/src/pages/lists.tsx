@@ -4,12 +4,12 @@ import { Link } from "@tanstack/react-router";
 import { api } from "../session";
 import { Amount, Id, short, Status } from "../parts/basics";
 import type { FilterSpec } from "../parts/filters";
-import { List, type Column, type Paging } from "../parts/list";
+import { List, type Column } from "../parts/list";
 import { Ago, Time } from "../parts/time";
 import { words } from "../lib/order";
 import { duration } from "../lib/time";
 import { ORDER_STATUSES, PAYMENT_STATUSES, RESERVATION_STATUSES } from "../lib/statuses";
-import type { Search } from "../lib/search";
+import type { Paging, Search } from "../lib/search";
 
 type Order = Model<"Order">;
 type Waiting = Model<"WaitingOrder">;
@@ -53,37 +53,33 @@ export function OrderLink({ id, length = 8 }: { readonly id: string | null; read
 }
 
 const ORDER_COLUMNS: readonly Column<Order>[] = [
-  { id: "id", header: "Order", cell: (row) => <OrderLink id={row.id} />, csv: (row) => row.id },
-  { id: "status", header: "Status", cell: (row) => <Status of={row.status} />, csv: (row) => row.status },
+  { id: "id", header: "Order", cell: (row) => <OrderLink id={row.id} /> },
+  { id: "status", header: "Status", cell: (row) => <Status of={row.status} /> },
   {
     id: "email",
     header: "Buyer",
     cell: (row) => row.email ?? <span className="faint">—</span>,
-    csv: (row) => row.email,
   },
   {
     id: "total",
     header: "Total",
     align: "right",
     cell: (row) => <Amount value={row.total} currency={row.currency} />,
-    csv: (row) => row.total,
   },
   {
     id: "currency",
     header: "Cause",
     cell: (row) =>
       row.review ? <span title={row.review.detail}>{words(row.review.cause)}</span> : <span className="faint">—</span>,
-    csv: (row) => row.review?.cause,
   },
-  { id: "placed", header: "Placed", cell: (row) => <Time at={row.placedAt} compact />, csv: (row) => row.placedAt },
+  { id: "placed", header: "Placed", cell: (row) => <Time at={row.placedAt} compact /> },
   {
     id: "ttk",
     header: "Time to key",
     align: "right",
     cell: (row) => (row.timeToKeySeconds === null ? <span className="faint">—</span> : duration(row.timeToKeySeconds)),
-    csv: (row) => row.timeToKeySeconds,
   },
-  { id: "updated", header: "Last change", cell: (row) => <Ago at={row.updatedAt} />, csv: (row) => row.updatedAt },
+  { id: "updated", header: "Last change", cell: (row) => <Ago at={row.updatedAt} /> },
 ];
 
 const loadOrders = (search: Search, paging: Paging, signal: AbortSignal) =>
@@ -98,18 +94,18 @@ export function Orders() {
       columns={ORDER_COLUMNS}
       rowId={(row) => row.id}
       load={loadOrders}
+      csv={{ path: "/admin/orders.csv", masked: "read_addresses" }}
       empty="No order has been placed yet."
     />
   );
 }
 
 const REVIEW_COLUMNS: readonly Column<Waiting>[] = [
-  { id: "id", header: "Order", cell: (row) => <OrderLink id={row.orderId} />, csv: (row) => row.orderId },
+  { id: "id", header: "Order", cell: (row) => <OrderLink id={row.orderId} /> },
   {
     id: "cause",
     header: "Waits because of",
     cell: (row) => <strong>{words(row.cause)}</strong>,
-    csv: (row) => row.cause,
   },
   {
     id: "detail",
@@ -119,17 +115,15 @@ const REVIEW_COLUMNS: readonly Column<Waiting>[] = [
         {told(row.detail)}
       </span>
     ),
-    csv: (row) => told(row.detail),
   },
-  { id: "email", header: "Buyer", cell: (row) => row.email ?? "—", csv: (row) => row.email },
+  { id: "email", header: "Buyer", cell: (row) => row.email ?? "—" },
   {
     id: "total",
     header: "Total",
     align: "right",
     cell: (row) => <Amount value={row.total} currency={row.currency} />,
-    csv: (row) => row.total,
   },
-  { id: "since", header: "Since", cell: (row) => <Time at={row.since} />, csv: (row) => row.since },
+  { id: "since", header: "Since", cell: (row) => <Time at={row.since} /> },
 ];
 
 function told(detail: unknown): string {
@@ -151,44 +145,41 @@ export function Reviews() {
       columns={REVIEW_COLUMNS}
       rowId={(row) => row.orderId}
       load={loadReviews}
+      csv={{ path: "/admin/reviews.csv", masked: "read_addresses" }}
       empty="Nothing waits for you."
     />
   );
 }
 
 const PAYMENT_COLUMNS: readonly Column<Payment>[] = [
-  { id: "id", header: "Payment", cell: (row) => <Id value={row.id} length={14} />, csv: (row) => row.id },
-  { id: "order", header: "Order", cell: (row) => <OrderLink id={row.orderId} />, csv: (row) => row.orderId },
-  { id: "status", header: "Status", cell: (row) => <Status of={row.status} />, csv: (row) => row.status },
-  { id: "verdict", header: "Verdict", cell: (row) => <Status of={row.verdict} />, csv: (row) => row.verdict },
+  { id: "id", header: "Payment", cell: (row) => <Id value={row.id} length={14} /> },
+  { id: "order", header: "Order", cell: (row) => <OrderLink id={row.orderId} /> },
+  { id: "status", header: "Status", cell: (row) => <Status of={row.status} /> },
+  { id: "verdict", header: "Verdict", cell: (row) => <Status of={row.verdict} /> },
   {
     id: "price",
     header: "Price",
     align: "right",
     cell: (row) => <Amount value={row.priceAmount} currency={row.priceCurrency} />,
-    csv: (row) => row.priceAmount,
   },
   {
     id: "asked",
     header: "Asked for",
     align: "right",
     cell: (row) => <Amount value={row.payAmount} currency={row.payCurrency} />,
-    csv: (row) => row.payAmount,
   },
   {
     id: "paid",
     header: "Paid",
     align: "right",
     cell: (row) => <Amount value={row.actuallyPaid} currency={row.payCurrency} />,
-    csv: (row) => row.actuallyPaid,
   },
   {
     id: "first",
     header: "First seen",
     cell: (row) => <Time at={row.firstSeenAt} compact />,
-    csv: (row) => row.firstSeenAt,
   },
-  { id: "updated", header: "Last change", cell: (row) => <Ago at={row.updatedAt} />, csv: (row) => row.updatedAt },
+  { id: "updated", header: "Last change", cell: (row) => <Ago at={row.updatedAt} /> },
 ];
 
 const loadPayments = (search: Search, paging: Paging, signal: AbortSignal) =>
@@ -203,24 +194,24 @@ export function Payments() {
       columns={PAYMENT_COLUMNS}
       rowId={(row) => row.id}
       load={loadPayments}
+      csv={{ path: "/admin/payments.csv" }}
       empty="NOWPayments has not told of any payment yet."
     />
   );
 }
 
 const RESERVATION_COLUMNS: readonly Column<Reservation>[] = [
-  { id: "id", header: "Reservation", cell: (row) => <Id value={row.id} length={14} />, csv: (row) => row.id },
-  { id: "order", header: "Order", cell: (row) => <OrderLink id={row.orderId} />, csv: (row) => row.orderId },
-  { id: "status", header: "Status", cell: (row) => <Status of={row.status} />, csv: (row) => row.status },
-  { id: "reserved", header: "Reserved", cell: (row) => <Time at={row.reservedAt} />, csv: (row) => row.reservedAt },
-  { id: "given", header: "Given", cell: (row) => <Time at={row.givenAt} compact />, csv: (row) => row.givenAt },
+  { id: "id", header: "Reservation", cell: (row) => <Id value={row.id} length={14} /> },
+  { id: "order", header: "Order", cell: (row) => <OrderLink id={row.orderId} /> },
+  { id: "status", header: "Status", cell: (row) => <Status of={row.status} /> },
+  { id: "reserved", header: "Reserved", cell: (row) => <Time at={row.reservedAt} /> },
+  { id: "given", header: "Given", cell: (row) => <Time at={row.givenAt} compact /> },
   {
     id: "delivered",
     header: "Delivered",
     cell: (row) => <Time at={row.deliveredAt} compact />,
-    csv: (row) => row.deliveredAt,
   },
-  { id: "ended", header: "Ended", cell: (row) => <Time at={row.endedAt} compact />, csv: (row) => row.endedAt },
+  { id: "ended", header: "Ended", cell: (row) => <Time at={row.endedAt} compact /> },
 ];
 
 const loadReservations = (search: Search, paging: Paging, signal: AbortSignal) =>
@@ -238,6 +229,7 @@ export function Reservations() {
       columns={RESERVATION_COLUMNS}
       rowId={(row) => row.id}
       load={loadReservations}
+      csv={{ path: "/admin/reservations.csv" }}
       empty="Nothing has been bought at Kinguin yet."
     />
   );

@@ -1,10 +1,10 @@
 /** Mails: each as it stands at the provider, without its text. */
 import { answered, type Model } from "@bitloot/admin-sdk";
 import { words } from "../lib/order";
-import type { Search } from "../lib/search";
+import type { Paging, Search } from "../lib/search";
 import { Status } from "../parts/basics";
 import type { FilterSpec } from "../parts/filters";
-import { List, type Column, type Paging } from "../parts/list";
+import { List, type Column } from "../parts/list";
 import { Time } from "../parts/time";
 import { api } from "../session";
 import { OrderLink, question } from "./lists";
@@ -19,11 +19,11 @@ export const MAIL_FILTERS: readonly FilterSpec[] = [
 ];
 
 const COLUMNS: readonly Column<Mail>[] = [
-  { id: "order", header: "Order", cell: (row) => <OrderLink id={row.orderId} />, csv: (row) => row.orderId },
-  { id: "kind", header: "Kind", cell: (row) => words(row.kind), csv: (row) => row.kind },
-  { id: "recipient", header: "To", cell: (row) => row.recipient, csv: (row) => row.recipient },
-  { id: "status", header: "Status", cell: (row) => <Status of={row.status} />, csv: (row) => row.status },
-  { id: "attempts", header: "Tries", align: "right", cell: (row) => row.attempts, csv: (row) => row.attempts },
+  { id: "order", header: "Order", cell: (row) => <OrderLink id={row.orderId} /> },
+  { id: "kind", header: "Kind", cell: (row) => words(row.kind) },
+  { id: "recipient", header: "To", cell: (row) => row.recipient },
+  { id: "status", header: "Status", cell: (row) => <Status of={row.status} /> },
+  { id: "attempts", header: "Tries", align: "right", cell: (row) => row.attempts },
   {
     id: "error",
     header: "Last error",
@@ -32,14 +32,12 @@ const COLUMNS: readonly Column<Mail>[] = [
         {row.lastError ?? "—"}
       </span>
     ),
-    csv: (row) => row.lastError,
   },
-  { id: "rendered", header: "Rendered", cell: (row) => <Time at={row.renderedAt} />, csv: (row) => row.renderedAt },
+  { id: "rendered", header: "Rendered", cell: (row) => <Time at={row.renderedAt} /> },
   {
     id: "accepted",
     header: "Accepted",
     cell: (row) => <Time at={row.acceptedAt} compact />,
-    csv: (row) => row.acceptedAt,
   },
 ];
 
@@ -55,6 +53,7 @@ export function MailsPage() {
       columns={COLUMNS}
       rowId={(row) => row.id}
       load={load}
+      csv={{ path: "/admin/mails.csv", masked: "read_addresses" }}
       empty="No mail has been rendered yet."
     />
   );

@@ -9,7 +9,7 @@ import { api, useRight } from "../session";
 
 type Accepted = Model<"Accepted">;
 type Resolution = Model<"Resolution">;
-type Asked = "resolve" | "mail" | "address" | "revoke";
+type Asked = "resolve" | "mail" | "address" | "revoke" | "return";
 
 const RESOLUTIONS: readonly (readonly [Resolution, string])[] = [
   ["retry", "Try again where it stopped"],
@@ -65,6 +65,9 @@ export function OrderActions({ order, advised }: { readonly order: Model<"WholeO
                   <Menu.Item onClick={() => setAsked("mail")}>Send the mail again…</Menu.Item>
                   <Menu.Item onClick={() => setAsked("address")}>Correct the mail address…</Menu.Item>
                   <Menu.Item onClick={() => setAsked("revoke")}>Revoke the order link…</Menu.Item>
+                  {mayOperate && returnable(order) ? (
+                    <Menu.Item onClick={() => setAsked("return")}>Return the keys to Kinguin…</Menu.Item>
+                  ) : null}
                 </Menu.Popup>
               </Menu.Positioner>
             </Menu.Portal>
@@ -76,6 +79,7 @@ export function OrderActions({ order, advised }: { readonly order: Model<"WholeO
       <SendMail id={id} open={asked === "mail"} close={close} />
       <ChangeAddress id={id} open={asked === "address"} close={close} />
       <Revoke id={id} open={asked === "revoke"} close={close} />
+      <ReturnKeys id={id} open={asked === "return"} close={close} />
     </div>
   );
 }
@@ -189,6 +193,28 @@ function Revoke({ id, open, close }: AskProps) {
       danger
       spec={(reason) => ({
         send: (action) => api.POST("/admin/orders/{id}/revoke-link", { params: about(id, action), body: { reason } }),
+        follow,
+      })}
+    />
+  );
+}
+
+/** Whether there may be something to give back: bought, and neither downloaded nor given back yet. */
+function returnable(order: Model<"WholeOrder">): boolean {
+  return order.reservations.some((each) => each.givenAt !== null && each.deliveredAt === null && each.endedAt === null);
+}
+
+function ReturnKeys({ id, open, close }: AskProps) {
+  return (
+    <ReasonDialog
+      open={open}
+      close={close}
+      title="Return the keys to Kinguin"
+      about="Kinguin takes back, within 24 hours, what was bought and nobody has downloaded. The buyer does not get these keys; the order waits for you afterwards."
+      verb="Return"
+      danger
+      spec={(reason) => ({
+        send: (action) => api.POST("/admin/orders/{id}/return-keys", { params: about(id, action), body: { reason } }),
         follow,
       })}
     />

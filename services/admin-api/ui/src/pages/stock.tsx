@@ -3,12 +3,12 @@ import { answered, type Model } from "@bitloot/admin-sdk";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, useRight } from "../session";
-import type { Search } from "../lib/search";
+import type { Paging, Search } from "../lib/search";
 import { ActionButton, ActionResult, useAction } from "../parts/action";
 import { Badge, Failure, Panel, Status } from "../parts/basics";
 import { Dialog } from "../parts/dialog";
 import type { FilterSpec } from "../parts/filters";
-import { List, type Column, type Paging } from "../parts/list";
+import { List, type Column } from "../parts/list";
 import { Ago, Time } from "../parts/time";
 import { question } from "./lists";
 
@@ -22,17 +22,15 @@ const count = (id: keyof Stock, header: string): Column<Stock> => ({
   header,
   align: "right",
   cell: (row) => (row[id] === 0 ? <span className="faint">0</span> : row[id]),
-  csv: (row) => row[id],
 });
 
 const COLUMNS: readonly Column<Stock>[] = [
-  { id: "product", header: "Product", cell: (row) => <strong>{row.productId}</strong>, csv: (row) => row.productId },
+  { id: "product", header: "Product", cell: (row) => <strong>{row.productId}</strong> },
   {
     id: "free",
     header: "Free",
     align: "right",
     cell: (row) => (row.free === 0 ? <Badge tone="bad">0</Badge> : row.free),
-    csv: (row) => row.free,
   },
   count("reserved", "Reserved"),
   count("sent", "Sent"),
@@ -46,7 +44,6 @@ const COLUMNS: readonly Column<Stock>[] = [
     id: "last",
     header: "Last import",
     cell: (row) => <Time at={row.lastImportedAt} />,
-    csv: (row) => row.lastImportedAt,
   },
 ];
 
@@ -66,6 +63,7 @@ export function StockPage() {
         columns={COLUMNS}
         rowId={(row) => row.productId}
         load={load}
+        csv={{ path: "/admin/stock.csv" }}
         empty="No codes have been imported yet."
         actions={
           may ? (
@@ -81,7 +79,7 @@ export function StockPage() {
         open={open}
         close={() => setOpen(false)}
         title="Import codes"
-        about="A text file with one code a line, or a CSV with one column. All of it is taken or, when anything is not sound, none."
+        about="A CSV file (UTF-8) whose first line names a column “code”; other columns are left alone. All of it is taken or, when anything is not sound, none; codes that are there already are left out and named by their lines."
       >
         {open ? <Import close={() => setOpen(false)} /> : null}
       </Dialog>

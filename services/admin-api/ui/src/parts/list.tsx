@@ -1,13 +1,12 @@
 /** A list page: filters in the address, saved filters, a table with keys to walk it, pages, CSV. */
-import { ProblemError } from "@bitloot/admin-sdk";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { createColumnHelper, tableFeatures, useTable } from "@tanstack/react-table";
-import { useMemo, useRef, useState, type ReactNode } from "react";
-import { csv, type CsvValue } from "../lib/csv";
-import { offsetOf, only, type Search } from "../lib/search";
+import { useMemo, useRef, type ReactNode } from "react";
+import { only, placeOf, PLACES, type Paging, type Search } from "../lib/search";
 import { useRefresh } from "../live";
 import { Empty, Failure, Loading, PageHead } from "./basics";
+import { CsvButton, type CsvSource } from "./csv";
 import { FilterBar, type FilterSpec } from "./filters";
 import { UpTo } from "./fresh";
 import { useListKeys } from "./keys";
@@ -16,19 +15,16 @@ export interface Column<Row> {
   readonly id: string;
   readonly header: string;
   readonly cell: (row: Row) => ReactNode;
-  readonly csv?: (row: Row) => CsvValue;
   readonly align?: "right";
 }
 
 export interface Page<Row> {
   readonly items: readonly Row[];
   readonly total: number;
+  readonly totalExact: boolean;
+  readonly next: string | null;
+  readonly previous: string | null;
   readonly asOf: string | null;
-}
-
-export interface Paging {
-  readonly limit: number;
-  readonly offset: number;
 }
 
 export interface ListSpec<Row> {
@@ -39,20 +35,21 @@ export interface ListSpec<Row> {
   readonly columns: readonly Column<Row>[];
   readonly rowId: (row: Row) => string;
   readonly load: (search: Search, paging: Paging, signal: AbortSignal) => Promise<Page<Row>>;
+  readonly csv: CsvSource;
   readonly empty: string;
   readonly actions?: ReactNode;
   readonly children?: ReactNode;
 }
 
 const LIMIT = 50;
-const CSV_LIMIT = 100;
-const CSV_ROWS = 10_000;
 
 export function useListSearch(filters: readonly FilterSpec[]): readonly [Search, (next: Search) => void] {
   const search = useSearch({ strict: false });
   const navigate = useNavigate();
-  const known = useMemo(() => only([...filters.map((each) => each.name), "offset"], search), [filters, search]);
-  return [known, (next) => void navigate({ to: ".", search: next, replace: true })];
+  const known = useMemo(() => only([...filters.map((each) => each.name), ...PLACES], search), [filters, search]);
+  // Filters take the place of what was there; a page is a place that the browser can go back to.
+  const turns = (next: Search) => PLACES.some((name) => next[name] !== known[name]);
+  return [known, (next) => void navigate({ to: ".", search: next, replace: !turns(next) })];
 }
 
 export function List<Row>({
@@ -63,32 +60,42 @@ export function List<Row>({
   columns,
   rowId,
   load,
+  csv,
   empty,
   actions,
   children,
 }: ListSpec<Row>) {
   const [search, setSearch] = useListSearch(filters);
   const refetchInterval = useRefresh();
-  const offset = offsetOf(search);
-  const { offset: _, ...conditions } = search;
+  const { place, conditions } = placeOf(search);
   const found = useQuery({
-    queryKey: ["list", page, conditions, offset],
-    queryFn: ({ signal }) => load(conditions, { limit: LIMIT, offset }, signal),
+    queryKey: ["list", page, conditions, place],
+    queryFn: ({ signal }) => load(conditions, { limit: LIMIT, ...place }, signal),
     placeholderData: keepPreviousData,
     refetchInterval,
   });
   const filtered = Object.keys(conditions).length > 0;
+  const placed = Object.keys(place).length > 0;
+  const toFirst = () => setSearch(conditions);
   return (
     <>
       <PageHead title={title} about={about}>
         {actions}
-        <CsvButton page={page} columns={columns} search={conditions} load={load} disabled={!found.data?.total} />
+        <CsvButton page={page} source={csv} search={conditions} disabled={!found.data?.total} />
       </PageHead>
       <FilterBar page={page} filters={filters} search={conditions} setSearch={setSearch} />
       {children}
+      {placed && (found.isError || found.data?.items.length === 0) ? (
+        <p>
+          This place in the list is not there any more.{" "}
+          <button type="button" onClick={toFirst}>
+            To the first page
+          </button>
+        </p>
+      ) : null}
       {found.isPending ? <Loading what={`Loading ${title.toLowerCase()}`} /> : null}
       {found.isError ? <Failure error={found.error} retry={() => void found.refetch()} /> : null}
-      {found.data?.items.length === 0 && !found.isError ? (
+      {found.data?.items.length === 0 && !found.isError && !placed ? (
         <Empty
           title={!filtered ? empty : found.data.asOf ? "Nothing fits these filters." : "Nothing was found so far."}
         >
@@ -105,11 +112,9 @@ export function List<Row>({
             stale={found.isPlaceholderData}
           />
           <Pager
-            offset={offset}
-            shown={found.data.items.length}
-            total={found.data.total}
-            asOf={found.data.asOf}
-            go={(next) => setSearch(next > 0 ? { ...conditions, offset: String(next) } : conditions)}
+            of={found.data}
+            noun="list"
+            go={(cursor) => (cursor === null ? toFirst() : setSearch({ ...conditions, cursor }))}
           />
         </>
       ) : null}
@@ -177,100 +182,39 @@ export function Table<Row>({ rows, columns, rowId, label, stale = false, keys = 
 }
 
 interface PagerProps {
-  readonly offset: number;
-  readonly shown: number;
-  readonly total: number;
-  readonly asOf: string | null;
-  readonly go: (offset: number) => void;
+  readonly of: Page<unknown>;
+  readonly noun: string;
+  readonly go: (cursor: string | null) => void;
 }
 
 const numbers = new Intl.NumberFormat("en-US");
 
-function Pager({ offset, shown, total, asOf, go }: PagerProps) {
+/** From page to page by the API's cursors: rows that come meanwhile shift nothing. */
+export function Pager({ of: page, noun, go }: PagerProps) {
+  const total = numbers.format(page.total);
+  const turn = (cursor: string | null) => {
+    go(cursor);
+    window.scrollTo({ top: 0 });
+  };
   return (
-    <nav className="pager" aria-label="Through the list">
+    <nav className="pager" aria-label={`Through the ${noun}`}>
       <span>
-        {numbers.format(offset + 1)}–{numbers.format(offset + shown)} of {numbers.format(total)}
+        {numbers.format(page.items.length)} of {page.totalExact ? total : `about ${total}`}
       </span>
-      <button type="button" disabled={offset === 0} onClick={() => go(Math.max(0, offset - LIMIT))}>
-        ← Newer
+      <button type="button" disabled={page.previous === null} onClick={() => turn(page.previous)}>
+        ← Previous
       </button>
-      <button type="button" disabled={offset + shown >= total} onClick={() => go(offset + LIMIT)}>
-        Older →
+      <button type="button" disabled={page.next === null} onClick={() => turn(page.next)}>
+        Next →
       </button>
+      {page.previous === null ? null : (
+        <button type="button" className="quiet" onClick={() => turn(null)}>
+          To the first
+        </button>
+      )}
       <span className="faint fresh">
-        <UpTo at={asOf} />
+        <UpTo at={page.asOf} />
       </span>
     </nav>
   );
-}
-
-interface CsvProps<Row> {
-  readonly page: string;
-  readonly columns: readonly Column<Row>[];
-  readonly search: Search;
-  readonly load: ListSpec<Row>["load"];
-  readonly disabled: boolean;
-}
-
-function CsvButton<Row>({ page, columns, search, load, disabled }: CsvProps<Row>) {
-  const [note, setNote] = useState("");
-  const [running, setRunning] = useState<AbortController | null>(null);
-  const save = async () => {
-    if (running) {
-      running.abort();
-      return;
-    }
-    const control = new AbortController();
-    setRunning(control);
-    try {
-      const told = columns.filter((column) => column.csv);
-      const rows: CsvValue[][] = [];
-      let total = 1;
-      while (rows.length < Math.min(total, CSV_ROWS)) {
-        const part = await load(search, { limit: CSV_LIMIT, offset: rows.length }, control.signal);
-        total = part.total;
-        if (part.items.length === 0) break;
-        rows.push(...part.items.map((row) => told.map((column) => column.csv?.(row))));
-        setNote(`${numbers.format(rows.length)} of ${numbers.format(Math.min(total, CSV_ROWS))}`);
-      }
-      download(
-        `bitloot-${page}.csv`,
-        csv(
-          told.map((column) => column.header),
-          rows.slice(0, CSV_ROWS),
-        ),
-      );
-      setNote(
-        total > CSV_ROWS
-          ? `The first ${numbers.format(CSV_ROWS)} of ${numbers.format(total)} are in the file.`
-          : `${numbers.format(rows.length)} rows are in the file.`,
-      );
-    } catch (error) {
-      setNote(
-        control.signal.aborted ? "Stopped." : error instanceof ProblemError ? `Failed: ${error.message}` : "Failed.",
-      );
-    } finally {
-      setRunning(null);
-    }
-  };
-  return (
-    <>
-      <span className="faint" role="status">
-        {note}
-      </span>
-      <button type="button" onClick={save} disabled={disabled && !running}>
-        {running ? "Stop" : "CSV"}
-      </button>
-    </>
-  );
-}
-
-function download(name: string, text: string): void {
-  const address = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
-  const link = document.createElement("a");
-  link.href = address;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
