@@ -116,6 +116,7 @@ async def serve_api(
     provider: Provider | None = None,
     live: Live | None = None,
     fresh_as_of: Callable[[], datetime | None] = lambda: None,
+    port: int | None = None,
     **more: Any,
 ) -> AsyncIterator[Api]:
     settings = ApiSettings(
@@ -137,7 +138,7 @@ async def serve_api(
             fresh_as_of=fresh_as_of,
             **({} if live is None else {"live": live.events}),
         )
-        async with TestClient(TestServer(build(settings, ports, Health(), provider, live))) as client:
+        async with TestClient(TestServer(build(settings, ports, Health(), provider, live), port=port)) as client:
             yield Api(client, ports)
 
 

@@ -1,10 +1,7 @@
 """Signing in by an identity provider: a real one, run by node."""
 
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import httpx
@@ -12,59 +9,30 @@ import pytest
 from aiohttp import ClientResponse
 from pydantic import SecretStr
 
-from admin_api.access.oidc import OidcSettings, Provider, SignInRefused
+from admin_api.access.oidc import Provider, SignInRefused
 from admin_api.access.rights import Role
 from tests.integration.admin_api.api import Api, serve_api
+from tests.integration.admin_api.identity_provider import MISSING, identity_provider, is_somebody, settings
 
-HERE = Path(__file__).parent / "provider"
 DESK = "http://127.0.0.1:8080"
 CALLBACK = f"{DESK}/admin/oidc/callback"
 
-NODE = shutil.which("node") or ""
-
-pytestmark = pytest.mark.skipif(not NODE, reason="there is no node to run the identity provider")
+pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
-    if not (HERE / "node_modules" / "oidc-provider").is_dir():
-        pytest.skip("the identity provider is not installed: tools/setup.sh does it where there is npm")
-    process = subprocess.Popen(
-        [NODE, "provider.js", CALLBACK], cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().decode().strip()
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
-def settings(issuer: str, **changes) -> OidcSettings:
-    known = {
-        "issuer": issuer,
-        "client_id": "desk",
-        "client_secret": SecretStr("the-desks-secret"),
-        "redirect_url": CALLBACK,
-        "roles_claim": "groups",
-        "roles": {"desk-admins": "admin", "helpdesk": "support"},
-    }
-    return OidcSettings(**(known | changes))
+    with identity_provider(CALLBACK) as issuer:
+        yield issuer
 
 
 @asynccontextmanager
 async def desk(database: str, issuer: str, **changes) -> AsyncIterator[Api]:
     async with (
         httpx.AsyncClient() as client,
-        serve_api(database, provider=Provider(settings(issuer, **changes), client)) as api,
+        serve_api(database, provider=Provider(settings(issuer, CALLBACK, **changes), client)) as api,
     ):
         yield api
-
-
-async def is_somebody(issuer: str, name: str, group: str) -> None:
-    async with httpx.AsyncClient() as client:
-        assert (await client.post(f"{issuer}/_person/{name}/{group}")).status_code == 200
 
 
 async def begin(api: Api) -> str:
@@ -156,7 +124,7 @@ async def test_a_wrong_secret_of_ours_lets_nobody_in(database: str, issuer: str)
 
 async def test_an_answer_for_another_sign_in_is_refused(issuer: str):
     async with httpx.AsyncClient() as client:
-        provider = Provider(settings(issuer), client)
+        provider = Provider(settings(issuer, CALLBACK), client)
         beginning = await provider.begin()
         (code,) = parse_qs(urlsplit(await at_the_provider(beginning.url)).query)["code"]
         with pytest.raises(SignInRefused, match="not for this sign-in"):

@@ -81,9 +81,9 @@ class Desk:
                 **(text if kind == "keyDown" else {}),
             )
 
-    async def focus(self, label: str) -> None:
+    async def focus(self, label: str, within: str = "body") -> None:
         """Put the focus into the field with this label."""
-        found = f"[...document.querySelectorAll('label, [aria-label]')].find((each) => (each.getAttribute('aria-label') ?? each.textContent).startsWith({json.dumps(label)}))"
+        found = f"[...(document.querySelector({json.dumps(within)})?.querySelectorAll('label, [aria-label]') ?? [])].find((each) => (each.getAttribute('aria-label') ?? each.textContent).startsWith({json.dumps(label)}))"
         await self.tab.wait(f"{found} !== undefined")
         await self.tab.js(
             f"(() => {{ const at = {found}; (at.control ?? at.querySelector('input, textarea, select') ?? at).focus(); }})()"

@@ -3,15 +3,16 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 
 import pytest
 
 from admin_api.api.live import Live
 from bitloot.contracts.state import OrderStatus
+from embedded.ports import free_port
 from tests.integration.admin_api.api import Api, serve_api
-from tests.integration.admin_ui.desk import BUILT, Desk, open_desk
+from tests.integration.admin_ui.desk import BUILT, Desk, complaint_of, open_desk
 from tests.integration.delivery.browser import CHROMIUM
 from tests.unit.admin_api import records
 
@@ -101,3 +102,40 @@ async def test_nothing_found_is_not_known_where_the_read_model_may_be_behind(api
         await desk.go("/orders?q=nobody")
         await desk.see("Nothing was found so far.")
         await desk.see("How far the read model has come is not known")
+
+
+async def test_a_server_that_begins_anew_is_followed_again_and_what_was_missed_is_read(api: Api, database: str):
+    port = free_port()
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(serve_api(database, live=Live(database), port=port))
+        desk = await stack.enter_async_context(open_desk(first))
+        await desk.go("/orders")
+        await desk.see("Live", within="header")
+        await first.client.close()
+        await desk.see("Polling", within="header")
+        await api.seed(api.ports.topics.state, records.snapshot(1))
+        stream = Live(database)
+        listening = asyncio.create_task(stream.run())
+        stack.callback(listening.cancel)
+        await stack.enter_async_context(serve_api(database, live=stream, port=port))
+        await desk.see("Live", within="header")
+        await desk.see(records.order(1)[:8], within="main")
+        await api.seed(api.ports.topics.state, records.snapshot(2))
+        await desk.see(records.order(2)[:8], within="main")
+        complaint_of(desk.tab, "ERR_")
+
+
+async def test_a_hidden_page_asks_nothing_and_catches_up_when_it_is_seen_again(watched: Api):
+    async with open_desk(watched) as desk:
+        await desk.go("/orders")
+        await desk.see("Live", within="header")
+        await desk.tab.call("Runtime.evaluate", expression="window.open('about:blank'); true", userGesture=True)
+        await desk.tab.wait("document.hidden")
+        await desk.see("Polling", within="header")
+        asked = await questions(desk, "/admin/orders")
+        await watched.seed(watched.ports.topics.state, records.snapshot(1))
+        assert await questions(desk, "/admin/orders") == asked
+        await desk.tab.call("Page.bringToFront")
+        await desk.tab.wait("!document.hidden")
+        await desk.see(records.order(1)[:8], within="main")
+        await desk.see("Live", within="header")
