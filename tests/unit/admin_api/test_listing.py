@@ -37,4 +37,14 @@ def test_a_file_with_something_masked_says_so(route: Stream[Any]):
     masked = [each for each in kinds(listing.item) if each in MASKING]
     assert (route.masked is not None) == bool(masked), "else showing it would not stand in the audit log"
     unmasking = [each for each in ROUTES if each.path == route.path and each.method == "POST"]
-    assert [each.right for each in unmasking] == ([route.masked] if masked else [])
+    assert [each.right for each in unmasking] == ([route.masked] if listing.unmasked_files else [])
+
+
+@pytest.mark.parametrize("route", FILES, ids=lambda route: route.name)
+def test_why_a_file_is_wanted_is_no_condition_on_its_rows(route: Stream[Any]):
+    """The filter of dead letters has a `reason`: what somebody wrote for the audit log would have been looked for."""
+    listing = route.handle.__self__
+    assert isinstance(listing, Listing)
+    fields = listing.filter.model_fields
+    flags = [name for name, field in fields.items() if bool in {field.annotation, *get_args(field.annotation)}]
+    assert not (listing.unmasked_files and ("reason" in fields or flags))

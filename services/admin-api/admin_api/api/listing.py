@@ -48,7 +48,9 @@ class Listing(Generic[F]):
     """A list. Its named query gives the columns of `item`, and `sort_1` and `sort_2` of the types that `sort` names.
 
     Both together are unique, and rows are in their order. `filter` says which rows, `paged` is the same with paging.
-    `masked` is the right without which some of it is masked: who has it and says why gets a file with that.
+    `masked` is the right without which some of it is masked: who has it and says why gets a file with that where there
+    are `unmasked_files`. Their question is the filter and a `reason`, as JSON: a filter with a `reason` of its own, or
+    with flags, which addresses write otherwise, has none.
     """
 
     path: str
@@ -66,6 +68,7 @@ class Listing(Generic[F]):
     right: Right = Right.READ
     read: Callable[[dict[str, Any]], Answer] | None = None
     masked: Right | None = None
+    unmasked_files: bool = False
 
     @property
     def routes(self) -> tuple[AnyRoute, ...]:
@@ -83,7 +86,7 @@ class Listing(Generic[F]):
                 right=self.right,
             ),
             self._file,
-            *(() if self.masked is None else (self._unmasked_file(self.masked),)),
+            *((self._unmasked_file(self.masked),) if self.masked and self.unmasked_files else ()),
         )
 
     @property

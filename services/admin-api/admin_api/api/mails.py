@@ -65,6 +65,7 @@ LISTING = Listing(
     where=_where,
     sort=("timestamptz", "text"),
     masked=Right.READ_ADDRESSES,
+    unmasked_files=True,
 )
 
 ROUTES: tuple[AnyRoute, ...] = LISTING.routes

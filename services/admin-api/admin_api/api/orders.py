@@ -336,6 +336,7 @@ LISTING = Listing(
     where=_where,
     sort=("timestamptz", "uuid"),
     masked=Right.READ_ADDRESSES,
+    unmasked_files=True,
 )
 
 ROUTES: tuple[AnyRoute, ...] = (

@@ -63,6 +63,7 @@ LISTING = Listing(
     sort=("timestamptz", "uuid"),
     order="asc",
     masked=Right.READ_ADDRESSES,
+    unmasked_files=True,
 )
 
 ROUTES: tuple[AnyRoute, ...] = LISTING.routes

@@ -89,6 +89,7 @@ LISTING = Listing(
     where=_where,
     sort=("timestamptz", "bigint"),
     masked=Right.READ_BODIES,
+    unmasked_files=True,
 )
 
 ROUTES: tuple[AnyRoute, ...] = (

@@ -157,11 +157,7 @@ export interface paths {
          */
         get: operations["listDeadLettersAsCsv"];
         put?: never;
-        /**
-         * List dead letters, newest first: all of them, as CSV in which nothing is masked that the asker may see
-         * @description For the roles operator, admin.
-         */
-        post: operations["listDeadLettersAsUnmaskedCsv"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -385,11 +381,7 @@ export interface paths {
          */
         get: operations["listEffectsAsCsv"];
         put?: never;
-        /**
-         * List calls to the outside, newest first: all of them, as CSV in which nothing is masked that the asker may see
-         * @description For the roles support, operator, admin.
-         */
-        post: operations["listEffectsAsUnmaskedCsv"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -3745,71 +3737,6 @@ export interface operations {
             503: components["responses"]["Problem503"];
         };
     };
-    listDeadLettersAsUnmaskedCsv: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    /**
-                     * Consumer
-                     * @description Who put it aside
-                     * @default null
-                     */
-                    consumer?: string | null;
-                    /**
-                     * Occurredfrom
-                     * @description Put aside at or after
-                     * @default null
-                     */
-                    occurredFrom?: string | null;
-                    /**
-                     * Occurredto
-                     * @description Put aside before
-                     * @default null
-                     */
-                    occurredTo?: string | null;
-                    /** Reason */
-                    reason: string;
-                    /**
-                     * Replayed
-                     * @description Whether it was sent again already
-                     * @default null
-                     */
-                    replayed?: boolean | null;
-                    /**
-                     * Topic
-                     * @description Where the record was
-                     * @default null
-                     */
-                    topic?: string | null;
-                };
-            };
-        };
-        responses: {
-            /** @description Found */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "text/csv": string;
-                };
-            };
-            400: components["responses"]["Problem400"];
-            401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403"];
-            415: components["responses"]["Problem415"];
-            422: components["responses"]["Problem422"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            503: components["responses"]["Problem503"];
-        };
-    };
     showDeadLetter: {
         parameters: {
             query?: never;
@@ -4223,76 +4150,6 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
-            422: components["responses"]["Problem422"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            503: components["responses"]["Problem503"];
-        };
-    };
-    listEffectsAsUnmaskedCsv: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    /**
-                     * Cause
-                     * @description Only failures with this cause
-                     * @default null
-                     */
-                    cause?: string | null;
-                    /**
-                     * Claimedfrom
-                     * @description Begun at or after
-                     * @default null
-                     */
-                    claimedFrom?: string | null;
-                    /**
-                     * Claimedto
-                     * @description Begun before
-                     * @default null
-                     */
-                    claimedTo?: string | null;
-                    /**
-                     * Finished
-                     * @description Whether its outcome is known
-                     * @default null
-                     */
-                    finished?: boolean | null;
-                    /**
-                     * Kind
-                     * @description Such as buy_key or send_mail
-                     * @default null
-                     */
-                    kind?: string | null;
-                    /**
-                     * Orderid
-                     * @default null
-                     */
-                    orderId?: string | null;
-                    /** Reason */
-                    reason: string;
-                };
-            };
-        };
-        responses: {
-            /** @description Found */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "text/csv": string;
-                };
-            };
-            400: components["responses"]["Problem400"];
-            401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403"];
-            415: components["responses"]["Problem415"];
             422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];

@@ -82,7 +82,7 @@ export function DeadLetters() {
       columns={COLUMNS}
       rowId={(row) => String(row.id)}
       load={load}
-      csv={{ path: "/admin/dead-letters.csv", masked: "read_bodies" }}
+      csv={{ path: "/admin/dead-letters.csv" }}
       empty="No consumer has given up on anything."
       actions={
         <>
