@@ -57,6 +57,8 @@ class _Line:
 _REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 _LINE: web.RequestKey[_Line] = web.RequestKey("log_line", _Line)
 
+LONGEST_LINE = 8190
+"""The longest address that is read where nothing else is said, in bytes: aiohttp's own bound."""
 _SHUTDOWN_SECONDS = 10.0  # below the 30 s that an orchestrator waits before it kills
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _GOOD_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -174,12 +176,14 @@ async def serve_until(
     probe_port: int | None = None,
     base_path: str = "",
     reuse_port: bool = False,
+    longest_line: int = LONGEST_LINE,
     on_listening: Callable[[int], None] = lambda _port: None,
 ) -> None:
     """Serve until `stop` is set, then let requests at hand finish; `port` 0 takes a free one.
 
     `on_listening` gets the port. With `reuse_port` several processes share one. Health and metrics are served at
     `probe_port` where it is given; else by the application itself, and never below `base_path`, as all else is.
+    An address longer than `longest_line` (bytes) is refused before the application sees it.
     """
     _put_below(app, base_path)
     async with AsyncExitStack() as stack:
@@ -187,7 +191,7 @@ async def serve_until(
             await stack.enter_async_context(serve_probes(app[HEALTH], host, probe_port))
         elif HEALTH in app:
             await stack.enter_async_context(announced(app[HEALTH]))
-        await _serve(stop, app, host, port, reuse_port=reuse_port, on_listening=on_listening)
+        await _serve(stop, app, host, port, reuse_port=reuse_port, longest_line=longest_line, on_listening=on_listening)
 
 
 def _put_below(app: web.Application, base_path: str) -> None:
@@ -213,9 +217,16 @@ async def _serve(
     port: int,
     *,
     reuse_port: bool,
+    longest_line: int,
     on_listening: Callable[[int], None],
 ) -> None:
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+        max_line_size=longest_line,
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port, reuse_port=reuse_port or None).start()

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from admin_api.access.oidc import Provider
-from admin_api.api.app import build
+from admin_api.api.app import LONGEST_LINE, build
 from admin_api.api.intake import Intake
 from admin_api.api.live import Live
 from admin_api.api.originals import KafkaOriginals
@@ -138,7 +138,9 @@ async def serve_api(
             fresh_as_of=fresh_as_of,
             **({} if live is None else {"live": live.events}),
         )
-        async with TestClient(TestServer(build(settings, ports, Health(), provider, live), port=port)) as client:
+        server = TestServer(build(settings, ports, Health(), provider, live), port=port)
+        await server.start_server(max_line_size=LONGEST_LINE)
+        async with TestClient(server) as client:
             yield Api(client, ports)
 
 

@@ -37,6 +37,13 @@ async def test_no_list_takes_a_limit_outside_1_to_100(bare: Api, limit: str):
         assert await bare.refusal(path, limit=limit) == ["limit"], path
 
 
+async def test_all_filters_at_once_may_be_as_long_as_the_document_says(api: Api):
+    longest = "\N{GRINNING FACE}" * 200  # twelve bytes each in an address
+    texts = ("email", "paymentId", "reservationId", "productId")
+    page = await api.page("/admin/orders", **dict.fromkeys(texts, longest))
+    assert page["items"] == []
+
+
 async def test_sql_and_html_in_every_filter_of_every_list_are_only_text(api: Api):
     await api.seed(api.ports.topics.state, records.snapshot(1))
     assert len(FILTERS) >= 30

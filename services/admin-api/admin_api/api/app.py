@@ -37,6 +37,8 @@ from bitloot.layout import Layout
 from bitloot.ledger import open_pool
 from bitloot.sealing import Sealer
 
+LONGEST_LINE = 32 * 1024
+"""Bytes of an address: a list's filters, all of them as long as they may be, and no letter of them ASCII."""
 _REPLAYABLE = {topic.name: topic for topic in replayable()}
 
 
@@ -124,6 +126,7 @@ async def serve(settings: ApiSettings, stop: asyncio.Event) -> None:
                 settings.http_port,
                 probe_port=settings.probe_port,
                 base_path=settings.base_path,
+                longest_line=LONGEST_LINE,
             )
         replaying.cancel()
         listening.cancel()
