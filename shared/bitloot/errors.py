@@ -58,6 +58,7 @@ class Cause(StrEnum):
     BAD_SIGNATURE = "bad_signature"  # the sender could not prove who it is
     UNKNOWN_KEY_ID = "unknown_key_id"  # sealed with a key that is not held here
     BROKEN_BOX = "broken_box"  # sealed bytes that do not open
+    BUYER_ERASED = "buyer_erased"  # the key of the buyer's personal data was destroyed
     BAD_LINK = "bad_link"  # an order page token that was never minted here
     LINK_EXPIRED = "link_expired"  # an order page token past its time
 

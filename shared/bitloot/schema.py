@@ -9,7 +9,7 @@ import asyncpg
 from bitloot.health import Check
 from bitloot.ledger import translated
 
-NEEDED = 18
+NEEDED = 20
 """The newest migration that a process other than sink and admin API relies on."""
 
 NOT_MIGRATED = "the database is not migrated to this release: run `python -m admin_api.migrate`"

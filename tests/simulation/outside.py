@@ -28,6 +28,7 @@ from bitloot.contracts.notices import ReservationNotified
 from bitloot.contracts.sealed import SealedCode
 from bitloot.contracts.topics import DEAD_LETTERS, DELIVERIES, KINGUIN_CALLS, KINGUIN_NOTICES, ORDER_EVENTS, Topic
 from bitloot.ids import EventId, OrderId, PaymentId, ProductId, ReservationId, content_id, item_id, order_id, order_of
+from tests.fakes.buyers import sealed
 from tests.simulation.buyer_market import BuyerKinguin
 from tests.simulation.market import Purchase, turned
 from tests.simulation.schedule import Again, Click, Foreign, Junk, Notification, OrderPlan, Wish
@@ -89,7 +90,7 @@ class Outside:
             event_id=content_id("shop", order),
             occurred_at=self._now(),
             order_id=order,
-            email="buyer@example.com",
+            email=sealed(order, "buyer@example.com"),
             currency="eur",
             items=items,
             total=Decimal(5) * sum(plan.quantities),
@@ -175,7 +176,7 @@ class Outside:
             case "mail":
                 return MailRequested(**about)
             case "address":
-                return EmailChanged(**about, email=f"buyer{number}@example.com")
+                return EmailChanged(**about, email=sealed(about["order_id"], f"buyer{number}@example.com"))
             case "revoke":
                 return LinkRevoked(**about)
             case "go on" if self._world.schedule.dialect == "esa" and number % 2 == 0:

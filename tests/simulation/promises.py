@@ -17,6 +17,7 @@ from delivery.mail import Message
 from delivery.storing import content, object_key
 from fulfillment.order import Order
 from fulfillment.purchases import Line, split
+from tests.fakes.buyers import opened
 from tests.simulation.broker import READ
 from tests.simulation.fulfillment_process import POLICIES
 from tests.simulation.market import Purchase
@@ -237,6 +238,6 @@ def _check_wishes(world: World, order: Order, mails: Sequence[Message], notices:
     _must(len(asked) <= wishes, f"{len(asked)} mails for {wishes} wishes")
     _must(len(mails) <= 1 + wishes, f"{len(mails)} mails with keys for {wishes} wishes")
     told = {m.recipient for m in (*mails, *asked)}
-    tried = {m.recipient for m in order.mails if m.delivery is MailDelivery.FAILED}
-    reached = order.email in told | tried
+    tried = {opened(order.order_id, m.recipient) for m in order.mails if m.delivery is MailDelivery.FAILED}
+    reached = opened(order.order_id, order.email) in told | tried
     _must(reached or order.status is not OrderStatus.FULFILLED, "the buyer's newest address was never written to")

@@ -19,6 +19,7 @@ from delivery.mail import Message, SignedLink
 from delivery.resend import Resend
 from delivery.sending import Email, MailStatus, OrderOfAddress
 from delivery.storing import JSON, content
+from tests.fakes.buyers import FakeBuyers
 from tests.simulation.market import CALL_SECONDS
 from tests.simulation.mutations import Bug
 
@@ -217,6 +218,19 @@ class NoOrders:
 
     async def of_address(self, email: str) -> list[OrderOfAddress]:
         raise NotImplementedError(email)
+
+
+class BuyersPort(FakeBuyers):
+    """Keys that are made of their orders' ids; to read one is a query."""
+
+    def __init__(self, process: "Process") -> None:
+        super().__init__()
+        self._process = process
+
+    async def open(self, order_id: OrderId, sealed: str) -> str:
+        if await query(self._process, "buyers"):
+            raise Transient(Cause.DATABASE_UNAVAILABLE, "no answer")
+        return await super().open(order_id, sealed)
 
 
 class EmailsPort:

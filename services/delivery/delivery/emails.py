@@ -5,6 +5,7 @@ import asyncpg
 from bitloot.contracts.events import MailKind
 from bitloot.ids import MessageId, OrderId
 from bitloot.ledger import translated
+from bitloot.personal import erased
 from delivery.mail import Message
 from delivery.queries import QUERIES
 from delivery.sending import Email, MailStatus, OrderOfAddress
@@ -27,7 +28,10 @@ class PostgresEmails:
         return self._email(row) if row else None
 
     async def add(self, message: Message) -> Email:
-        """Keep a message; return the kept one, which is an earlier one of the same id if there is any."""
+        """Keep a message; return the kept one, which is an earlier one of the same id if there is any.
+
+        Raises `Refused` once the buyer's data was erased.
+        """
         facts = (
             message.id,
             message.order_id,
@@ -43,7 +47,9 @@ class PostgresEmails:
         with translated():
             await self._pool.execute(QUERIES["add"], *facts)
             row = await self._pool.fetchrow(QUERIES["kept"], message.id)
-        return self._email(_found(row, message.id))
+        if row is None:
+            raise erased()  # meanwhile: nothing is kept for an order without its key
+        return self._email(row)
 
     async def begin(self, message: MessageId) -> Email:
         """Note that a try begins: SENDING, but UNKNOWN where an earlier try was left without an end."""

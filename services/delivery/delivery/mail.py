@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,7 +14,18 @@ from bitloot.errors import Cause, Refused
 from bitloot.ids import MessageId, OrderId
 from delivery.mail_words import SUBJECT, Words, words
 
-__all__ = ["SUBJECT", "Links", "Message", "OrderLink", "SignedLink", "next_id", "one_line", "plain_address", "render"]
+__all__ = [
+    "SUBJECT",
+    "Envelope",
+    "Links",
+    "Message",
+    "OrderLink",
+    "SignedLink",
+    "next_id",
+    "one_line",
+    "plain_address",
+    "render",
+]
 
 _MAX_ADDRESS = 254  # RFC 5321, section 4.5.3.1.3, less the angle brackets
 # One plain address: no display name, no list, no white space or control character, nothing quoted.
@@ -75,6 +86,14 @@ class Links:
 
 
 @dataclass(frozen=True, slots=True)
+class Envelope:
+    """Who writes to whom."""
+
+    sender: str
+    recipient: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A rendered mail. `id` is its Idempotency-Key: the same id is always the same message.
 
@@ -96,7 +115,7 @@ class Message:
         return f"Message(id={self.id!r})"  # its texts hold the signed link
 
 
-def render(effect: SendMail, message_id: MessageId, links: Links, now: datetime, *, sender: str) -> Message:
+def render(effect: SendMail, message_id: MessageId, links: Links, now: datetime, people: Envelope) -> Message:
     """Render the mail that `effect` asks for. Raises `Refused` when the recipient is not one plain address."""
     keys = sum(item.quantity for item in effect.items)
     said: Words = words(effect.kind, effect.about, keys)
@@ -116,8 +135,8 @@ def render(effect: SendMail, message_id: MessageId, links: Links, now: datetime,
         id=message_id,
         order_id=effect.order_id,
         kind=effect.kind,
-        sender=sender,
-        recipient=plain_address(effect.email),
+        sender=people.sender,
+        recipient=plain_address(people.recipient),
         subject=said.subject,
         html=_TEMPLATES.get_template("mail.html").render(facts),
         text=_TEMPLATES.get_template("mail.txt").render(facts),

@@ -19,8 +19,9 @@ from bitloot.contracts.events import MailKind, MailSent
 from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import Cause, Refused, Transient, Unknown
 from bitloot.ids import MessageId, OrderId, outcome_id
+from bitloot.personal import Buyers, erased
 from delivery.clock import Clock
-from delivery.mail import Links, Message, OrderLink, SignedLink, next_id, render
+from delivery.mail import Envelope, Links, Message, OrderLink, SignedLink, next_id, render
 
 
 class MailStatus(StrEnum):
@@ -50,7 +51,10 @@ class Emails(Protocol):
         ...
 
     async def add(self, message: Message) -> Email:
-        """Keep a message; return the kept one, which is an earlier one of the same id if there is any."""
+        """Keep a message; return the kept one, which is an earlier one of the same id if there is any.
+
+        Raises `Refused` once the buyer's data was erased.
+        """
         ...
 
     async def begin(self, message: MessageId) -> Email:
@@ -130,6 +134,7 @@ class MailPorts:
     """What sending a mail needs from outside."""
 
     emails: Emails
+    buyers: Buyers
     mailer: Mailer
     links: LinkSigner
     page_of: PageLinks
@@ -147,7 +152,8 @@ async def send_mail(effect: SendMail, ports: MailPorts) -> MailSent:
 
     A mail that was accepted by an earlier try is not sent again. Raises `Transient` when a later try may go
     on, also after an unknown outcome: under its Idempotency-Key the same message may be repeated, which is
-    all that "transient" promises. Raises `Refused` when only a human can go on.
+    all that "transient" promises. Raises `Refused` when only a human can go on, or nobody: once the buyer's data was
+    erased, no mail leaves any more.
     """
     email = await _message(effect, ports)
     if email.status is not MailStatus.ACCEPTED:
@@ -168,21 +174,20 @@ async def send_mail(effect: SendMail, ports: MailPorts) -> MailSent:
 async def _message(effect: SendMail, ports: MailPorts) -> Email:
     """Return the message to send: the kept one, or a new rendering where that cannot double the mail."""
     newest = await ports.emails.newest(effect.order_id, effect.message_id)
+    if newest is not None and newest.status is MailStatus.ACCEPTED:
+        return newest
+    address = await ports.buyers.open(effect.order_id, effect.email)
     if newest is None:
-        return await _render(effect, effect.message_id, ports)
+        return await _render(effect, address, effect.message_id, ports)
     age = ports.clock() - newest.message.rendered_at
-    match newest.status:
-        case MailStatus.ACCEPTED:
-            return newest
-        case MailStatus.SENDING | MailStatus.UNKNOWN if age >= ports.mailer.repeatable_for:
+    if newest.status in {MailStatus.SENDING, MailStatus.UNKNOWN}:
+        if age >= ports.mailer.repeatable_for:
             # For a human, who may want it under a new number all the same: two mails are better than none.
             raise _unrepeatable()
-        case MailStatus.SENDING | MailStatus.UNKNOWN:
-            return newest  # its signed link may have run out; the order page's link in it still works
-        case MailStatus.RENDERED if _still_true(newest.message, ports):
-            return newest
-        case MailStatus.RENDERED | MailStatus.REFUSED:
-            return await _render(effect, next_id(effect.message_id, newest.message.id), ports)
+        return newest  # its signed link may have run out; the order page's link in it still works
+    if newest.status is MailStatus.RENDERED and _still_true(newest.message, ports):
+        return newest
+    return await _render(effect, address, next_id(effect.message_id, newest.message.id), ports)
 
 
 def _still_true(message: Message, ports: MailPorts) -> bool:
@@ -193,18 +198,19 @@ def _unrepeatable() -> Refused:
     return Refused(Cause.MAIL_OUTCOME_UNKNOWN, "The mail may have been sent, and cannot be repeated safely")
 
 
-async def _render(effect: SendMail, message_id: MessageId, ports: MailPorts) -> Email:
-    links = await _links(effect, ports)
-    return await ports.emails.add(render(effect, message_id, links, ports.clock(), sender=ports.sender))
+async def _render(effect: SendMail, address: str, message_id: MessageId, ports: MailPorts) -> Email:
+    links = await _links(effect, address, ports)
+    people = Envelope(ports.sender, address)
+    return await ports.emails.add(render(effect, message_id, links, ports.clock(), people))
 
 
-async def _links(effect: SendMail, ports: MailPorts) -> Links:
+async def _links(effect: SendMail, address: str, ports: MailPorts) -> Links:
     """Return what the mail links to; the link to the keys ends soonest, so it is made last."""
     if effect.kind is MailKind.CONFIRM:
-        return Links(ports.confirmation_of(effect.order_id, effect.link_generation, effect.email))
+        return Links(ports.confirmation_of(effect.order_id, effect.link_generation, address))
     page = ports.page_of(effect.order_id, effect.link_generation)
     if effect.kind is MailKind.LOST:
-        return Links(page, orders=await _orders(effect, ports))
+        return Links(page, orders=await _orders(address, ports))
     if not (ports.direct_link and effect.kind is MailKind.KEYS and effect.object_key):
         return Links(page)
     texts = sum(item.quantity for item in effect.items) > len(effect.pictures)
@@ -212,8 +218,8 @@ async def _links(effect: SendMail, ports: MailPorts) -> Links:
     return Links(page, keys, tuple([await ports.links.sign(each) for each in effect.pictures]))
 
 
-async def _orders(effect: SendMail, ports: MailPorts) -> tuple[OrderLink, ...]:
-    found = await ports.orders.of_address(effect.email)
+async def _orders(address: str, ports: MailPorts) -> tuple[OrderLink, ...]:
+    found = await ports.orders.of_address(address)
     return tuple(OrderLink(ports.page_of(each.order_id, each.generation), each.placed_at, each.title) for each in found)
 
 
@@ -221,6 +227,8 @@ async def _try(email: Email, ports: MailPorts) -> Email:
     email = await ports.emails.begin(email.message.id)
     if email.status is MailStatus.ACCEPTED:
         return email  # by a try that had been given up for lost
+    if not email.message.recipient:
+        raise erased()  # since it was rendered
     if email.status is MailStatus.UNKNOWN and not ports.mailer.repeatable_for:
         raise _unrepeatable()
     message = email.message

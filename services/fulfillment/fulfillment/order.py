@@ -43,6 +43,7 @@ from bitloot.contracts.effects import (
 )
 from bitloot.contracts.events import (
     MAIL_RANKS,
+    BuyerErased,
     CodesPending,
     CodesReceived,
     EffectFailed,
@@ -355,6 +356,7 @@ class Order:
     incidents: tuple[Incident, ...] = ()
     actions: tuple[str, ...] = ()
     answers: tuple[ActionState, ...] = ()
+    erased_at: datetime | None = None
     placed_at: datetime | None = None
     paid_at: datetime | None = None
     purchased_at: datetime | None = None
@@ -447,6 +449,8 @@ def _why_not(state: Order, event: OrderEvent) -> str:  # noqa: PLR0911 - one lin
         return "The order is not placed."
     if isinstance(event, PaymentRequested):
         return "The order is not to be paid now, or there is a way to pay like this already."
+    if state.erased_at is not None and isinstance(event, MailRequested | EmailChanged | BuyerErased):
+        return "The buyer's data was erased."
     if isinstance(event, MailRequested):
         return "A mail that says the same is on its way already."
     if isinstance(event, EmailChanged):
@@ -520,6 +524,8 @@ def _apply(state: Order, event: OrderEvent, policy: Policy) -> Order:  # noqa: C
             return _resolve(state, event)
         case KeysReturnRequested():
             return _return_requested(state, event)
+        case BuyerErased():
+            return _buyer_erased(state, event)
         case TimerFired():
             return _timer_fired(state, event, policy)
         case OrderRetired():
@@ -1580,7 +1586,7 @@ def _resume(order: Order, purchase: Purchase, now: datetime) -> Order:
 
 def _mail_requested(state: Order, event: MailRequested) -> Order:
     """Owe one more mail, unless one that says the same is on its way already."""
-    if event.action_id in state.actions or state.placed_at is None:
+    if event.action_id in state.actions or state.placed_at is None or state.erased_at is not None:
         return state
     order, now = state, event.occurred_at
     kind, recipient = event.kind, order.email
@@ -1598,7 +1604,7 @@ def _mail_requested(state: Order, event: MailRequested) -> Order:
 def _email_changed(state: Order, event: EmailChanged) -> Order:
     """Write to another address from now on, and let no link open the page that the former one was sent."""
     stale = event.generation is not None and event.generation != state.generation
-    if event.action_id in state.actions or state.placed_at is None or stale:
+    if event.action_id in state.actions or state.placed_at is None or stale or state.erased_at is not None:
         return state
     now = event.occurred_at
     order = _drop_unsent_notices(state)
@@ -1609,6 +1615,13 @@ def _email_changed(state: Order, event: EmailChanged) -> Order:
         return _renew_mail(order, now)
     kind = MailKind.KEYS if _may_open(order) else MailKind.PAGE
     return _owe_notice(order, kind, now, recipient=order.email, requested_by=event.actor)
+
+
+def _buyer_erased(state: Order, event: BuyerErased) -> Order:
+    """Owe no mail any more that nobody was asked to send yet: none of them can be addressed."""
+    if event.action_id in state.actions or state.placed_at is None or state.erased_at is not None:
+        return state
+    return replace(_drop_unsent_notices(state), erased_at=event.occurred_at)
 
 
 def _link_revoked(state: Order, event: LinkRevoked) -> Order:
@@ -1636,7 +1649,7 @@ def _mail_delivery_updated(state: Order, event: MailDeliveryUpdated) -> Order:
 
 def _tell_buyer(before: Order, after: Order, now: datetime) -> Order:
     """Owe a mail about what the buyer does not expect: once for each cause, and only if it stays so for a while."""
-    if after is before or after.placed_at is None:
+    if after is before or after.placed_at is None or after.erased_at is not None:
         return after
     if before.review is not None and after.review is None:
         after = _drop_unsent_notices(after, MailKind.REVIEW)

@@ -17,6 +17,7 @@ from bitloot.kafka import Producer
 from bitloot.keyring import Keyring
 from bitloot.layout import Layout
 from bitloot.ledger import EffectLedger, open_pool
+from bitloot.personal import Buyers, PostgresBuyers
 from bitloot.schema import migrated
 from bitloot.sealing import Sealer
 from ingress import kinguin, kinguin_seller, nowpayments, resend
@@ -47,6 +48,7 @@ class Ports:
     """What the ingress has of the outside."""
 
     publisher: Publisher
+    buyers: Buyers
     index: OrderIndex
     checkouts: Checkouts
     bills: FirstBills
@@ -58,7 +60,7 @@ def build(settings: Settings, ports: Ports, health: Health) -> web.Application:
     """Return the application on these ports."""
     app = create_app(health, probes=settings.probe_port is None)
     add = app.router.add_post
-    placing = CheckoutPorts(ports.publisher, ports.index, ports.checkouts, ports.bills, ports.coins)
+    placing = CheckoutPorts(ports.publisher, ports.buyers, ports.index, ports.checkouts, ports.bills, ports.coins)
     checkout = Checkout(placing, settings.addresses)
     limits = Limits(settings.order_max_items, settings.order_max_quantity)
     add("/orders", Orders(checkout, settings.shop_token, limits).handle)
@@ -110,7 +112,7 @@ async def open_ports(settings: Settings, health: Health) -> AsyncIterator[Ports]
         health.register("kafka", lambda: complaint(settings.kafka_bootstrap_servers))
         Layout(settings, "ingress").register(health)
         Keyring.of_sealer(pool, "orders", settings.sealing_public_key).register(health)
-        health.register("postgres", migrated(pool), advisory=True)  # webhooks are accepted without it
+        health.register("postgres", migrated(pool), advisory=True)  # webhooks are accepted without it, orders are not
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         watching = tasks.create_task(producer.watch())
         stack.callback(watching.cancel)
@@ -119,6 +121,7 @@ async def open_ports(settings: Settings, health: Health) -> AsyncIterator[Ports]
         stack.callback(keeping.cancel)
         yield Ports(
             publisher=producer,
+            buyers=PostgresBuyers(pool, patience=settings.order_index_seconds),
             index=PostgresOrderIndex(pool, patience=settings.order_index_seconds),
             checkouts=PostgresCheckouts(pool, patience=settings.order_index_seconds),
             bills=LedgerBills(

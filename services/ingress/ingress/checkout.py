@@ -2,8 +2,8 @@
 
 The order's id is derived from the key, so a repeat is the same order even where nothing is remembered. What is
 remembered (here, in Postgres from the first request on, and in the read model) makes a repeat the same answer, and
-another order under the same key a conflict. While Postgres is away orders are placed all the same, and are payable
-later: without its claim nobody may ask for an invoice, since a repeat could ask for a second one.
+another order under the same key a conflict. While Postgres is away no order is placed: the buyer's address would have
+to be published unsealed (ADR 0032).
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from bitloot.contracts.topics import ORDER_EVENTS
 from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import Cause, Refused, Transient
 from bitloot.ids import EventId, OrderId, ProductId
+from bitloot.personal import Buyers, PersonalKey
 from ingress.addresses import Addresses
 from ingress.order_request import OrderRequest
 from ingress.ports import Begun, Checkouts, CoinRules, FirstBills, OrderIndex, Publisher
@@ -58,6 +59,7 @@ class Placed:
 class _Remembered:
     """What this process knows of an order: enough to answer it again, or to go on where a try ended."""
 
+    key: PersonalKey
     request_hash: str
     placed_at: datetime
     payment: PaymentInstructions | None
@@ -69,6 +71,7 @@ class CheckoutPorts:
     """What placing orders needs of the outside."""
 
     publisher: Publisher
+    buyers: Buyers
     index: OrderIndex
     checkouts: Checkouts
     bills: FirstBills
@@ -97,8 +100,8 @@ class Checkout:
         """Place an order, or answer again for one that was placed.
 
         Raises `Conflict` for another order under the same key, `NotPayable` for one that the payment provider does
-        not take, and what the publisher raises when Kafka does not acknowledge: then nothing was promised and the
-        same request may be sent again.
+        not take, `Refused` where the buyer's data was erased, and `Transient` or what the publisher raises when
+        Postgres is away or Kafka does not acknowledge: then nothing was promised, and the same request may come again.
         """
         order, request_hash = ids.order_id(idempotency_key), request.hash
         trace.join(order)
@@ -108,17 +111,21 @@ class Checkout:
                 raise Conflict
             # Shielded: whoever stops waiting does not end it for the others.
             return replace(await asyncio.shield(task), replayed=True)
-        task = asyncio.create_task(self._place(order, request, request_hash))
+        task = asyncio.create_task(self._place(order, request))
         self._running[order] = request_hash, task
         task.add_done_callback(lambda _: self._running.pop(order))
         return await asyncio.shield(task)
 
-    async def _place(self, order: OrderId, request: OrderRequest, request_hash: str) -> Placed:
-        known = self._memory.get(order) or await self._look_up(order)
+    async def _place(self, order: OrderId, request: OrderRequest) -> Placed:
+        known = self._memory.get(order)
+        key = await self._ports.buyers.of(order) if known is None else known.key
+        # Keyed: a plain hash of so little beside the mail address would let anybody try addresses.
+        request_hash = key.digest(request.hash)
+        known = known or await self._look_up(order, key)
         if known is not None and known.request_hash != request_hash:
             raise Conflict
         if known is None:
-            known = await self._prepare(order, request, request_hash)
+            known = await self._prepare(order, request, key, request_hash)
         replayed = known.published
         if not replayed:
             # Kept before it is published: when Kafka is away, the next try has the same payment and time.
@@ -129,7 +136,7 @@ class Checkout:
         status_url = self._addresses.status_url(order, known.placed_at)
         return Placed(order, status_url, known.payment, replayed)
 
-    async def _look_up(self, order: OrderId) -> _Remembered | None:
+    async def _look_up(self, order: OrderId, key: PersonalKey) -> _Remembered | None:
         try:
             found = await self._ports.index.find(order)
         except Transient as error:
@@ -138,9 +145,9 @@ class Checkout:
             return None
         if found is None:
             return None
-        return _Remembered(found.request_hash, found.placed_at, found.payment, published=True)
+        return _Remembered(key, found.request_hash, found.placed_at, found.payment, published=True)
 
-    async def _prepare(self, order: OrderId, request: OrderRequest, request_hash: str) -> _Remembered:
+    async def _prepare(self, order: OrderId, request: OrderRequest, key: PersonalKey, request_hash: str) -> _Remembered:
         """Begin an order, or go on with one that was begun elsewhere; raises what `place` does."""
         try:
             if request.pay_currency is not None:
@@ -150,13 +157,13 @@ class Checkout:
                 begun = await self._ports.checkouts.begin(order, mine)
             except Transient as error:
                 _log.error("order.without_payment", order_id=order, cause=error.cause, detail=error.detail)
-                return _Remembered(request_hash, mine.placed_at, None)
+                return _Remembered(key, request_hash, mine.placed_at, None)
             if begun.request_hash != request_hash:
                 raise Conflict
             payment = await self._ports.bills.first(_wish(order, request, begun.placed_at))
         except Refused as error:
             raise NotPayable(error.cause, error.detail) from error
-        return _Remembered(request_hash, begun.placed_at, payment)
+        return _Remembered(key, request_hash, begun.placed_at, payment)
 
     def _remember(self, order: OrderId, known: _Remembered) -> None:
         self._memory[order] = known
@@ -186,7 +193,7 @@ def _event(order: OrderId, request: OrderRequest, known: _Remembered) -> OrderPl
         event_id=ids.content_id("order.placed", order, known.request_hash),
         occurred_at=known.placed_at,
         order_id=order,
-        email=request.email,
+        email=known.key.seal(request.email),
         currency=request.currency,
         items=tuple(
             OrderItem(

@@ -8,7 +8,7 @@ from pydantic import SecretStr, ValidationError
 
 from bitloot import log
 from bitloot.contracts.events import PaymentInstructions
-from bitloot.errors import Cause, Transient
+from bitloot.errors import Cause, Refused, Transient
 from bitloot.kafka import ProducerFailed
 from bitloot.problem import Problem, from_validation
 from bitloot.signing import bearer_token, token_equal
@@ -68,6 +68,8 @@ class Orders:
             place = "#/payCurrency" if error.cause is Cause.COIN_UNAVAILABLE else "#/items"
             errors = [{"pointer": place, "detail": error.detail, "type": error.cause}]
             raise Problem(422, f"The order cannot be paid like this: {error.detail}.", errors=errors) from error
+        except Refused as error:
+            raise Problem(410, "This order was placed before, and its buyer's data was erased since.") from error
         except (Transient, ProducerFailed) as error:
             wait = {"Retry-After": str(RETRY_AFTER_SECONDS)}
             raise Problem(503, "The order could not be stored; send it again.", headers=wait) from error

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from pydantic import SecretStr
 
@@ -12,6 +12,7 @@ from bitloot.canonical_json import JsonValue
 from bitloot.contracts.events import MailDelivery, MailDeliveryUpdated
 from bitloot.contracts.topics import ORDER_EVENTS
 from bitloot.ids import EventId, OrderId, content_id, is_order_id, message_id
+from bitloot.redaction import without_mail_addresses
 from bitloot.signing import svix_verify
 from ingress import fields
 from ingress.notification import Incoming, Notification, Publication, Reader, parse_object, unverified
@@ -36,7 +37,7 @@ def reader(secrets: Sequence[SecretStr]) -> Reader:
             external_id=fields.label(mail if isinstance(mail, dict) else {}, "email_id", "id"),
             event_type=event_type,
             event_id=event_id,
-            body=json.dumps(_without_links(document), ensure_ascii=False, default=float),
+            body=json.dumps(_without_people(_without_links(document)), ensure_ascii=False, default=float),
             matched=verdict.matched,
             **_told(document, event_type, event_id, incoming.received_at),
         )
@@ -80,7 +81,7 @@ def _told(document: dict[str, JsonValue], event_type: str, event_id: EventId, no
         if delivery is MailDelivery.BOUNCED and fields.label(bounce, "type") == "Transient":
             delivery = MailDelivery.DELAYED  # a full mailbox: the address is right
     elif isinstance(failed, dict):
-        detail = fields.label(failed, "reason")
+        detail = without_mail_addresses(fields.label(failed, "reason"))
     event = MailDeliveryUpdated(
         event_id=event_id,
         occurred_at=now,
@@ -99,6 +100,22 @@ def _tags(tags: JsonValue) -> dict[str, JsonValue]:
         return tags
     pairs = [each for each in tags if isinstance(each, dict)] if isinstance(tags, list) else []
     return {str(pair.get("name")): pair.get("value") for pair in pairs}
+
+
+_OF_THE_READER: Final = frozenset({"ipAddress", "userAgent"})
+
+
+def _without_people(value: JsonValue) -> JsonValue:
+    """Take out from where a mail was read. Mail addresses are taken out of every notification, whoever sends it."""
+    match value:
+        case list():
+            return [_without_people(each) for each in value]
+        case dict():
+            return {
+                name: "[hidden]" if name in _OF_THE_READER else _without_people(each) for name, each in value.items()
+            }
+        case _:
+            return value
 
 
 def _without_links(value: JsonValue) -> JsonValue:

@@ -20,6 +20,7 @@ from bitloot.http import tell
 from bitloot.kafka import ProducerFailed
 from bitloot.problem import Problem
 from bitloot.proxies import Networks, client_address
+from bitloot.redaction import without_mail_addresses
 from ingress.body import read_body
 from ingress.notification import Incoming, NotAccepted, Notification, Provider, Reader, Reason
 from ingress.ports import Publisher
@@ -165,6 +166,8 @@ def _log_key(notification: Notification) -> str:
 
 def _log_record(notification: Notification, incoming: Incoming) -> WebhookLogged:
     publication = notification.publication
+    # It is kept for long, and may be accepted while no key can be read: so not sealed, but gone.
+    body = without_mail_addresses(notification.body)
     return WebhookLogged(
         event_id=notification.event_id,
         occurred_at=incoming.received_at,
@@ -173,9 +176,9 @@ def _log_record(notification: Notification, incoming: Incoming) -> WebhookLogged
         event_type=notification.event_type,
         order_id=notification.order_id,
         headers=_kept_headers(incoming),
-        body=notification.body,
+        body=body,
         # Of what is stored: the hash of a short code could be searched.
-        body_sha256=hashlib.sha256(notification.body.encode()).hexdigest(),
+        body_sha256=hashlib.sha256(body.encode()).hexdigest(),
         matched=notification.matched,
         remote_address=incoming.remote,
         note=notification.note,

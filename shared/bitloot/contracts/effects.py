@@ -10,6 +10,7 @@ from pydantic import Field
 
 from bitloot.contracts.base import Instant, Model
 from bitloot.contracts.events import MailKind, OrderRecord, PaymentStatus
+from bitloot.contracts.personal import SealedText
 from bitloot.contracts.sealed import SealedCode
 from bitloot.ids import EffectId, ItemId, MessageId, PaymentId, ProductId, PurchaseId, ReservationId
 from bitloot.money import Amount, Currency
@@ -150,6 +151,8 @@ class MailItem(Model):
 class SendMail(EffectRecord):
     """Send a mail with a link to the order page, of that generation; `message_id` names the mail, not the try.
 
+    `email` is sealed: only the delivery worker opens it, when it mails.
+
     `object_key` is set for mails that link to the stored keys as well. `about` says more of the kind: why an order is
     looked into, or what its end was.
 
@@ -160,7 +163,7 @@ class SendMail(EffectRecord):
     type: Literal["send_mail"] = "send_mail"
     message_id: MessageId
     kind: MailKind = MailKind.KEYS
-    email: str
+    email: SealedText
     object_key: str
     pictures: tuple[str, ...] = ()
     items: tuple[MailItem, ...]

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from bitloot.contracts.base import Instant, Model, Record, Text
+from bitloot.contracts.personal import SealedText
 from bitloot.contracts.sealed import SealedCode
 from bitloot.ids import EffectId, ItemId, MessageId, OrderId, PaymentId, ProductId, PurchaseId, ReservationId
 from bitloot.money import Amount, Currency
@@ -58,12 +59,14 @@ class PaymentInstructions(Model):
 class OrderPlaced(OrderRecord):
     """The shop placed an order. `request_hash` tells a repeated request from another one under the same key.
 
+    It is keyed, and `email` sealed, with the order's personal key: without that key neither says anything.
+
     `pay_currency` is the coin that was asked for, None for a page that offers all. Without `payment_instructions` the
     payment provider could not be asked: they follow as `payment.created`.
     """
 
     type: Literal["order.placed"] = "order.placed"
-    email: str
+    email: SealedText
     currency: Currency
     items: Annotated[tuple[OrderItem, ...], Field(min_length=1)]
     total: Amount
@@ -329,7 +332,7 @@ class MailRequested(OrderRecord):
     action_id: str
     actor: str
     kind: MailKind = MailKind.KEYS
-    email: str | None = None
+    email: SealedText | None = None
     reason: Text = ""
 
 
@@ -343,7 +346,7 @@ class EmailChanged(OrderRecord):
     type: Literal["email.changed"] = "email.changed"
     action_id: str
     actor: str
-    email: str
+    email: SealedText
     generation: Annotated[int, Field(ge=0)] | None = None
     reason: Text = ""
 
@@ -425,6 +428,19 @@ class KeysReturnRequested(OrderRecord):
     reason: Text = ""
 
 
+class BuyerErased(OrderRecord):
+    """An order's personal key was destroyed: whatever was sealed under it is gone wherever it stands.
+
+    Whoever reads this destroys the key where it is (still, or again after a backup was restored), and the plain
+    address with it. One `action_id` is one click.
+    """
+
+    type: Literal["buyer.erased"] = "buyer.erased"
+    action_id: str
+    actor: str
+    reason: Text = ""
+
+
 class TimerFired(OrderRecord):
     """A time that the order had set itself (`Order.wake_at`) has come."""
 
@@ -466,6 +482,7 @@ OrderEvent = Annotated[
     | ReprocessRequested
     | ReviewResolved
     | KeysReturnRequested
+    | BuyerErased
     | TimerFired
     | OrderRetired,
     Field(discriminator="type"),

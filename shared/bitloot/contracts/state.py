@@ -11,6 +11,7 @@ from pydantic import Field
 
 from bitloot.contracts.base import Instant, Model, Text
 from bitloot.contracts.events import MailDelivery, MailKind, OrderRecord, PaymentInstructions, PaymentStatus
+from bitloot.contracts.personal import SealedText
 from bitloot.ids import ItemId, MessageId, PaymentId, ProductId, PurchaseId, ReservationId
 from bitloot.money import Amount, Currency
 
@@ -142,11 +143,14 @@ class KeyState(Model):
 
 
 class MailState(Model):
-    """A mail of the order and how far it came. `detail` is the mail provider's reason, or ours."""
+    """A mail of the order and how far it came. `detail` is the mail provider's reason, or ours.
+
+    `recipient` is sealed, as `OrderSnapshot.email` is.
+    """
 
     message_id: MessageId
     kind: MailKind
-    recipient: str
+    recipient: SealedText
     about: str = ""
     requested_by: str = ""
     requested_at: Instant
@@ -198,7 +202,7 @@ class OrderSnapshot(OrderRecord):
     type: Literal["order.state"] = "order.state"
     version: Annotated[int, Field(ge=1)]
     status: OrderStatus
-    email: str | None = None
+    email: SealedText | None = None
     currency: Currency | None = None
     total: Amount | None = None
     request_hash: str | None = None

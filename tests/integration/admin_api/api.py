@@ -24,10 +24,12 @@ from admin_api.sink.store import Store
 from bitloot.code_hashes import CodeHasher
 from bitloot.contracts import codec
 from bitloot.contracts.base import Record
+from bitloot.contracts.events import OrderRecord
 from bitloot.contracts.topics import Topic
 from bitloot.errors import Cause, Transient
 from bitloot.health import Health
 from bitloot.ledger import open_pool
+from tests.fakes.buyers import keep_key
 from tests.integration.admin_api.read_model import ReadModel
 from tests.unit.admin_api import records
 
@@ -99,6 +101,8 @@ class Api:
             key = str(getattr(value, "order_id", None) or value.event_id)
             raw = RawRecord(topic.name, 0, self.seeded, records.at(self.seeded), key.encode(), codec.encode(value))
             Decoder(self.ports.topics).add(batch, raw)
+            if isinstance(value, OrderRecord):
+                await keep_key(self.ports.pool, value.order_id)
             self.seeded += 1
         await Store(self.ports.pool).write(batch, {})
 

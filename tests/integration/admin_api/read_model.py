@@ -15,9 +15,12 @@ from admin_api.sink.app import run
 from admin_api.sink.source import Topics
 from bitloot import topics
 from bitloot.contracts.base import Record
+from bitloot.contracts.state import OrderSnapshot
 from bitloot.contracts.topics import Topic
 from bitloot.health import Health
 from bitloot.kafka import Producer
+from bitloot.ledger import open_pool
+from tests.fakes.buyers import keep_key
 
 PARTITIONS = 2
 _SECONDS = 90
@@ -46,10 +49,13 @@ class ReadModel:
     group: str
     connection: asyncpg.Connection
     producer: Producer
+    keys: asyncpg.Pool
     sinks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def publish(self, topic: Topic, *records: Record, key: str | None = None) -> None:
         for record in records:
+            if isinstance(record, OrderSnapshot):
+                await keep_key(self.keys, record.order_id)
             own = getattr(record, "order_id", None) or getattr(record, "external_id", None) or record.event_id
             await self.producer.send(topic, key or own, record)
 
@@ -140,7 +146,10 @@ async def read_model(bootstrap: str, database: str, prefix: str) -> AsyncIterato
     assert await topics.ensure(settings, created, partitions=PARTITIONS, replication=1) == []
     connection = await asyncpg.connect(database)
     try:
-        async with Producer(settings, client_id="test", linger_ms=5, timeout_seconds=60) as producer:
-            yield ReadModel(settings, own, prefix + "sink", connection, producer)
+        async with (
+            open_pool(database, max_size=1) as keys,
+            Producer(settings, client_id="test", linger_ms=5, timeout_seconds=60) as producer,
+        ):
+            yield ReadModel(settings, own, prefix + "sink", connection, producer, keys)
     finally:
         await connection.close()

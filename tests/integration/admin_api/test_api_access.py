@@ -29,6 +29,7 @@ BODIES = {
     "revoke-link": {"reason": "x"},
     "return-keys": {"reason": "x"},
     "resolve": {"reason": "x", "resolution": "close"},
+    "erase": {"reason": "x"},
 }
 
 

@@ -79,7 +79,12 @@ ORDER = f"/admin/orders/{records.order(1)}"
 DECISION = {"resolution": "mark_refunded", "reason": "sent back by hand"}
 ASKED = [
     ("mails", {"reason": "lost it"}, MailRequested, {"kind": "keys"}),
-    ("address", {"email": "right@example.org", "reason": "typo"}, EmailChanged, {"email": "right@example.org"}),
+    (
+        "address",
+        {"email": "right@example.org", "reason": "typo"},
+        EmailChanged,
+        {"email": records.address(1, "right@example.org")},
+    ),
     ("revoke-link", {"reason": "forwarded"}, LinkRevoked, {}),
     ("return-keys", {"reason": "bought twice"}, KeysReturnRequested, {}),
     ("resolve", DECISION, ReviewResolved, {"resolution": "mark_refunded"}),
@@ -109,6 +114,7 @@ async def test_what_is_asked_of_an_order_is_an_event_with_its_reason(
         ("mails", {"reason": "x", "kind": "lost"}),
         ("mails", {"reason": "x" * 2001}),
         ("address", {"reason": "x", "email": "nobody"}),
+        ("address", {"reason": "wrote from jane@example.org", "email": "right@example.org"}),
         ("address", {"reason": "x", "email": "a@b.c\r\nBcc: d@e.f"}),
         ("resolve", {"reason": "x"}),
         ("resolve", {"reason": "x", "resolution": "burn"}),

@@ -101,7 +101,9 @@ def snapshot(number: int, **changes: object) -> OrderSnapshot:
     return base.model_copy(
         update={
             "status": status,
-            "email": BUYER if number == 7 else f"{_NAMES[number % len(_NAMES)]}{number}@example.test",
+            "email": records.address(
+                number, BUYER if number == 7 else f"{_NAMES[number % len(_NAMES)]}{number}@example.test"
+            ),
             "total": price,
             "items": (item,),
             "payments": (payment,),

@@ -31,7 +31,7 @@ async def _seed(api: Api) -> None:
             base.model_copy(
                 update={
                     "status": OrderStatus.NEEDS_REVIEW,
-                    "email": payload[:250],
+                    "email": records.address(number, payload[:250]),
                     "items": (item,),
                     "pay_url": payload,
                     "invoice_id": payload,

@@ -18,6 +18,7 @@ from bitloot.contracts.topics import DELIVERIES, ORDER_EVENTS
 from bitloot.ids import order_id
 from bitloot.kafka import Producer
 from bitloot.settings import KafkaSettings
+from tests.fakes.buyers import keep_key
 from tests.integration.delivery.conftest import now, open_r2
 from tests.integration.delivery.processes import running
 from tests.integration.plumbing.broker import Broker
@@ -103,6 +104,7 @@ async def stack(kafka_bootstrap, database, bucket, tmp_path):
 
 async def test_keys_and_mail_through_a_kill_in_the_middle_of_sending(stack, sandbox, pool):
     # One test for the worker: all of them would share the consumer group.
+    await keep_key(pool, stack.order)
     store = store_effect(CODES, order=stack.order)
     async with stack.worker(sandbox) as worker:
         await stack.ask(store)

@@ -20,10 +20,12 @@ from bitloot.errors import Cause, Transient
 from bitloot.ids import order_id
 from bitloot.incarnation import incarnation
 from bitloot.ledger import EffectLedger
+from bitloot.personal import PostgresBuyers
 from delivery.emails import PostgresEmails
 from delivery.pace import Pace
 from delivery.sending import MailPorts
 from delivery.worker import DeliveryWorker, WorkerPorts
+from tests.fakes.buyers import keep_key
 from tests.fakes.producer import FakeProducer
 from tests.integration.delivery.conftest import now, open_mailer
 from tests.unit.delivery.samples import OPENER, mail_effect, store_effect
@@ -48,6 +50,7 @@ class World:
         emails = PostgresEmails(self.pool, former_sender=self.sender)
         mail = MailPorts(
             emails=emails,
+            buyers=PostgresBuyers(self.pool),
             mailer=self._mailer,
             links=self._r2,
             page_of=lambda order, _: f"https://shop.test/o/token-of-{order}",
@@ -70,6 +73,7 @@ class World:
         return await self.handle(store_effect(codes[:2], codes[2:], order=self.order, attempt=attempt))
 
     async def mail(self, attempt=1):
+        await keep_key(self.pool, self.order)
         return await self.handle(mail_effect(order=self.order, attempt=attempt))
 
     async def fail_sending(self, **rule):
@@ -178,6 +182,7 @@ async def test_a_crash_between_rendering_and_sending_sends_what_was_rendered(wor
 
 async def test_two_workers_with_the_same_record_send_one_mail(world):
     await world.store()
+    await keep_key(world.pool, world.order)
     first = world.worker
     world.restart()
     record = Consumed(DELIVERIES, 0, 0, world.order, mail_effect(order=world.order), {}, now())

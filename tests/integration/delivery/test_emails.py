@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 import pytest
 
 from bitloot.contracts.events import MailKind
-from bitloot.errors import Cause, Transient
+from bitloot.errors import Cause, Refused, Transient
 from bitloot.ids import MessageId, order_id
 from bitloot.ledger import open_pool
 from delivery.emails import PostgresEmails
 from delivery.mail import Message
 from delivery.sending import Email, MailStatus
+from tests.fakes.buyers import keep_key
 from tests.fakes.emails import FakeEmails
 
 ORDER = order_id("emails-suite")
@@ -29,6 +30,13 @@ MESSAGE = Message(
     link_expires_at=datetime(2026, 3, 1, 12, 15, tzinfo=UTC),
     rendered_at=datetime(2026, 3, 1, 12, 0, tzinfo=UTC),
 )
+
+
+@pytest.fixture
+async def pool(database):
+    async with open_pool(database) as pool:
+        await keep_key(pool, ORDER)
+        yield pool
 
 
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.stack)])
@@ -145,3 +153,25 @@ async def test_a_database_that_is_away_is_transient():
             with pytest.raises(Transient) as failure:
                 await call
             assert failure.value.cause is Cause.DATABASE_UNAVAILABLE
+
+
+async def test_nothing_is_kept_of_a_buyer_whose_data_is_being_erased(pool):
+    """The erasure has begun and not ended: keeping waits for its end, and then does not happen."""
+    emails = postgres_emails(pool)
+    async with pool.acquire() as erasing:
+        async with erasing.transaction():
+            await erasing.execute("update personal_keys set key = null, erased_at = now()")
+            keeping = asyncio.create_task(emails.add(MESSAGE))
+            await blocked(pool)
+        with pytest.raises(Refused) as failure:
+            await keeping
+
+    assert failure.value.cause is Cause.BUYER_ERASED
+    assert await pool.fetchval("select count(*) from emails") == 0
+
+
+async def blocked(pool):
+    """Wait until somebody waits for somebody else's transaction."""
+    async with asyncio.timeout(60):
+        while not await pool.fetchval("select exists (select from pg_locks where not granted)"):
+            await asyncio.sleep(0.02)

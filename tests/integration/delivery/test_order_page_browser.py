@@ -14,15 +14,16 @@ from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from bitloot import links
-from bitloot.contracts.state import MailState
 from bitloot.health import Health
 from delivery.mail import SignedLink
 from delivery.order_page.app import build, confirmed, opened
 from delivery.order_page.asking import Asking
-from delivery.order_page.status import PayInstructions
+from delivery.order_page.status import KnownMail, PayInstructions
 from delivery.order_page.views import PagePorts
 from delivery.order_page.watch import Watch
 from delivery.settings import OrderPageSettings
+from tests.fakes.buyers import FakeBuyers
+from tests.fakes.buyers import opened as opened_text
 from tests.fakes.orders import FakeAttempts, FakeLostRequests, FakeOrders
 from tests.fakes.producer import FakeProducer
 from tests.integration.delivery.browser import CHROMIUM, browser_tab, picture, scheme, width
@@ -96,7 +97,15 @@ class Shop:
                 events=self.producer,
                 opens=lambda token: opened(token, secrets=[SECRET], clock=now),
                 confirms=lambda token: confirmed(token, secrets=[SECRET], clock=now),
-                asking=Asking(self.producer, FakeAttempts(now), self.orders, FakeLostRequests(), [SECRET], now),
+                asking=Asking(
+                    events=self.producer,
+                    attempts=FakeAttempts(now),
+                    orders=self.orders,
+                    requests=FakeLostRequests(),
+                    buyers=FakeBuyers(),
+                    secrets=[SECRET],
+                    clock=now,
+                ),
                 watch=watch,
                 clock=now,
             )
@@ -212,7 +221,7 @@ HOW = PayInstructions(
     pay_amount="12.345678",
     valid_until=datetime.now(UTC) + timedelta(days=1),  # of the import: a test may run much later
 )
-BOUNCED = MailState(
+BOUNCED = KnownMail(
     message_id=f"{ORDER}/mail/1",
     kind="keys",
     recipient="buyer@bitloot.test",
@@ -329,7 +338,7 @@ async def test_the_mail_is_asked_for_once_more_and_another_address_given(shop, t
 
     *again, confirm = [sent.record for sent in shop.producer.sent]
     assert {each.action_id for each in again} == {again[0].action_id}
-    assert (confirm.kind, confirm.email) == ("confirm", "right@bitloot.test")
+    assert (confirm.kind, opened_text(ORDER, confirm.email)) == ("confirm", "right@bitloot.test")
     assert await tab.js("location.href") == shop.page
     assert tab.complaints == []
 

@@ -13,7 +13,7 @@ from aiosmtpd import smtp
 from pydantic import SecretStr
 
 from bitloot.errors import BitLootError, Cause, Refused, Transient, Unknown
-from delivery.mail import Links, SignedLink, render
+from delivery.mail import Envelope, Links, SignedLink, render
 from delivery.smtp import Smtp, server_of
 from tests.fakes.time import FakeTime
 from tests.unit.delivery.samples import ORDER, mail_effect
@@ -21,7 +21,11 @@ from tests.unit.delivery.samples import ORDER, mail_effect
 TIME = FakeTime()
 LINKS = Links("https://shop.test/o/t", SignedLink("https://storage.test/k?X-Amz-Signature=s", TIME()))
 MESSAGE = render(
-    mail_effect(items=(("Ключ “Game”", 1),)), f"{ORDER}/mail/1", LINKS, TIME(), sender="BitLoot <orders@bitloot.test>"
+    mail_effect(items=(("Ключ “Game”", 1),)),
+    f"{ORDER}/mail/1",
+    LINKS,
+    TIME(),
+    Envelope("BitLoot <orders@bitloot.test>", "buyer@bitloot.test"),
 )
 
 

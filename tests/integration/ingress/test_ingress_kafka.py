@@ -66,11 +66,12 @@ async def test_both_records_are_on_their_topics_under_the_order_id(
     assert ORDER_EVENTS.records.validate_python(logged.event) == event
 
 
-async def test_without_a_broker_503_and_when_it_is_back_all_is_well(serve: Serve, tmp_path: Any):
-    """One broker for the whole story: a start costs seconds. Postgres and the provider are away all the time."""
+async def test_without_a_broker_503_and_when_it_is_back_all_is_well(serve: Serve, tmp_path: Any, database: str):
+    """One broker for the whole story: a start costs seconds. The payment provider is away all the time."""
     kafka = Kafka(tmp_path)
     settings = rigs.settings(
         kafka_bootstrap_servers=kafka.bootstrap,
+        database_url=database,
         publish_seconds=0.5,
         nowpayments_base_url="http://127.0.0.1:9",
     )

@@ -28,6 +28,7 @@ from bitloot.contracts.state import (
 )
 from bitloot.contracts.webhooks import WebhookLogged
 from bitloot.ids import EffectId, EventId, OrderId, PaymentId, ProductId, ReservationId
+from tests.fakes import buyers
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 BOX = "c2VhbGVkLWJveC1vZi1hLWNvZGU="
@@ -46,8 +47,15 @@ def order(number: int) -> OrderId:
     return ids.order_id(f"order {number}")
 
 
+def address(number: int, plain: str) -> str:
+    """Return a mail address as records of an order carry it."""
+    return buyers.sealed(order(number), plain)
+
+
 def snapshot(number: int, version: int = 1, **changes: object) -> OrderSnapshot:
-    """A fulfilled order of one item (two keys), placed `number` minutes after the start."""
+    """A fulfilled order of one item (two keys), placed `number` minutes after the start; an `email` is given in plain."""
+    if isinstance(plain := changes.get("email"), str):
+        changes["email"] = address(number, plain)
     order_id = order(number)
     item = ids.item_id(order_id, 1)
     placed = START + timedelta(minutes=number)
@@ -58,7 +66,7 @@ def snapshot(number: int, version: int = 1, **changes: object) -> OrderSnapshot:
         order_id=order_id,
         version=version,
         status=OrderStatus.FULFILLED,
-        email=f"buyer{number}@example.test",
+        email=address(number, f"buyer{number}@example.test"),
         currency="eur",
         total=Decimal("19.98"),
         request_hash=f"hash-{number}",

@@ -7,6 +7,7 @@ from bitloot.contracts.events import MailKind
 from bitloot.contracts.sealed import SealedCode
 from bitloot.ids import OrderId, effect_id, item_id, message_id, order_id
 from bitloot.sealing import Opener, Sealer, generate_key_pair
+from tests.fakes.buyers import sealed
 
 PAIR = generate_key_pair("test-key")
 SEALER = Sealer(PAIR.public)
@@ -54,7 +55,7 @@ def mail_effect(
         order_id=order,
         attempt=attempt,
         message_id=message_id(order, number),
-        email=email,
+        email=sealed(order, email),
         object_key=f"keys/{order}.json" if kind is MailKind.KEYS else "",
         kind=kind,
         about=about,

@@ -6,7 +6,7 @@ import pytest
 from bitloot.contracts.events import MailKind
 from bitloot.errors import Cause, Refused
 from bitloot.ids import MessageId
-from delivery.mail import SUBJECT, Links, OrderLink, SignedLink, next_id, one_line, plain_address, render
+from delivery.mail import SUBJECT, Envelope, Links, OrderLink, SignedLink, next_id, one_line, plain_address, render
 from tests.fakes.time import FakeTime
 from tests.unit.delivery.samples import ORDER, mail_effect
 
@@ -22,7 +22,7 @@ LINKS = Links(PAGE, LINK)
 
 
 def rendered(links=LINKS, **wish):
-    return render(mail_effect(**wish), MessageId("m"), links, TIME(), sender=SENDER)
+    return render(mail_effect(**wish), MessageId("m"), links, TIME(), Envelope(SENDER, "buyer@bitloot.test"))
 
 
 def test_a_mail_is_the_link_the_page_and_what_was_bought():

@@ -11,17 +11,18 @@ from pydantic import SecretStr
 
 from bitloot import links
 from bitloot.contracts.events import KeysRevealed, MailKind
-from bitloot.contracts.state import MailState, OrderStatus
+from bitloot.contracts.state import OrderStatus
 from bitloot.contracts.topics import ORDER_EVENTS
 from bitloot.errors import Cause, Transient
 from bitloot.health import Health
 from bitloot.ids import order_id
 from delivery.order_page.app import build, confirmed, opened
 from delivery.order_page.asking import Asking
-from delivery.order_page.status import Line, PayInstructions
+from delivery.order_page.status import KnownMail, Line, PayInstructions
 from delivery.order_page.views import PagePorts
 from delivery.order_page.watch import Watch
 from delivery.settings import OrderPageSettings
+from tests.fakes.buyers import FakeBuyers, sealed
 from tests.fakes.eventually import eventually_async
 from tests.fakes.key_store import FakeKeyStore
 from tests.fakes.orders import FakeAttempts, FakeLostRequests, FakeOrders
@@ -58,7 +59,16 @@ class Buyer:
     async def __aenter__(self):
         self.watch = Watch(self.orders, pause=0.01)
         self.requests = FakeLostRequests()
-        self.asking = Asking(self.producer, FakeAttempts(self.time), self.orders, self.requests, SECRETS, self.time)
+        self.buyers = FakeBuyers()
+        self.asking = Asking(
+            events=self.producer,
+            attempts=FakeAttempts(self.time),
+            orders=self.orders,
+            requests=self.requests,
+            buyers=self.buyers,
+            secrets=SECRETS,
+            clock=self.time,
+        )
         ports = PagePorts(
             orders=self.orders,
             links=self.store,
@@ -480,7 +490,7 @@ async def test_changes_are_told_as_they_happen(buyer):
 
 
 def mail(delivery, recipient="buyer@bitloot.test"):
-    return MailState(
+    return KnownMail(
         message_id=f"{ORDER}/mail/1", kind="keys", recipient=recipient, requested_at=PLACED.placed_at, delivery=delivery
     )
 
@@ -515,7 +525,7 @@ async def test_the_mail_is_sent_again_once_for_each_click_and_three_times_an_hou
     assert len(buyer.events) == 3
     assert len({each.event_id for each in buyer.events}) == 1
     assert {(each.action_id, each.actor, each.kind, each.email) for each in buyer.events} == {
-        ("click1", "buyer", "keys", "buyer@bitloot.test")
+        ("click1", "buyer", "keys", sealed(ORDER, "buyer@bitloot.test"))
     }
     page = await buyer.ask("POST", f"{buyer.path}/mail", headers=BROWSER, data={})
     assert (page.status, page.content_type) == (429, "text/html")
@@ -544,7 +554,7 @@ async def test_another_address_is_asked_first_and_confirmed_by_a_click(buyer):
     (asked,) = buyer.events
 
     assert answer.status == 202
-    assert (asked.kind, asked.email, asked.actor) == (MailKind.CONFIRM, "right@bitloot.test", "buyer")
+    assert (asked.kind, asked.email, asked.actor) == (MailKind.CONFIRM, sealed(ORDER, "right@bitloot.test"), "buyer")
 
     link = links.OrderLink(ORDER, 1, buyer.time() + timedelta(days=1))
     path = f"/o/email/{links.mint_confirmation(link, 'right@bitloot.test', SECRETS)}"
@@ -556,7 +566,7 @@ async def test_another_address_is_asked_first_and_confirmed_by_a_click(buyer):
     again = await buyer.ask("POST", path, data={})
     assert (done.status, again.status) == (200, 202)
     changed, repeat = buyer.events[1:]
-    assert (changed.email, changed.generation) == ("right@bitloot.test", 1)
+    assert (changed.email, changed.generation) == (sealed(ORDER, "right@bitloot.test"), 1)
     assert changed.event_id == repeat.event_id
 
     buyer.knows(replace(FULFILLED, generation=2, email="right@bitloot.test"))
@@ -571,7 +581,7 @@ async def test_an_order_that_closed_long_ago_sends_links_and_takes_no_other_addr
     assert "Use another mail address" not in page
     assert (await buyer.status())["addressChanges"] is False
     assert (await buyer.ask("POST", f"{buyer.path}/mail", data={})).status == 202
-    assert [each.email for each in buyer.events] == ["buyer@bitloot.test"]
+    assert [each.email for each in buyer.events] == [sealed(ORDER, "buyer@bitloot.test")]
 
     link = links.OrderLink(ORDER, 1, buyer.time() + timedelta(days=1))
     confirmation = f"/o/email/{links.mint_confirmation(link, 'right@bitloot.test', SECRETS)}"
@@ -580,6 +590,39 @@ async def test_an_order_that_closed_long_ago_sends_links_and_takes_no_other_addr
     assert (asked.status, confirmed.status) == (409, 409)
     assert "cannot be changed" in asked.body
     assert len(buyer.events) == 1
+
+
+async def test_an_order_whose_buyer_was_erased_shows_its_keys_and_mails_nothing(buyer):
+    buyer.buyers.gone.add(ORDER)
+    buyer.knows(replace(FULFILLED, email=None, mails=(mail("delivered").model_copy(update={"recipient": ""}),)))
+    page = (await buyer.see()).body
+    assert "Use another mail address" not in page
+    assert (await buyer.status())["revealable"] is True
+    assert (await buyer.status())["mailedTo"] is None
+
+    link = links.OrderLink(ORDER, 1, buyer.time() + timedelta(days=1))
+    confirmation = f"/o/email/{links.mint_confirmation(link, 'right@bitloot.test', SECRETS)}"
+    for path in (f"{buyer.path}/mail", f"{buyer.path}/email", confirmation):
+        answer = await buyer.ask("POST", path, data={"email": "right@bitloot.test"})
+        assert (answer.status, "was erased" in answer.body) == (409, True), path
+    assert (await buyer.reveal()).status == 200
+    assert [each.type for each in buyer.events] == ["keys.revealed"]
+
+
+async def test_a_question_for_links_of_an_order_that_was_erased_in_this_moment_is_over(buyer):
+    buyer.knows(FULFILLED)
+    buyer.buyers.gone.add(ORDER)
+    await buyer.requests.put("r1", "buyer@bitloot.test")
+    await buyer.asking.catch_up()
+    assert (buyer.events, buyer.requests.kept) == ([], {})
+
+
+async def test_while_the_keys_are_away_nothing_is_asked_for(buyer):
+    buyer.knows(FULFILLED)
+    buyer.buyers.away = True
+    answer = await buyer.ask("POST", f"{buyer.path}/mail", data={})
+    assert answer.status == 503
+    assert buyer.events == []
 
 
 @pytest.mark.parametrize("email", ["", "nobody", "a@b.c\r\nBcc: d@e.f", "a@b.c, d@e.f", '"a"@b.c', f"{'a' * 255}@b.c"])
@@ -618,7 +661,7 @@ async def test_lost_links_are_mailed_and_the_answer_does_not_tell_whether_there_
     assert (known.status, known.body) == (unknown.status, unknown.body)
     (asked,) = buyer.events
     assert (asked.order_id, asked.kind, asked.actor) == (ORDER, MailKind.LOST, "support")
-    assert asked.email == "BUYER@bitloot.test"
+    assert asked.email == sealed(ORDER, "BUYER@bitloot.test")
 
 
 async def test_the_answer_is_given_before_anybody_looks(buyer):

@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 from bitloot.errors import Cause, Refused, Transient, Unknown
 from bitloot.ids import MessageId
-from delivery.mail import Links, SignedLink, render
+from delivery.mail import Envelope, Links, SignedLink, render
 from delivery.pace import Pace
 from delivery.resend import Resend, open_client, payload
 from tests.fakes.time import FakeTime
@@ -19,7 +19,7 @@ MESSAGE = render(
     MessageId(f"{ORDER}/mail/1"),
     Links("https://shop.test/o/t", SignedLink("https://storage.test/k?X-Amz-Signature=s", TIME())),
     TIME(),
-    sender=SENDER,
+    Envelope(SENDER, "buyer@bitloot.test"),
 )
 
 
@@ -171,7 +171,9 @@ async def test_a_full_rate_holds_all_mails_and_a_spent_quota_none(answer, holds)
 async def test_a_message_id_that_is_no_idempotency_key_is_never_sent(message_id):
     api = Api(httpx.Response(200, json={"id": "5f1c"}))
     link = SignedLink("https://s.test", TIME())
-    message = render(mail_effect(), message_id, Links("https://p.test", link), TIME(), sender=SENDER)
+    message = render(
+        mail_effect(), message_id, Links("https://p.test", link), TIME(), Envelope(SENDER, "buyer@bitloot.test")
+    )
 
     with pytest.raises(Refused):
         await api.send(message)

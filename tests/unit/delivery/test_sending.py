@@ -7,6 +7,7 @@ from bitloot.contracts.events import MailKind
 from bitloot.errors import Cause, Refused, Transient, Unknown
 from bitloot.ids import order_id
 from delivery.sending import MailPorts, MailStatus, OrderOfAddress, send_mail
+from tests.fakes.buyers import FakeBuyers, sealed
 from tests.fakes.emails import FakeEmails
 from tests.fakes.key_store import FakeKeyStore
 from tests.fakes.mailer import FakeMailer
@@ -26,10 +27,12 @@ class Room:
     def __init__(self):
         self.time = FakeTime()
         self.emails = FakeEmails()
+        self.buyers = FakeBuyers()
         self.mailer = FakeMailer()
         self.store = FakeKeyStore(self.time)
         self.ports = MailPorts(
             emails=self.emails,
+            buyers=self.buyers,
             mailer=self.mailer,
             links=self.store,
             page_of=lambda order, generation: f"https://shop.test/o/{order}/{generation}",
@@ -80,6 +83,63 @@ async def test_an_accepted_mail_is_not_sent_again(room):
     assert room.ids == [MAIL]
     assert second.provider_message_id == first.provider_message_id
     assert second.effect_id == f"{ORDER}/mail/2"
+
+
+async def test_once_the_buyer_is_erased_no_mail_leaves_and_nothing_is_tried_again(room):
+    room.buyers.gone.add(ORDER)
+
+    failure = await room.fails()
+
+    assert (type(failure), failure.cause) == (Refused, Cause.BUYER_ERASED)
+    assert (room.emails.kept, room.ids) == ({}, [])
+
+
+async def test_a_rendering_that_was_kept_before_the_erasure_is_not_sent(room):
+    room.mailer.refusals = [LATER]
+    await room.fails()
+    room.buyers.gone.add(ORDER)
+
+    assert (await room.fails(attempt=2)).cause is Cause.BUYER_ERASED
+    assert room.ids == []
+
+
+async def test_an_erasure_between_rendering_and_sending_is_noticed(room):
+    kept = room.emails.add
+
+    async def erased_right_after(message):
+        email = await kept(message)
+        room.emails.kept[message.id] = replace(email, message=replace(message, recipient="", html="", text=""))
+        return email
+
+    room.emails.add = erased_right_after
+
+    assert (await room.fails()).cause is Cause.BUYER_ERASED
+    assert room.ids == []
+
+
+async def test_a_mail_that_was_sent_before_the_erasure_stays_sent(room):
+    await room.send()
+    room.buyers.gone.add(ORDER)
+
+    assert (await room.send(attempt=2)).provider_message_id == f"accepted-{MAIL}"
+    assert room.ids == [MAIL]
+
+
+async def test_what_was_sealed_for_another_order_is_not_mailed(room):
+    effect = mail_effect().model_copy(update={"email": sealed(order_id("another"), "buyer@bitloot.test")})
+    with pytest.raises(Refused) as failure:
+        await send_mail(effect, room.ports)
+
+    assert failure.value.cause is Cause.BROKEN_BOX
+
+
+async def test_while_the_keys_are_away_the_mail_waits(room):
+    room.buyers.away = True
+
+    assert (await room.fails()).cause is Cause.DATABASE_UNAVAILABLE
+    room.buyers.away = False
+    await room.send(attempt=2)
+    assert room.ids == [MAIL]
 
 
 async def test_a_lost_answer_is_transient_and_the_next_try_sends_the_same(room):

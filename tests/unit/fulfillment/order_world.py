@@ -18,6 +18,7 @@ from bitloot.contracts.effects import (
     StoreKeys,
 )
 from bitloot.contracts.events import (
+    BuyerErased,
     CodesPending,
     CodesReceived,
     EffectFailed,
@@ -65,6 +66,7 @@ from bitloot.ids import (
     outcome_id,
 )
 from fulfillment.order import DEFAULT_POLICY, Order, Policy, decide, wake_at
+from tests.fakes.buyers import sealed as sealed_text
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ORDER = order_id("a test order")
@@ -86,7 +88,7 @@ def placed(*quantities: int, order: OrderId = ORDER, at: datetime = START, **fac
         event_id=content_id("shop", order),
         occurred_at=at,
         order_id=order,
-        email="buyer@example.com",
+        email=address("buyer@example.com", order),
         currency="eur",
         items=items,
         total=sum((i.unit_price * i.quantity for i in items), Decimal(0)),
@@ -157,6 +159,11 @@ def mail_requested(action: str, *, at: datetime, kind: MailKind = MailKind.KEYS,
     )
 
 
+def address(plain: str, order: OrderId = ORDER) -> str:
+    """Return a mail address as records of an order carry it."""
+    return sealed_text(order, plain)
+
+
 def email_changed(action: str, email: str, *, at: datetime, generation: int | None = None) -> EmailChanged:
     return EmailChanged(
         event_id=EventId(f"email/{action}"),
@@ -166,6 +173,12 @@ def email_changed(action: str, email: str, *, at: datetime, generation: int | No
         actor="buyer",
         email=email,
         generation=generation,
+    )
+
+
+def buyer_erased(action: str, *, at: datetime) -> BuyerErased:
+    return BuyerErased(
+        event_id=EventId(f"erased/{action}"), occurred_at=at, order_id=ORDER, action_id=action, actor="admin"
     )
 
 

@@ -12,6 +12,8 @@ from fulfillment.order import Kind, pending, wake_at
 from tests.unit.fulfillment.order_world import (
     ORDER,
     World,
+    address,
+    buyer_erased,
     email_changed,
     failed,
     link_revoked,
@@ -23,6 +25,7 @@ from tests.unit.fulfillment.order_world import (
     reprocess,
 )
 
+BUYER, RIGHT = address("buyer@example.com"), address("right@example.com")
 MAIL = f"{ORDER}/mail/1"
 NOTICE = f"{ORDER}/notice/1"
 
@@ -60,7 +63,7 @@ def test_the_mail_that_completes_an_order_is_listed_with_how_far_it_came():
 
     assert known(world).delivery is MailDelivery.SENT
     assert (known(world).sent_at, known(world).provider_message_id) == (world.now, "m")
-    assert known(world).recipient == "buyer@example.com"
+    assert known(world).recipient == BUYER
 
 
 def test_send_again_is_a_new_message_and_a_double_click_is_one(fulfilled):
@@ -68,7 +71,7 @@ def test_send_again_is_a_new_message_and_a_double_click_is_one(fulfilled):
     assert fulfilled.tell(mail_requested("one", at=fulfilled.now)) == ()
 
     assert isinstance(again, SendMail)
-    assert (again.message_id, again.kind, again.email) == (NOTICE, MailKind.KEYS, "buyer@example.com")
+    assert (again.message_id, again.kind, again.email) == (NOTICE, MailKind.KEYS, BUYER)
     assert again.object_key == f"keys/{ORDER}.json"
     fulfilled.tell(fulfilled.outcome(again))
     (third,) = fulfilled.tell(mail_requested("two", at=fulfilled.now))
@@ -116,11 +119,11 @@ def test_a_mail_whose_answer_was_lost_is_tried_again_as_the_same(fulfilled):
 
 
 def test_a_confirmation_goes_to_the_new_address_and_changes_nothing(fulfilled):
-    asked = mail_requested("one", at=fulfilled.now, kind=MailKind.CONFIRM, email="right@example.com")
+    asked = mail_requested("one", at=fulfilled.now, kind=MailKind.CONFIRM, email=RIGHT)
     (confirm,) = fulfilled.tell(asked)
 
-    assert (confirm.kind, confirm.email, confirm.object_key) == (MailKind.CONFIRM, "right@example.com", "")
-    assert (fulfilled.order.email, fulfilled.order.generation) == ("buyer@example.com", 1)
+    assert (confirm.kind, confirm.email, confirm.object_key) == (MailKind.CONFIRM, RIGHT, "")
+    assert (fulfilled.order.email, fulfilled.order.generation) == (BUYER, 1)
 
 
 # --- Notices --------------------------------------------------------------------------------------
@@ -193,25 +196,25 @@ def test_a_refund_is_told():
 
 
 def test_a_new_address_gets_a_newly_rendered_mail_and_revokes_the_links(fulfilled):
-    (mail,) = fulfilled.tell(email_changed("one", "right@example.com", at=fulfilled.now, generation=1))
+    (mail,) = fulfilled.tell(email_changed("one", RIGHT, at=fulfilled.now, generation=1))
 
-    assert (mail.email, mail.kind, mail.link_generation) == ("right@example.com", MailKind.KEYS, 2)
+    assert (mail.email, mail.kind, mail.link_generation) == (RIGHT, MailKind.KEYS, 2)
     assert mail.message_id == NOTICE
-    assert (fulfilled.order.email, fulfilled.order.generation) == ("right@example.com", 2)
-    assert fulfilled.tell(email_changed("one", "right@example.com", at=fulfilled.now, generation=1)) == ()
+    assert (fulfilled.order.email, fulfilled.order.generation) == (RIGHT, 2)
+    assert fulfilled.tell(email_changed("one", RIGHT, at=fulfilled.now, generation=1)) == ()
 
 
 def test_a_confirmation_that_is_older_than_the_links_changes_nothing(fulfilled):
-    fulfilled.tell(email_changed("one", "right@example.com", at=fulfilled.now, generation=1))
-    assert fulfilled.tell(email_changed("two", "wrong@example.com", at=fulfilled.now, generation=1)) == ()
+    fulfilled.tell(email_changed("one", RIGHT, at=fulfilled.now, generation=1))
+    assert fulfilled.tell(email_changed("two", address("wrong@example.com"), at=fulfilled.now, generation=1)) == ()
 
-    assert fulfilled.order.email == "right@example.com"
+    assert fulfilled.order.email == RIGHT
 
 
 def test_an_address_corrected_before_the_mail_was_accepted_replaces_that_mail():
     world, old = stored_world()
-    (mail,) = world.tell(email_changed("one", "right@example.com", at=world.now))
-    assert (mail.message_id, mail.email) == (f"{ORDER}/mail/2", "right@example.com")
+    (mail,) = world.tell(email_changed("one", RIGHT, at=world.now))
+    assert (mail.message_id, mail.email) == (f"{ORDER}/mail/2", RIGHT)
     world.tell(world.outcome(old))  # it had left already
     assert world.order.status is OrderStatus.DELIVERING
     world.tell(world.outcome(mail))
@@ -224,7 +227,7 @@ def test_an_address_corrected_before_the_mail_was_accepted_replaces_that_mail():
 def test_an_address_that_was_refused_is_corrected_and_the_order_goes_on():
     world, mail = stored_world()
     world.tell(failed(mail, Failure.REFUSED, at=world.now, cause="bad_recipient"))
-    (mail,) = world.tell(email_changed("one", "right@example.com", at=world.now))
+    (mail,) = world.tell(email_changed("one", RIGHT, at=world.now))
     world.tell(world.outcome(mail))
 
     assert world.order.status is OrderStatus.FULFILLED
@@ -232,9 +235,9 @@ def test_an_address_that_was_refused_is_corrected_and_the_order_goes_on():
 
 def test_before_there_are_keys_a_new_address_gets_the_new_link():
     world, _ = paid_world()
-    (mail,) = world.tell(email_changed("one", "right@example.com", at=world.now))
+    (mail,) = world.tell(email_changed("one", RIGHT, at=world.now))
 
-    assert (mail.kind, mail.email, mail.link_generation) == (MailKind.PAGE, "right@example.com", 2)
+    assert (mail.kind, mail.email, mail.link_generation) == (MailKind.PAGE, RIGHT, 2)
 
 
 def test_links_are_revoked_once_for_each_click(fulfilled):
@@ -304,3 +307,37 @@ def test_the_list_of_mails_stays_short(fulfilled):
 
     assert len(fulfilled.order.mails) == 50
     assert known(fulfilled).message_id == MAIL
+
+
+# --- Erasure --------------------------------------------------------------------------------------
+
+
+def test_an_order_whose_buyer_was_erased_owes_no_mail_and_takes_no_address(fulfilled):
+    fulfilled.tell(buyer_erased("one", at=fulfilled.now))
+    before = fulfilled.order.version
+
+    assert fulfilled.tell(mail_requested("two", at=fulfilled.now)) == ()
+    assert fulfilled.tell(email_changed("three", RIGHT, at=fulfilled.now)) == ()
+    assert fulfilled.tell(buyer_erased("four", at=fulfilled.now)) == ()
+
+    assert fulfilled.order.email == BUYER, "it stays sealed, and nobody can open it"
+    assert fulfilled.order.version == before + 3, "each click has its answer"
+    accepted = {answer.action_id: (answer.accepted, answer.detail) for answer in fulfilled.order.answers}
+    assert accepted["one"] == (True, "")
+    assert {accepted[each] for each in ("two", "three", "four")} == {(False, "The buyer's data was erased.")}
+
+
+def test_what_nobody_was_asked_to_send_yet_is_not_sent_after_an_erasure():
+    world, mail = stored_world()
+    world.tell(failed(mail, Failure.REFUSED, at=world.now, cause="buyer_erased"))
+    assert world.order.status is OrderStatus.NEEDS_REVIEW
+    world.tell(buyer_erased("one", at=world.now))
+
+    assert world.notices == []
+    assert not any(owed.kind is Kind.NOTICE for owed in world.order.outbox)
+
+
+def test_nothing_is_erased_of_an_order_that_was_never_placed():
+    world = World()
+    assert world.tell(buyer_erased("one", at=world.now)) == ()
+    assert world.order.erased_at is None

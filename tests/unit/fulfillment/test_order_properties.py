@@ -23,6 +23,8 @@ from tests.unit.fulfillment.order_world import (
     START,
     Reservation,
     World,
+    address,
+    buyer_erased,
     email_changed,
     failed,
     link_revoked,
@@ -178,13 +180,15 @@ class Run:
     def some_wish(self, n: int):
         """Return what a buyer, an admin or the mail provider may tell of the order's mails."""
         now, mails = self.world.now, self.world.order.mails
-        match n % 5:
+        match n % 6:
             case 0:
                 return mail_requested(f"mail {n}", at=now, kind=[MailKind.KEYS, MailKind.PAGE, MailKind.LOST][n % 3])
             case 1:
-                return email_changed(f"email {n}", f"buyer{n}@example.com", at=now)
+                return email_changed(f"email {n}", address(f"buyer{n}@example.com"), at=now)
             case 2:
                 return link_revoked(f"link {n}", at=now)
+            case 3:
+                return buyer_erased(f"erase {n}", at=now)
             case _:
                 message = mails[n % len(mails)].message_id if mails else "nobody's"
                 return mail_news(message, list(MailDelivery)[n % len(MailDelivery)], at=now)

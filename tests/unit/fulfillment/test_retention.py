@@ -18,6 +18,7 @@ from tests.unit.fulfillment.order_world import (
     ORDER,
     START,
     World,
+    address,
     mail_requested,
     paid_world,
     payment,
@@ -116,7 +117,10 @@ def test_what_comes_for_a_retired_order_changes_nothing_and_sends_nothing(event)
     assert len(rig.due) == 0
 
 
-def mail_wanted(kind: MailKind, email: str | None = "buyer@bitloot.test", action: str = "click") -> MailRequested:
+BUYER = address("buyer@bitloot.test")
+
+
+def mail_wanted(kind: MailKind, email: str | None = BUYER, action: str = "click") -> MailRequested:
     return mail_requested(action, at=START, kind=kind, email=email)
 
 
@@ -127,7 +131,7 @@ def test_the_buyer_of_a_retired_order_still_gets_links(kind):
         rig.tell(mail_wanted(kind))
     rig.tell(mail_wanted(kind, action="another click"))
     first, repeat, other = rig.on(DELIVERIES)
-    assert (first.kind, first.email, first.object_key) == (MailKind.LOST, "buyer@bitloot.test", "")
+    assert (first.kind, first.email, first.object_key) == (MailKind.LOST, BUYER, "")
     assert first == repeat, "one click is one effect"
     assert other.effect_id != first.effect_id
     assert other.message_id != first.message_id
@@ -135,7 +139,9 @@ def test_the_buyer_of_a_retired_order_still_gets_links(kind):
     assert rig.letters == []
 
 
-@pytest.mark.parametrize("event", [mail_wanted(MailKind.CONFIRM, "new@bitloot.test"), mail_wanted(MailKind.KEYS, None)])
+@pytest.mark.parametrize(
+    "event", [mail_wanted(MailKind.CONFIRM, address("new@bitloot.test")), mail_wanted(MailKind.KEYS, None)]
+)
 def test_a_retired_order_takes_no_other_address_and_mails_nobody_unknown(event):
     rig = retired_rig()
     rig.tell(event)

@@ -27,6 +27,7 @@ from ingress.app import Ports
 from ingress.ports import Begun, KnownOrder
 from ingress.refusals import Refused as RefusedNotification
 from ingress.settings import Settings
+from tests.fakes.buyers import FakeBuyers
 from tests.fakes.producer import FakeProducer
 
 IPN_SECRET = SecretStr("ipn-secret-current")
@@ -155,6 +156,7 @@ class Fakes:
     """What a test's ingress has of the outside."""
 
     producer: FakeProducer = field(default_factory=FakeProducer)
+    buyers: FakeBuyers = field(default_factory=FakeBuyers)
     index: FakeIndex = field(default_factory=FakeIndex)
     checkouts: FakeCheckouts = field(default_factory=FakeCheckouts)
     bills: FakeBills = field(default_factory=FakeBills)
@@ -166,7 +168,7 @@ class Fakes:
 
     @property
     def ports(self) -> Ports:
-        return Ports(self.producer, self.index, self.checkouts, self.bills, self.coins, self)
+        return Ports(self.producer, self.buyers, self.index, self.checkouts, self.bills, self.coins, self)
 
 
 def ipn(**changes: Any) -> dict[str, Any]:
@@ -222,6 +224,10 @@ class Rig:
     @property
     def producer(self) -> FakeProducer:
         return self.fakes.producer
+
+    @property
+    def buyers(self) -> FakeBuyers:
+        return self.fakes.buyers
 
     @property
     def index(self) -> FakeIndex:

@@ -11,11 +11,12 @@ from pydantic import SecretStr
 from bitloot import ids, links
 from bitloot.contracts.effects import CreatePayment
 from bitloot.contracts.events import OrderItem, OrderPlaced, PaymentInstructions
-from bitloot.errors import Cause, Refused, Transient
+from bitloot.errors import Cause, Malformed, Refused, Transient
 from ingress.addresses import Addresses
 from ingress.checkout import Checkout, CheckoutPorts, Conflict
 from ingress.order_request import Limits, OrderRequest, read_order
 from ingress.ports import KnownOrder
+from tests.fakes.buyers import key_of, opened, sealed
 from tests.fakes.eventually import eventually_async
 from tests.fakes.producer import FakeProducer
 from tests.unit.ingress import rig as rigs
@@ -27,6 +28,7 @@ from tests.unit.ingress.rig import (
     FakeCheckouts,
     Fakes,
     Rig,
+    ipn,
     item,
     order,
     refusal,
@@ -60,7 +62,7 @@ async def test_an_order_is_placed(rig: Rig):
         event_id=event.event_id,
         occurred_at=event.occurred_at,
         order_id=ID,
-        email="buyer@example.com",
+        email=sealed(ID, "buyer@example.com"),
         currency="eur",
         items=(
             OrderItem(
@@ -132,7 +134,7 @@ async def test_a_price_is_text_or_number_and_exact(rig: Rig, raw: bytes, price: 
 async def test_mail_addresses(rig: Rig, email: str, stored: str):
     assert (await rig.order(order(email=email))).status == 201
 
-    assert rig.events[0].email == stored
+    assert opened(ID, rig.events[0].email) == stored
 
 
 async def test_titles_are_for_display_in_any_script(rig: Rig):
@@ -240,6 +242,54 @@ async def test_a_repeat_that_nobody_remembers_is_the_same_order(rig: Rig, start:
     assert other.events[0].event_id == rig.events[0].event_id
 
 
+async def test_the_address_leaves_sealed_and_a_repeat_is_the_same_record(rig: Rig, start: Start):
+    await rig.order(order())
+    await (other := await start(rigs.settings())).order(order())
+
+    ((first,), (second,)) = rig.events, other.events
+    assert (first.email, first.request_hash) == (second.email, second.request_hash)
+    assert opened(ID, first.email) == "buyer@example.com"
+    with pytest.raises(Malformed):
+        opened(ids.order_id("another"), first.email)
+    assert not any(b"buyer@example.com" in each.value for each in rig.producer.sent)
+
+
+async def test_the_request_is_known_again_by_a_hash_that_nobody_can_try_addresses_against(rig: Rig):
+    await rig.order(order())
+
+    (event,) = rig.events
+    plain = read_order(rigs.body_of(order()), Limits(10, 1000)).hash
+    assert event.request_hash == key_of(ID).digest(plain) != plain
+
+
+async def test_without_postgres_no_order_is_placed_since_its_address_could_not_be_sealed(rig: Rig):
+    rig.buyers.away = True
+
+    response = await rig.order(order())
+
+    await refusal(response, 503, "send it again")
+    assert int(response.headers["Retry-After"]) > 0
+    assert (rig.events, rig.bills.asked, rig.checkouts.begun) == ([], [], {})
+    assert (await rig.ipn(ipn())).status == 200, "notifications need no database"
+    rig.buyers.away = False
+    assert (await rig.order(order())).status == 201
+
+
+async def test_what_was_placed_is_answered_again_while_postgres_is_away(rig: Rig):
+    first = await (await rig.order(order())).json()
+    rig.buyers.away = rig.index.away = rig.checkouts.away = True
+
+    assert await (await rig.order(order())).json() == first
+    await refusal(await rig.order(order(currency="usd")), 409)
+
+
+async def test_an_order_whose_buyer_was_erased_is_not_placed_again(rig: Rig):
+    rig.buyers.gone.add(ID)
+
+    await refusal(await rig.order(order()), 410, "erased")
+    assert (rig.events, rig.bills.asked) == ([], [])
+
+
 async def test_without_the_read_model_orders_are_accepted(rig: Rig, lines: Lines):
     rig.index.away = True
 
@@ -304,7 +354,7 @@ async def test_without_invoice_the_order_waits_to_be_paid_from_its_page(rig: Rig
     assert await (await rig.order(order())).json() == answer
 
 
-async def test_without_postgres_nobody_is_asked_for_an_invoice(rig: Rig, lines: Lines):
+async def test_without_a_claim_nobody_is_asked_for_an_invoice(rig: Rig, lines: Lines):
     rig.index.away = rig.checkouts.away = True
 
     answer = await (await rig.order(order())).json()
@@ -411,7 +461,7 @@ async def test_one_line_tells_what_was_accepted(rig: Rig, lines: Lines):
 def checkout(**changes: Any) -> tuple[Checkout, FakeProducer, FakeBills]:
     fakes = Fakes()
     addresses = Addresses("https://keys", "https://in/webhooks/nowpayments", [SecretStr("link")], timedelta(days=90))
-    ports = CheckoutPorts(fakes.producer, fakes.index, fakes.checkouts, fakes.bills, fakes.coins)
+    ports = CheckoutPorts(fakes.producer, fakes.buyers, fakes.index, fakes.checkouts, fakes.bills, fakes.coins)
     return Checkout(ports, addresses, **changes), fakes.producer, fakes.bills
 
 

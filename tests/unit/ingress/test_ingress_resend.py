@@ -98,9 +98,21 @@ async def test_links_are_taken_out(rig: Rig):
     await rig.resend(CLICKED)
 
     data = json.loads(rig.logged[0].body)["data"]
-    assert data["click"] == {"link": "[link]", "ipAddress": "192.0.2.1"}
+    assert data["click"] == {"link": "[link]", "ipAddress": "[hidden]"}
     assert data["attempts"] == [1.5, None, True]
     assert leaks(rig.producer.sent[0].value.decode()) == []
+
+
+async def test_mail_addresses_are_taken_out(rig: Rig):
+    bounce = {"type": "Permanent", "subType": "NoEmail", "message": "550 <buyer@example.com>: no such mailbox"}
+    reason = {"reason": "buyer@example.com_is_unknown"}
+    await rig.resend(told("email.bounced", to=["Jane <buyer@example.com>"], bounce=bounce))
+    await rig.resend(told("email.failed", failed=reason), message_id="msg_2")
+
+    assert not any(b"buyer@example.com" in each.value for each in rig.producer.sent)
+    data = json.loads(rig.logged[0].body)["data"]
+    assert data["to"] == ["Jane <[mail address]>"]
+    assert data["bounce"]["message"] == "550 <[mail address]>: no such mailbox"
 
 
 async def test_a_repeat_has_the_same_id_and_another_message_has_not(rig: Rig):

@@ -17,7 +17,7 @@ class Right(StrEnum):
     OPERATE = "operate"  # reprocess, replay, resolve, return keys
     STOCK = "stock"  # bring in codes that we sell
     READ_AUDIT = "read_audit"  # the audit log
-    ADMINISTER = "administer"  # end sessions, revoke tokens
+    ADMINISTER = "administer"  # end sessions, revoke tokens, erase a buyer's data
 
 
 class Role(StrEnum):

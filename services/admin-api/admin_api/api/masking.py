@@ -30,8 +30,8 @@ def may_see(asker: Asker) -> Seen:
 
 def hidden_address(address: str) -> str:
     """Return an address of which the domain and the first letter are left."""
-    name, _, domain = address.rpartition("@")
-    return f"{name[:1]}***@{domain}"
+    name, at, domain = address.rpartition("@")
+    return f"{name[:1]}***@{domain}" if at else address  # what was erased is empty
 
 
 def without_addresses(value: JsonValue) -> JsonValue:

@@ -15,8 +15,10 @@ from admin_api.api.ports import Ports
 from admin_api.api.reading import row
 from admin_api.api.routing import AnyRoute, Route
 from admin_api.api.schemas import Accepted, Reason
+from admin_api.erasure.erase import erase
 from bitloot import ids, log
 from bitloot.contracts.events import (
+    BuyerErased,
     EmailChanged,
     KeysReturnRequested,
     LinkRevoked,
@@ -28,7 +30,9 @@ from bitloot.contracts.events import (
     ReviewResolved,
 )
 from bitloot.contracts.state import CLOSED, OrderStatus
+from bitloot.errors import Refused
 from bitloot.ids import EventId, OrderId
+from bitloot.personal import PostgresBuyers
 from bitloot.problem import Problem
 
 _log = log.get(__name__)
@@ -43,6 +47,7 @@ MailAddress = Annotated[
 ]
 
 
+_ERASED = "The buyer's data of this order was erased: it takes no mail address any more."
 _LEFT = (
     "The order closed so long ago that it has left the orders agent and takes no actions any more. "
     "Its buyer gets new links at the order page's /o/lost."
@@ -81,6 +86,12 @@ class ResolveQuestion(ExplainedAction):
     resolution: Resolution
 
 
+class EraseQuestion(ExplainedAction):
+    """Whose data, and why. An order that is still open needs the address: without it no key can be delivered."""
+
+    even_open: Annotated[bool, Field(description="Erase although the order is still open")] = False
+
+
 async def reprocess_order(ports: Ports, question: OrderAction) -> Accepted:
     """Ask the order to go on. A closed one has nothing to go on with."""
     return await _ask(
@@ -108,13 +119,21 @@ async def send_mail_again(ports: Ports, question: SendMailQuestion) -> Accepted:
 
 async def change_address(ports: Ports, question: ChangeAddressQuestion) -> Accepted:
     """Let the order's mails go to another address."""
+    order_id = OrderId(question.id)
+    if await row(ports.pool, "order_status", order_id) is None:
+        raise unknown(ports, "There is no such order.")
+    try:
+        sealed = await PostgresBuyers(ports.pool).seal(order_id, question.email)
+    except Refused as error:
+        click = Click(question.action, "changeAddress", order_id, order_id)
+        raise await refuse(ports, click, Problem(409, _ERASED)) from error
     return await _ask(
         ports,
         question,
         "changeAddress",
-        lambda about: EmailChanged(**about, email=question.email, reason=question.reason),
+        lambda about: EmailChanged(**about, email=sealed, reason=question.reason),
         _placed,
-        email=question.email,
+        email=sealed,
     )
 
 
@@ -142,6 +161,35 @@ async def return_keys(ports: Ports, question: ExplainedAction) -> Accepted:
     return await _ask(
         ports, question, "returnKeys", lambda about: KeysReturnRequested(**about, reason=question.reason), _placed
     )
+
+
+async def erase_buyer(ports: Ports, question: EraseQuestion) -> Accepted:
+    """Destroy the key of the buyer's data, and what is plain of it. Afterwards it is nowhere, and nothing is mailed."""
+    found = await row(ports.pool, "order_status", question.id)
+    if found is None:
+        raise unknown(ports, "There is no such order.")
+    order_id, status = OrderId(question.id), OrderStatus(found["status"])
+    # Without an order: it is done here and now, and not by the order, which may have left its agent long ago.
+    click = Click(question.action, "eraseBuyer", order_id, request={"even_open": question.even_open})
+    if status not in CLOSED and not question.even_open:
+        detail = f"The order is {status}: without its buyer's address nothing more can be mailed, not even paid keys."
+        raise await refuse(ports, click, Problem(409, detail, orderStatus=status))
+    event = BuyerErased(
+        event_id=ids.content_id("eraseBuyer", order_id, question.action),
+        occurred_at=datetime.now(UTC),
+        order_id=order_id,
+        action_id=question.action,
+        actor=ports.asker.name,
+        reason=question.reason,
+    )
+
+    async def send() -> None:
+        await ports.publisher.send(ports.topics.events, order_id, event)
+
+    new = await perform(ports, click, send)
+    await erase(ports.pool, [order_id])  # also for a repeat: the first may have ended before; else the sink does it
+    _log.info("order.buyer_erased", order_id=order_id, order_status=status, action_id=question.action, new=new)
+    return Accepted(action_id=question.action)
 
 
 def _placed(status: OrderStatus) -> str | None:
@@ -241,5 +289,13 @@ ROUTES: tuple[AnyRoute, ...] = (
         ExplainedAction,
         return_keys,
         Right.OPERATE,
+    ),
+    _route(
+        "erase",
+        "eraseBuyer",
+        "Erase the buyer's personal data, for good and everywhere",
+        EraseQuestion,
+        erase_buyer,
+        Right.ADMINISTER,
     ),
 )

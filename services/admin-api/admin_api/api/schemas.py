@@ -8,6 +8,8 @@ from typing import Annotated, Generic, TypeVar
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from bitloot.redaction import without_mail_addresses
+
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 50
 _MAX_OFFSET = 10_000  # each page before costs what it is itself: farther on, cursors
@@ -50,10 +52,21 @@ Words = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterVal
 OrderIdText = Annotated[
     str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", to_lower=True)
 ]
+
+
+def _nobody_named(text: str) -> str:
+    if without_mail_addresses(text) != text:
+        raise ValueError("it has a mail address: it is kept where nothing can be taken out, so name nobody")
+    return text
+
+
 Reason = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), AfterValidator(printable)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=2000),
+    AfterValidator(printable),
+    AfterValidator(_nobody_named),
 ]
-"""Why; kept with the event and in the audit log."""
+"""Why; kept with the event and in the audit log for good, so that it names no buyer."""
 ActionKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 """One click: the same key again is the same click."""
 

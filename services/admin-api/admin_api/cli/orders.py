@@ -4,9 +4,12 @@ import uuid
 
 import typer
 
+from admin_api.cli import erasing
 from admin_api.cli.asking import as_json, ask, console, table, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Orders.")
+app.command()(erasing.erase)
+app.command("prove-erased")(erasing.prove_erased)
 
 _LIST = {"id": "order", "status": "status", "email": "buyer", "total": "total", "currency": "in", "placedAt": "placed"}
 _STORY = {"at": "when", "kind": "what", "title": "", "durationSeconds": "seconds", "detail": ""}

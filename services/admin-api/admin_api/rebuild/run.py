@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from admin_api.erasure.erase import SQL as ERASING
 from admin_api.migrations import Connection
 from admin_api.rebuild import shadow
 from admin_api.rebuild.compare import Compared, compared, put_right
@@ -142,12 +143,14 @@ class _Rebuild:
         async with self._connection.transaction():
             await self._connection.execute(f"lock table {self._live}.sink_offsets in exclusive mode")
             await self._read_to(await self._offsets())
+            await self._blank_erased()
             tables = tuple([await compared(self._connection, self._live, table) for table in shadow.READ_TABLES])
             if different := [each for each in tables if not each.equal]:
                 self._refuse_to_forget(different)
                 await self._log.look()
                 # A compacted topic may have replaced what the sinks have read by what they have not.
                 await self._read_to(await self._history.ends())
+                await self._blank_erased()
                 for each in different:
                     await put_right(self._connection, self._live, each.table)
             await self._move_sinks()
@@ -186,6 +189,14 @@ class _Rebuild:
         begun = {number: first for (topic, number), (first, _) in self._history.bounds.items() if topic == name}
         query = _SQL["keep_expired_letters"].format(live=self._live, shadow=shadow.SCHEMA)
         await self._connection.execute(query, list(begun), list(begun.values()))
+
+    async def _blank_erased(self) -> None:
+        """Take out what was opened for the new tables before its key was destroyed. Later erasures wait for us."""
+        before = await self._connection.fetchval("show search_path")
+        await self._connection.execute(f"set local search_path = {shadow.SCHEMA}, {self._live}")
+        erased = [row["id"] for row in await self._connection.fetch(ERASING["erased_orders"])]
+        await self._connection.execute(ERASING["blank_orders"], erased)
+        await self._connection.execute("select set_config('search_path', $1, true)", before)
 
     def _refuse_to_forget(self, different: list[Compared]) -> None:
         """Raise `Impossible` when rows may differ because Kafka has lost what they were made of."""

@@ -42,6 +42,8 @@ async def create(connection: Connection) -> None:
         await connection.execute(f"set local search_path = {SCHEMA}, {live}")
         for migration in known[: len(known) - missing]:
             await connection.execute(migration.sql)
+        # Keys are not of the read model: by its bare name the table in use is meant.
+        await connection.execute(f"drop table if exists {SCHEMA}.personal_keys")
         # A crash of the database may empty them: then the rebuild begins anew.
         for row in await connection.fetch(_SQL["filled"], SCHEMA, list(READ_TABLES)):
             await connection.execute(f"alter table {row['name']} set unlogged")

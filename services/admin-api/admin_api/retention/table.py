@@ -67,14 +67,17 @@ delete from webhook_logs_default where ctid = any (array(select ctid from due))
 """
 """What outlived its month, once it is not needed any more."""
 
+_SEALED = "mail address, sealed"
+_ERASED = "mail address, until it is erased"
+
 POSTGRES = (
-    _for_good("orders", "bookkeeping, and proof of what was bought", "mail address"),
+    _for_good("orders", "bookkeeping, and proof of what was bought", _ERASED),
     _for_good("order_items", "bookkeeping"),
     _for_good("time_to_key_days", "how many buyers waited how long, day by day: some hundred rows a day at most"),
     _for_good("keys", "where the codes of an order are, and when they were seen; never a code"),
     _for_good("payments", "bookkeeping"),
     _for_good("reservations", "proof of what was bought from Kinguin"),
-    _for_good("order_events", "the order's history; filled again from orders.events.v1", "mail address"),
+    _for_good("order_events", "the order's history; filled again from orders.events.v1; what is sealed is left out"),
     _for_good(
         "code_hashes",
         "by what a code finds its order; without its key nothing can be tried; filled again from orders.events.v1",
@@ -85,7 +88,7 @@ POSTGRES = (
         _YEAR_AND_A_BIT,
         "to settle disputes with providers. Whole months go, once their last day is as old; what came again since and the "
         "logs of open orders stay longer",
-        "what the provider said of the buyer",
+        "addresses taken out; what else the provider said of the payer",
         _CLEANER,
         _LOGS_IN_THE_NET,
         by_month=True,
@@ -96,7 +99,7 @@ POSTGRES = (
         timedelta(days=90),
         "as its topic: afterwards nothing could be replayed",
         "occurred_at < now() - make_interval(days => $1)",
-        "whatever stood in the record",
+        "mail address, sealed",
     ),
     _cleaned(
         "dead_letter_replays", timedelta(days=90), "as the letters", "replayed_at < now() - make_interval(days => $1)"
@@ -120,7 +123,7 @@ POSTGRES = (
         "emails",
         timedelta(days=30),
         "the rendered text and its links go; that a mail was sent, when and where to, stays with the order",
-        "mail address; until then the text of the mail",
+        f"{_ERASED}; until then the text of the mail",
         _CLEANER,
         "update emails set html = '', text = '' where id = any (array(select id from emails where html <> '' "
         "and accepted_at < now() - make_interval(days => $1) limit $2 for update skip locked))",
@@ -142,23 +145,29 @@ POSTGRES = (
         "lost_requests",
         timedelta(0),
         "questions that nobody has dealt with yet: seconds, or as long as the broker is away",
-        "mail address",
+        _ERASED,
         "the order page",
     ),
     _for_good("deleted_objects", "which objects of ours were deleted on purpose"),
-    _for_good("admin_actions", "what admins asked for, and what became of it", "name of the admin"),
+    _for_good(
+        "admin_actions", "what admins asked for, and what became of it", "name of the admin; new mail address, sealed"
+    ),
     _for_good("admin_accounts", "who may sign in", "name of the admin"),
     _for_good("admin_tokens", "which tokens were given out; hashes only", "name of the admin"),
     Rule("PostgreSQL", "admin_sessions", timedelta(days=1), "until they end", "address of the admin", "the admin API"),
     Rule("PostgreSQL", "oidc_sign_ins", timedelta(days=1), "until they end, minutes", "", "the admin API"),
     Rule("PostgreSQL", "access_limits", timedelta(days=1), "tries of signing in", "", "the admin API"),
     _for_good("audit_log", "a chain of hashes: what admins did; nothing may be taken out", "name of the admin"),
-    _for_good("checkouts", "what the shop asked for, until it is placed", "mail address"),
+    _for_good("checkouts", "a keyed hash of what the shop asked for, and when: a repeat is known again"),
+    _for_good(
+        "personal_keys",
+        "what opens the sealed addresses of an order; an erasure destroys the key and leaves the row, so that none is made anew",
+    ),
     Rule("PostgreSQL", "refused_notifications", timedelta(days=14), "a sample, to see why", "", "the ingress"),
 )
 
 OTHERS = (
-    Rule("fulfillment tables", "orders", timedelta(days=30), "after the order has closed (CLOSED_ORDER_RETENTION)", "mail address", "the orders agent"),
+    Rule("fulfillment tables", "orders", timedelta(days=30), "after the order has closed (CLOSED_ORDER_RETENTION)", _SEALED, "the orders agent"),
     Rule("fulfillment tables", "retired", FOR_GOOD, "eight bytes for each order that has left, so that nothing begins it anew"),
     Rule("fulfillment tables", "routes", timedelta(days=30), "as long as the order", "", "the reservation router"),
     Rule("fulfillment tables", "sales", FOR_GOOD, "sales on Kinguin; no buyer is named there"),
@@ -172,12 +181,12 @@ def _of_topic(topic: Topic) -> Rule:
     kept = None if compacted or topic.retention == FOREVER else topic.retention
     why = "the newest record of each key" if compacted else topic.description
     personal = {
-        "orders.events.v1": "mail address",
-        "orders.state.v1": "mail address",
-        "fulfillment-orders-changelog": "mail address",
-        "deliveries.v1": "mail address",
-        "webhooks.log.v1": "what the provider said of the buyer",
-        "dead-letters.v1": "whatever stood in the record",
+        "orders.events.v1": f"{_SEALED}; the network (/24, /48) that keys were revealed from",
+        "orders.state.v1": _SEALED,
+        "fulfillment-orders-changelog": _SEALED,
+        "deliveries.v1": _SEALED,
+        "webhooks.log.v1": "addresses taken out; what else the provider said of the payer",
+        "dead-letters.v1": _SEALED,
     }.get(topic.name, "")
     return Rule("Kafka", topic.name, kept, why, personal, "Kafka" if kept or compacted else "")
 
@@ -195,9 +204,19 @@ One table over every store. It is made from [table.py](../services/admin-api/adm
 `python -m admin_api.retention --page > docs/retention.md`. What no store deletes by itself is deleted by the sink, each hour, and by
 `python -m admin_api.retention` (with `DATABASE_URL`), which tells what it deleted; rows of orders that are still open are spared.
 
-"For good" means until a person decides otherwise. A buyer's personal data is the mail address, and what providers tell of the payer. **There is no command yet that
-erases one buyer's data everywhere**: where the table says "for good" beside a mail address, it stays. Until there is one, answer a demand for erasure by hand
-and note that Kafka's logs keep the address for as long as the topic.
+"For good" means until a person decides otherwise. A buyer's personal data is the mail address. Where nothing can be deleted it stands **sealed** under a key of its order
+([ADR 0032](adr/0032-personal-data-under-a-key-that-is-destroyed.md)); `bitloot orders erase` destroys that key and deletes what is plain, and looks through every store
+afterwards: [operations](operations.md#erase-a-buyers-data).
+
+What an erasure does not reach, and until when it stays:
+
+- **What providers tell of the payer** (`webhooks.log.v1`, `webhook_logs`: 400 days). Mail addresses, and from where a mail was read, are taken out before anything is stored. What is left names
+  payments: ids, coins, amounts, our deposit address, the hash of the transaction on its chain, which is public there anyway. It is kept to settle disputes.
+- **What was put aside** (dead letters: 90 days) holds records as they were, so addresses as sealed as they are.
+- **The network** that keys were revealed from, cut to /24 or /48, stays in `orders.events.v1`: it names a provider's district, not a person.
+- **What people type** as a reason. Mail addresses are refused there; names are not recognized.
+- **Backups of PostgreSQL, its archived WAL, and dead rows until a vacuum** hold keys and addresses for as long as they are kept. Who restores one erases again: see operations.
+- **The mail provider, the payment provider and the shop** have data of their own, and each its own deletion.
 
 | store | what | kept | why | personal data | deleted by |
 | --- | --- | --- | --- | --- | --- |

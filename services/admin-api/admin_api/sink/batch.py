@@ -11,6 +11,7 @@ from admin_api.sink import rows
 from admin_api.sink.rows import OrderRows, Row
 from admin_api.sink.source import RawRecord, Topics
 from bitloot.contracts import codec
+from bitloot.contracts.events import BuyerErased
 from bitloot.dead_letters import dead_letter
 from bitloot.errors import Malformed
 
@@ -27,6 +28,7 @@ class Batch:
     code_hashes: dict[Unique, Row] = field(default_factory=dict)
     webhooks: dict[Unique, Row] = field(default_factory=dict)
     dead_letters: dict[Unique, Row] = field(default_factory=dict)
+    erased: set[str] = field(default_factory=set)
 
 
 class Decoder:
@@ -49,6 +51,8 @@ class Decoder:
         event = codec.decode(self._topics.events, raw.value)
         rows.checked_order(event, raw.key)
         row = rows.event_row(event, raw)
+        if isinstance(event, BuyerErased):
+            batch.erased.add(event.order_id)
         if row is not None:
             _count(batch.events, (event.order_id, event.event_id), row, _again)
         for hashes in rows.code_hash_rows(event):

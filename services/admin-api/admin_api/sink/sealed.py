@@ -1,8 +1,10 @@
-"""Keeps sealed codes out of Postgres: they stay in Kafka, where they expire with their topic."""
+"""Keeps what is sealed out of Postgres: it stays in Kafka."""
 
 import re
 
 from pydantic import JsonValue
+
+from bitloot.personal import VERSION
 
 _BOX = re.compile(
     # A member of a sealed code, also inside quoted JSON.
@@ -13,7 +15,7 @@ _BOX = re.compile(
 
 
 def counted(value: JsonValue) -> JsonValue:
-    """Return a record's JSON with each list of codes replaced by its length, and any other box by a mark."""
+    """Return a record's JSON with each list of codes replaced by its length, and all else that is sealed by a mark."""
     match value:
         case {"box": str()}:
             return "[sealed]"
@@ -24,6 +26,8 @@ def counted(value: JsonValue) -> JsonValue:
             }
         case list():
             return [counted(part) for part in value]
+        case str() if value.startswith(VERSION):
+            return "[sealed]"
         case _:
             return value
 

@@ -12,9 +12,11 @@ from pydantic import JsonValue
 from pydantic_core import to_json
 
 from admin_api.database import Connection, Pool
+from admin_api.erasure.erase import erase_within
 from admin_api.notices import CHANNEL, MAX_IDS
 from admin_api.sink.batch import Batch, Unique
 from admin_api.sink.months import Months
+from admin_api.sink.personal import opened
 from admin_api.sink.rows import OrderRows, Row
 from admin_api.sql import named_queries
 from bitloot import metrics
@@ -143,7 +145,8 @@ async def _move(connection: Connection, moves: Mapping[Partition, Move]) -> None
 
 async def _write(connection: Connection, batch: Batch) -> Written:
     written = Written()
-    changed = await _write_orders(connection, batch.orders, written) if batch.orders else []
+    orders = await opened(connection, batch.orders) if batch.orders else {}
+    changed = await _write_orders(connection, orders, written) if orders else []
     for table, rows in (
         ("order_events", batch.events),
         ("code_hashes", batch.code_hashes),
@@ -151,6 +154,8 @@ async def _write(connection: Connection, batch: Batch) -> Written:
     ):
         await _insert(connection, table, rows, written)
     logs = await _write_webhooks(connection, batch.webhooks, written) if batch.webhooks else []
+    if batch.erased:
+        await erase_within(connection, batch.erased)
     await _tell(connection, batch, logs)
     await _count_waits(connection, changed)
     return written

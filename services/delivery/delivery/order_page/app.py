@@ -17,6 +17,7 @@ from bitloot.kafka import Producer
 from bitloot.layout import Layout
 from bitloot.ledger import open_pool
 from bitloot.links import OrderLink
+from bitloot.personal import PostgresBuyers
 from bitloot.schema import migrated
 from bitloot.settings import Secrets
 from delivery import r2
@@ -67,7 +68,15 @@ async def open_ports(settings: OrderPageSettings) -> AsyncIterator[Opened]:
             events=producer,
             opens=partial(opened, secrets=settings.order_link_secrets, clock=now),
             confirms=partial(confirmed, secrets=settings.order_link_secrets, clock=now),
-            asking=Asking(producer, attempts, orders, PostgresLostRequests(pool), settings.order_link_secrets, now),
+            asking=Asking(
+                events=producer,
+                attempts=attempts,
+                orders=orders,
+                requests=PostgresLostRequests(pool),
+                buyers=PostgresBuyers(pool),
+                secrets=settings.order_link_secrets,
+                clock=now,
+            ),
             watch=Watch(orders),
             clock=now,
         )

@@ -5,6 +5,7 @@ the same, and it is given before anybody looks.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import ipaddress
@@ -22,6 +23,7 @@ from bitloot.contracts.events import EmailChanged, MailKind, MailRequested
 from bitloot.contracts.topics import ORDER_EVENTS, Topic
 from bitloot.errors import BitLootError, Refused
 from bitloot.ids import OrderId, content_id
+from bitloot.personal import Buyers
 from bitloot.problem import Problem
 from delivery.clock import Clock
 from delivery.mail import plain_address
@@ -31,6 +33,7 @@ MAILS_PER_HOUR: Final = 3  # of one order, and of lost links for one mail addres
 ADDRESSES_PER_HOUR: Final = 3  # new ones for one order
 ASKED_PER_HOUR: Final = 20  # lost links, from one network
 MAX_BACKGROUND: Final = 100
+ERASED: Final = "The mail address of this order was erased: its page goes on working, and nothing can be mailed."
 _ACTION: Final = 64  # characters
 
 _log = log.get(__name__)
@@ -105,29 +108,32 @@ class Asking:
     attempts: Attempts
     orders: OrdersOfAddress
     requests: LostRequests
+    buyers: Buyers
     secrets: Sequence[SecretStr]
     clock: Clock
 
     async def mail(self, order_id: OrderId, email: str | None, action_id: str) -> None:
         """Ask for the mail to the order's own address once more."""
         await self._allow(f"mail/{order_id}", MAILS_PER_HOUR)
-        await self._request(order_id, self._action(action_id), MailKind.KEYS, email)
+        sealed = None if email is None else await self._sealed(order_id, email)
+        await self._request(order_id, self._action(action_id), MailKind.KEYS, sealed)
 
     async def new_address(self, order_id: OrderId, email: str, action_id: str) -> None:
         """Ask for a mail that lets the owner of `email` make it the order's address."""
         await self._allow(f"address/{order_id}", ADDRESSES_PER_HOUR)
-        await self._request(order_id, self._action(action_id), MailKind.CONFIRM, email)
+        await self._request(order_id, self._action(action_id), MailKind.CONFIRM, await self._sealed(order_id, email))
 
     async def confirm(self, link: links.OrderLink, email: str, token: str) -> None:
         """Make `email` the order's address: whoever has the token reads its mail."""
         action = hashlib.sha256(token.encode()).hexdigest()[:32]
+        sealed = await self._sealed(link.order_id, email)
         changed = EmailChanged(
             event_id=content_id(link.order_id, "email.changed", action),
             occurred_at=self.clock(),
             order_id=link.order_id,
             action_id=action,
             actor="buyer",
-            email=email,
+            email=sealed,
             generation=link.generation,
             reason="confirmed by a mail to the new address",
         )
@@ -156,7 +162,10 @@ class Asking:
         """
         order_id = await self.orders.newest_of(email)
         if order_id is not None:
-            await self._request(order_id, request, MailKind.LOST, email, actor="support")
+            # Erased in this moment, it is nobody's order any more.
+            with contextlib.suppress(Refused):
+                sealed = await self.buyers.seal(order_id, email)
+                await self._request(order_id, request, MailKind.LOST, sealed, actor="support")
         await self.requests.done(request)
 
     async def catch_up(self) -> None:
@@ -168,8 +177,15 @@ class Asking:
         if wait := await self.attempts.take(name, limit, HOUR):
             raise Problem(429, "That was often in a short time. Try again later.", headers={"Retry-After": str(wait)})
 
+    async def _sealed(self, order_id: OrderId, email: str) -> str:
+        """Return an address as records carry it. Raises `Problem` once the buyer's data was erased."""
+        try:
+            return await self.buyers.seal(order_id, email)
+        except Refused as error:
+            raise Problem(409, ERASED) from error
+
     async def _request(
-        self, order_id: OrderId, action: str, kind: MailKind, email: str | None = None, actor: str = "buyer"
+        self, order_id: OrderId, action: str, kind: MailKind, sealed: str | None, actor: str = "buyer"
     ) -> None:
         requested = MailRequested(
             event_id=content_id(order_id, "mail.requested", action),
@@ -178,7 +194,7 @@ class Asking:
             action_id=action,
             actor=actor,
             kind=kind,
-            email=email,
+            email=sealed,
         )
         await self.events.send(ORDER_EVENTS, order_id, requested)
         _log.info("mail.requested", order_id=order_id, mail=kind, actor=actor)

@@ -7,17 +7,17 @@ from typing import Final
 import asyncpg
 from pydantic import TypeAdapter
 
-from bitloot.contracts.state import MailState, OrderStatus
+from bitloot.contracts.state import OrderStatus
 from bitloot.ids import OrderId
 from bitloot.ledger import translated
-from delivery.order_page.status import Line, OrderView, PayInstructions
+from delivery.order_page.status import KnownMail, Line, OrderView, PayInstructions
 from delivery.queries import QUERIES
 
 LEFT_OVER_AFTER: Final = timedelta(seconds=30)
 """A question that is so old was taken by a process that died, or the broker is away."""
 AT_ONCE: Final = 100
 
-_MAILS = TypeAdapter(tuple[MailState, ...])
+_MAILS = TypeAdapter(tuple[KnownMail, ...])
 
 
 class PostgresOrders:

@@ -36,6 +36,12 @@ class PayInstructions(BaseModel):
     valid_until: Instant | None = None
 
 
+class KnownMail(MailState):
+    """A mail as the read model has it: with its address in plain, or empty once the buyer's data was erased."""
+
+    recipient: str
+
+
 @dataclass(frozen=True, slots=True)
 class OrderView:
     """An order as the read model has it."""
@@ -49,7 +55,7 @@ class OrderView:
     object_key: str | None = None
     pictures: tuple[str, ...] = ()
     generation: int = 1
-    mails: tuple[MailState, ...] = ()
+    mails: tuple[KnownMail, ...] = ()
     review_cause: str | None = None
     keys_deleted: bool = False
     left: bool = False
@@ -182,7 +188,7 @@ def present(order_id: OrderId, order: OrderView | None) -> PublicStatus:
         revealable=revealable(order),
         keys_deleted=order.keys_deleted,
         mail=mail,
-        address_changes=not order.left,
+        address_changes=not order.left and (order.email is not None or order.placed_at is None),
         revealed_at=order.revealed_at,
         mailed_to=masked(order.email) if order.email and order.mailed_at else None,
         updated_at=order.updated_at,

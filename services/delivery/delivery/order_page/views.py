@@ -24,7 +24,7 @@ from bitloot.problem import Problem
 from bitloot.proxies import Networks, client_address
 from delivery.clock import Clock
 from delivery.mail import SignedLink
-from delivery.order_page.asking import Asking, Background, Events, address_of, client_prefix
+from delivery.order_page.asking import ERASED, Asking, Background, Events, address_of, client_prefix
 from delivery.order_page.html import Pages
 from delivery.order_page.rate import RevealRate
 from delivery.order_page.status import OrderView, present, revealable
@@ -200,6 +200,8 @@ class OrderPage:
         form = await _form(request)
         if order is None or order.placed_at is None:
             raise Problem(409, "There is nothing to send yet.")
+        if order.email is None:
+            raise Problem(409, ERASED)
         await self._ports.asking.mail(order_id, order.email, str(form.get("action", "")))
         return self._done(request, SENT_AGAIN)
 

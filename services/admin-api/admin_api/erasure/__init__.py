@@ -1,0 +1,1 @@
+"""Erases a buyer's personal data, and proves it."""
