@@ -1,5 +1,7 @@
 """Who may ask, what a browser gets, and what is answered when a dependency is away."""
 
+import re
+
 import asyncpg
 import pytest
 
@@ -30,6 +32,7 @@ BODIES = {
     "return-keys": {"reason": "x"},
     "resolve": {"reason": "x", "resolution": "close"},
     "erase": {"reason": "x"},
+    "csv": {"reason": "x"},
 }
 
 
@@ -92,7 +95,7 @@ async def test_without_the_database_it_is_503(bare: Api):
             continue
         uuid = records.order(1)
         path = path.replace("/orders/1", f"/orders/{uuid}").replace("/replays/1", f"/replays/{uuid}")  # noqa: PLW2901
-        body = BODIES.get(path.rpartition("/")[2]) if method == "POST" else None
+        body = BODIES.get(re.split(r"[/.]", path)[-1]) if method == "POST" else None
         headers = {"Authorization": f"Bearer {TOKEN}"}
         response = await bare.client.request(method, path, headers=headers, json=body)
         assert (response.status, response.content_type) == (503, "application/problem+json"), path
