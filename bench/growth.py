@@ -4,7 +4,6 @@ The changelog is filled with orders as the whole system had left them, the order
 restores them all, and then handles events of other orders.
 """
 
-import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +16,6 @@ from bench.recording import Told, copies
 from bench.stage import Drained, Stage
 from bitloot.contracts.topics import ORDER_EVENTS, ORDERS_CHANGELOG
 from fulfillment.app import APP_ID
-
-_TICK = re.compile(r"^bitloot_timer_tick_seconds_(sum|count) (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
