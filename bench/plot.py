@@ -53,10 +53,10 @@ def _axes(drawing: Drawing) -> Iterator[str]:
         value = top * number / _TICKS
         y = _y(drawing, value)
         yield f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}" stroke="#888" stroke-opacity="0.3"/>'
-        yield f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:,.4g}</text>'
+        yield f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{_label(value)}</text>'
     for x in sorted({x for line in drawing.lines for x, _ in line.points}):
         at = _x(drawing, x)
-        yield f'<text x="{at:.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{x:,.4g}</text>'
+        yield f'<text x="{at:.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{_label(x)}</text>'
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     yield f'<text x="{middle}" y="{_HEIGHT - 10}" text-anchor="middle">{escape(drawing.across)}</text>'
     level = (_TOP + _HEIGHT - _BOTTOM) / 2
@@ -69,9 +69,13 @@ def _line(drawing: Drawing, line: Line, number: int) -> Iterator[str]:
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     yield f'<path d="M{path}" fill="none" stroke="{color}" stroke-width="2"/>'
     for (x, y), (_, value) in zip(places, line.points, strict=True):
-        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{color}"><title>{value:,.4g}</title></circle>'
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{color}"><title>{_label(value)}</title></circle>'
     right = _WIDTH - _RIGHT
     yield f'<text x="{right}" y="{20 + 15 * number}" text-anchor="end" style="fill:{color}">{escape(line.name)}</text>'
+
+
+def _label(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _top(drawing: Drawing) -> float:
