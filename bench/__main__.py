@@ -101,7 +101,7 @@ def main() -> None:
     profiler = Profiler(wish.profile)
     with tempfile.TemporaryDirectory(prefix="bitloot-bench-") as name:
         directory = Path(name)
-        rounds = asyncio.run(_at_the_door(directory / "door", profiler, wish.rounds, wish.requests))
+        rounds = asyncio.run(_at_the_door(directory, profiler, wish.rounds, wish.requests))
         print(report.door(rounds), flush=True)
         with _stack(directory / "run") as stack:
             settings = json.loads(RunDir(directory / "run").environment_file.read_text())

@@ -7,7 +7,6 @@ topics.
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,11 +41,7 @@ async def measure(
     directory: Path, settings: Mapping[str, str], events: Sequence[Told], *, rounds: int, times: int
 ) -> Sequence[Round]:
     """Return `rounds` measurements of `times` the recorded events."""
-    measured = []
-    for number in range(rounds):
-        with tempfile.TemporaryDirectory(dir=directory, prefix=f"agent-{number}-") as own:
-            measured.append(await _round(Path(own), settings, events, times))
-    return measured
+    return [await _round(directory, settings, events, times) for _ in range(rounds)]
 
 
 async def _round(directory: Path, settings: Mapping[str, str], events: Sequence[Told], times: int) -> Round:
@@ -55,7 +50,7 @@ async def _round(directory: Path, settings: Mapping[str, str], events: Sequence[
         count = len(events) * times
         async with stage.service("fulfillment") as process:
             agent = await stage.drained(ORDER_EVENTS, APP_ID, [process], count)
-        return Round(agent, await _plain(directory, stage.kafka.bootstrap, count))
+        return Round(agent, await _plain(stage.directory, stage.kafka.bootstrap, count))
 
 
 async def _plain(directory: Path, bootstrap: str, count: int) -> Drained:

@@ -7,24 +7,33 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 from pydantic import SecretStr
 
-from bitloot import topics
-from bitloot.settings import KafkaSettings
+from bench.stage import Stage
 from embedded.child import Child
-from embedded.environment import Addresses, environment_of, settings
-from embedded.kafka import Kafka
+from embedded.environment import Addresses, settings
 from embedded.paths import CHECKOUT
 from embedded.ports import free_port
-from embedded.services import SERVICES, Instance, Service
 
-PARTITIONS = 12
 _NOWHERE = "http://127.0.0.1:1"
+_NOBODY = Addresses(
+    kafka="127.0.0.1:1",
+    postgres="postgresql://bench@127.0.0.1:1/bench",
+    s3_endpoint=_NOWHERE,
+    s3_bucket="bench",
+    s3_access_key="bench",
+    s3_secret_key="bench",  # noqa: S106 - nobody is there
+    ingress=_NOWHERE,
+    admin=_NOWHERE,
+    order_page=_NOWHERE,
+    sandbox=_NOWHERE,
+)
+"""The broker's own is known when it is there."""
 _READY_SECONDS = 30.0
 
 
@@ -50,50 +59,16 @@ class Pair:
 @asynccontextmanager
 async def pair(directory: Path) -> AsyncIterator[Pair]:
     """Start a broker, the ingress and the echo below `directory`; on the way out end them."""
-    async with AsyncExitStack() as stack:
-        kafka = Kafka(directory)
-        stack.push_async_callback(kafka.stop)
-        await kafka.start()
-        await topics.ensure(
-            KafkaSettings(kafka_bootstrap_servers=kafka.bootstrap), partitions=PARTITIONS, replication=1
-        )
-        everything = settings(_addresses(kafka), {})
-        ingress = await stack.enter_async_context(_ingress(directory, everything))
-        port = free_port()
-        echo = await stack.enter_async_context(
-            _process("echo", ["bench.echo", str(port)], dict(os.environ), directory, f"http://127.0.0.1:{port}")
-        )
-        yield Pair(ingress, echo, kafka.pid, SecretStr(everything["NOWPAYMENTS_IPN_SECRET"]))
-
-
-def _addresses(kafka: Kafka) -> Addresses:
-    return Addresses(
-        kafka=kafka.bootstrap,
-        postgres="postgresql://bench@127.0.0.1:1/bench",
-        s3_endpoint=_NOWHERE,
-        s3_bucket="bench",
-        s3_access_key="bench",
-        s3_secret_key="bench",  # noqa: S106 - nobody is there
-        ingress=_NOWHERE,
-        admin=_NOWHERE,
-        order_page=_NOWHERE,
-        sandbox=_NOWHERE,
-    )
-
-
-def _service(name: str) -> Service:
-    return next(service for service in SERVICES if service.name == name)
-
-
-@asynccontextmanager
-async def _ingress(directory: Path, everything: dict[str, str]) -> AsyncIterator[Served]:
-    instance = Instance(_service("ingress"), 1, free_port())
-    env = environment_of(instance, everything, directory, os.environ)
-    async with _process("ingress", [instance.service.module], env, directory, instance.url) as served:
-        async with httpx.AsyncClient(base_url=served.url, trust_env=False) as client, asyncio.timeout(_READY_SECONDS):
-            while (await client.get("/readyz")).status_code != 200:
-                await asyncio.sleep(0.1)
-        yield served
+    everything = settings(_NOBODY, {})
+    port = free_port()
+    echo = ["bench.echo", str(port)]
+    async with (
+        Stage(directory, everything) as stage,
+        stage.service("ingress") as ingress,
+        _process("echo", echo, dict(os.environ), directory, f"http://127.0.0.1:{port}") as served,
+    ):
+        secret = SecretStr(everything["NOWPAYMENTS_IPN_SECRET"])
+        yield Pair(Served(ingress.url, ingress.pid), served, stage.kafka.pid, secret)
 
 
 @asynccontextmanager

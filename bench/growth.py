@@ -4,7 +4,6 @@ The changelog is filled with orders as the whole system had left them, the order
 restores them all, and then handles events of other orders.
 """
 
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,15 +44,14 @@ async def _measure(
     directory: Path, settings: Mapping[str, str], recorded: Mapping[str, Sequence[Told]], rows: int, times: int
 ) -> Size:
     events = recorded[ORDER_EVENTS.name]
-    with tempfile.TemporaryDirectory(dir=directory, prefix=f"growth-{rows}-") as own:
-        async with Stage(Path(own), settings) as stage:
-            await stage.fill(ORDERS_CHANGELOG, _left(recorded[ORDERS_CHANGELOG.name], rows))
-            await stage.fill(ORDER_EVENTS, copies(events, times))
-            begun = time.monotonic()
-            async with stage.service("fulfillment") as process:
-                start = time.monotonic() - begun
-                drained = await stage.drained(ORDER_EVENTS, APP_ID, [process], len(events) * times)
-                return Size(rows, start, psutil.Process(process.pid).memory_info().rss, drained)
+    async with Stage(directory, settings) as stage:
+        await stage.fill(ORDERS_CHANGELOG, _left(recorded[ORDERS_CHANGELOG.name], rows))
+        await stage.fill(ORDER_EVENTS, copies(events, times))
+        begun = time.monotonic()
+        async with stage.service("fulfillment") as process:
+            start = time.monotonic() - begun
+            drained = await stage.drained(ORDER_EVENTS, APP_ID, [process], len(events) * times)
+            return Size(rows, start, psutil.Process(process.pid).memory_info().rss, drained)
 
 
 def _left(changelog: Sequence[Told], rows: int) -> Iterator[Told]:

@@ -4,7 +4,6 @@ On few cores they cannot be faster together than the cores are; whether they get
 seconds that an event costs over all of them.
 """
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -27,11 +26,10 @@ async def measure(
 async def _measure(
     directory: Path, settings: Mapping[str, str], events: Sequence[Told], count: int, times: int
 ) -> Drained:
-    with tempfile.TemporaryDirectory(dir=directory, prefix=f"scale-{count}-") as own:
-        async with Stage(Path(own), settings, partitions=PARTITIONS) as stage, AsyncExitStack() as stack:
-            # All are there before the first event is: none takes what another one is still to get.
-            processes = [
-                await stack.enter_async_context(stage.service("fulfillment", number)) for number in range(1, count + 1)
-            ]
-            await stage.fill(ORDER_EVENTS, copies(events, times))
-            return await stage.drained(ORDER_EVENTS, APP_ID, processes, len(events) * times)
+    async with Stage(directory, settings, partitions=PARTITIONS) as stage, AsyncExitStack() as stack:
+        # All are there before the first event is: none takes what another one is still to get.
+        processes = [
+            await stack.enter_async_context(stage.service("fulfillment", number)) for number in range(1, count + 1)
+        ]
+        await stage.fill(ORDER_EVENTS, copies(events, times))
+        return await stage.drained(ORDER_EVENTS, APP_ID, processes, len(events) * times)

@@ -5,8 +5,6 @@ database, by COPY into a table beside and one idempotent `insert … on conflict
 sink does more: it reads and decodes Kafka's records, several of which often make one row, and keeps its offsets.
 """
 
-import asyncio
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,22 +14,11 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from admin_api.migrations import migrate
-from bench.processes import cpu_seconds
+from admin_api.rebuild.shadow import READ_TABLES
 from bench.recording import Told, copies
-from bench.stage import Drained, Stage
-from bitloot.contracts.topics import ORDER_EVENTS, ORDER_STATE, WEBHOOKS_LOG, Topic
+from bench.stage import Drained, Stage, drain
+from bitloot.contracts.topics import ORDER_EVENTS, ORDER_STATE, WEBHOOKS_LOG
 
-TABLES = (
-    "orders",
-    "order_items",
-    "keys",
-    "payments",
-    "reservations",
-    "order_events",
-    "webhook_logs",
-    "webhook_log_keys",
-    "code_hashes",
-)
 TOPICS = (ORDER_EVENTS, ORDER_STATE, WEBHOOKS_LOG)
 _AT_ONCE = 1000
 _LOOK_SECONDS = 0.05
@@ -78,11 +65,7 @@ async def measure(
     times: int,
 ) -> Sequence[Round]:
     """Return `rounds` measurements of `times` what was recorded."""
-    measured = []
-    for number in range(rounds):
-        with tempfile.TemporaryDirectory(dir=directory, prefix=f"sinks-{number}-") as own:
-            measured.append(await _round(Path(own), settings, recorded, times))
-    return measured
+    return [await _round(directory, settings, recorded, times) for _ in range(rounds)]
 
 
 async def _round(
@@ -95,27 +78,16 @@ async def _round(
         connection = await asyncpg.connect(stage.postgres.dsn)
         try:
             async with stage.service("sink") as process:
-                drained = await _drained(connection, TOPICS, process.pid, count)
-            found = {table: await connection.fetch(f"select * from {table}") for table in TABLES}
+                names = [topic.name for topic in TOPICS]
+                drained = await drain(
+                    lambda: connection.fetchval(_READ, names), [process.pid], count, every=_LOOK_SECONDS
+                )
+            found = {table: await connection.fetch(f"select * from {table}") for table in READ_TABLES}
             await connection.execute("create database best")
             best = await _best(_other(stage.postgres.dsn, "best"), found)
         finally:
             await connection.close()
         return Round(drained, sum(map(len, found.values())), best)
-
-
-async def _drained(
-    connection: "asyncpg.Connection[asyncpg.Record]", topics: Sequence[Topic], pid: int, count: int
-) -> Drained:
-    loop, begun = asyncio.get_running_loop(), None
-    while True:
-        done = await connection.fetchval(_READ, [topic.name for topic in topics])
-        now = (done, loop.time(), cpu_seconds(pid))
-        if begun is None and done:
-            begun = now
-        if begun is not None and done >= count:
-            return Drained(done - begun[0], now[1] - begun[1], now[2] - begun[2])
-        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _best(dsn: str, found: Mapping[str, Sequence[asyncpg.Record]]) -> float:

@@ -3,8 +3,9 @@
 import asyncio
 import os
 import re
+import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,26 +65,41 @@ class Drained:
         return self.cpu / self.records
 
 
+async def drain(done: Callable[[], Awaitable[int]], pids: Sequence[int], count: int, *, every: float) -> Drained:
+    """Return what processes came to from the first look that shows something done to the one that shows `count`."""
+    begun: tuple[int, float, float] | None = None
+    while True:
+        now = (await done(), time.monotonic(), sum(map(cpu_seconds, pids)))
+        if begun is None and now[0]:
+            begun = now
+        if begun is not None and now[0] >= count:
+            return Drained(now[0] - begun[0], now[1] - begun[1], now[2] - begun[2])
+        await asyncio.sleep(every)
+
+
 class Stage:
     """A broker with our topics; with `stores`, PostgreSQL with our tables and S3 with our bucket, too.
 
-    `settings` are those of the run whose records are told again, so that what was sealed then can be opened.
+    `settings` are those of the run whose records are told again, so that what was sealed then can be opened. All that
+    is written goes below a directory of its own in `parent`, and is gone afterwards.
     """
 
     def __init__(
-        self, directory: Path, settings: Mapping[str, str], *, stores: bool = False, partitions: int = PARTITIONS
+        self, parent: Path, settings: Mapping[str, str], *, stores: bool = False, partitions: int = PARTITIONS
     ) -> None:
-        self._directory = directory
+        self._own = tempfile.TemporaryDirectory(dir=parent)
+        self.directory = Path(self._own.name)
         self._settings = {**settings, "EMAILS_PER_SECOND": "10000"}
         self._stores = stores
         self._partitions = partitions
         self._stack = AsyncExitStack()
         self._client = httpx.AsyncClient(trust_env=False, timeout=5)
-        self.kafka = Kafka(directory)
-        self.postgres = Postgres(directory)
+        self.kafka = Kafka(self.directory)
+        self.postgres = Postgres(self.directory)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
+            stack.enter_context(self._own)
             await stack.enter_async_context(self._client)
             stack.push_async_callback(self.kafka.stop)
             await self.kafka.start()
@@ -99,7 +115,7 @@ class Stage:
         await self._stack.aclose()
 
     async def _start_stores(self, stack: AsyncExitStack) -> None:
-        s3 = S3(self._directory)
+        s3 = S3(self.directory)
         stack.push_async_callback(self.postgres.stop)
         stack.push_async_callback(s3.stop)
         await asyncio.gather(self.postgres.start(), s3.start())
@@ -127,14 +143,14 @@ class Stage:
         """Run the service (or the sandbox) of that number until the body ends."""
         instance = Instance(_service(name), number, free_port())
         if "FAUST_DATADIR" in instance.service.needs:
-            tables_dir(self._directory, instance).mkdir(parents=True, exist_ok=True)
+            tables_dir(self.directory, instance).mkdir(parents=True, exist_ok=True)
         process = ServiceProcess(
             instance.name,
             instance.service.module,
             instance.url,
-            env=environment_of(instance, self._settings, self._directory, os.environ | NO_LIMITS),
-            log_dir=self._directory,
-            work_dir=self._directory,
+            env=environment_of(instance, self._settings, self.directory, os.environ | NO_LIMITS),
+            log_dir=self.directory,
+            work_dir=self.directory,
             client=self._client,
         )
         process.respawn()
@@ -158,15 +174,13 @@ class Stage:
 
         It begins when they tell of their first record: commits come in jumps.
         """
-        begun: tuple[int, float, float] | None = None
-        while True:
-            done = sum([await self._consumed(process, topic) for process in processes])
-            now = (done, time.monotonic(), sum(cpu_seconds(process.pid) for process in processes))
-            if begun is None and done:
-                begun = now
-            if begun is not None and done >= count and await self._committed(topic, group) >= count:
-                return Drained(done - begun[0], now[1] - begun[1], now[2] - begun[2])
-            await asyncio.sleep(_LOOK_SECONDS)
+
+        async def done() -> int:
+            taken = sum([await self._consumed(process, topic) for process in processes])
+            # Only the last look needs the group's word for it.
+            return taken if taken < count else min(taken, await self._committed(topic, group))
+
+        return await drain(done, [process.pid for process in processes], count, every=_LOOK_SECONDS)
 
     async def _consumed(self, process: ServiceProcess, topic: Topic) -> int:
         told = (await self._client.get(f"{process.url}/metrics")).raise_for_status().text

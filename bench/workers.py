@@ -5,7 +5,6 @@ whole system had asked for; the delivery worker gets what was to be stored and m
 """
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,9 +23,8 @@ async def measure(
     purchases = [told for told in recorded[KINGUIN_CALLS.name] if json.loads(told.value or b"")["type"] == "buy_key"]
     work = {"kinguin": (KINGUIN_CALLS, purchases), "delivery": (DELIVERIES, recorded[DELIVERIES.name])}
     for name, (topic, effects) in work.items():
-        with tempfile.TemporaryDirectory(dir=directory, prefix=f"{name}-") as own:
-            async with Stage(Path(own), settings, stores=True) as stage, stage.sandbox(**_DIALS):
-                await stage.fill(topic, copies(effects, times))
-                async with stage.service(name) as process:
-                    found[name] = await stage.drained(topic, name, [process], len(effects) * times)
+        async with Stage(directory, settings, stores=True) as stage, stage.sandbox(**_DIALS):
+            await stage.fill(topic, copies(effects, times))
+            async with stage.service(name) as process:
+                found[name] = await stage.drained(topic, name, [process], len(effects) * times)
     return found
