@@ -10,8 +10,10 @@ from admin_api.api.ports import Ports
 from admin_api.api.reading import SQL
 from admin_api.api.routing import AnyRoute, Route
 from admin_api.api.schemas import Answer, Moment, Nothing, Question
+from admin_api.sql import named_queries
 from bitloot.ledger import translated
 
+_LAST_NOTIFICATIONS = named_queries("admin_api")["last_notifications"]
 _DAY = timedelta(days=1)
 _MAX_WINDOW = timedelta(days=31)
 _TAG = "Figures"
@@ -154,7 +156,7 @@ async def list_providers(ports: Ports, _question: Nothing) -> Providers:
     """Answer how each provider has been."""
     with translated():
         calls = await ports.pool.fetch(SQL["calls_last_hour"])
-        seen = {row["provider"]: row["last_at"] for row in await ports.pool.fetch(SQL["last_notifications"])}
+        seen = {row["provider"]: row["last_at"] for row in await ports.pool.fetch(_LAST_NOTIFICATIONS)}
     found: dict[str, dict[str, object]] = {}
     for name in sorted({*PROVIDERS.values(), *seen, *(provider_of(row["kind"]) for row in calls)}):
         mine = [row for row in calls if provider_of(row["kind"]) == name]

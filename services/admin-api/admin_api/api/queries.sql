@@ -453,24 +453,6 @@ from effect_ledger
 where claimed_at >= now() - interval '1 hour'
 group by kind
 
--- name: last_notifications
--- When each provider last sent us something. One look into the index for each provider.
-with recursive known as (
-    (select provider from webhook_logs order by provider limit 1)
-    union all
-    select (select w.provider from webhook_logs as w where w.provider > known.provider order by w.provider limit 1)
-    from known
-    where known.provider is not null
-)
-select
-    provider,
-    (
-        select w.last_received_at from webhook_logs as w
-        where w.provider = known.provider order by w.last_received_at desc, w.id desc limit 1
-    ) as last_at
-from known
-where provider is not null
-
 -- name: balances
 -- The newest reading of each account.
 select distinct on (account) account, balance, currency, low, read_at

@@ -23,6 +23,7 @@ MARGIN_SECONDS: Final = 300.0
 _EVERY_SECONDS = 30.0
 _OPEN = frozenset(OrderStatus) - CLOSED - {OrderStatus.UNPLACED}
 _SQL = named_queries("admin_api.sink", "standing.sql")
+_LAST_NOTIFICATIONS = named_queries("admin_api")["last_notifications"]
 
 _log = log.get(__name__)
 
@@ -49,7 +50,7 @@ class Standing:
             try:
                 orders = await self._pool.fetch(_SQL["orders"], STUCK_SECONDS, sorted(_OPEN))
                 notices = await self._pool.fetch(_SQL["notices"], WINDOW_SECONDS + MARGIN_SECONDS, MARGIN_SECONDS)
-                newest = await self._pool.fetch(_SQL["newest"])
+                newest = await self._pool.fetch(_LAST_NOTIFICATIONS)
             except asyncpg.UndefinedTableError as error:
                 raise asyncpg.InterfaceError("the database is not migrated") from error
         counts = {row["status"]: row["orders"] for row in orders}
