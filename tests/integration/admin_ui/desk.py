@@ -81,6 +81,14 @@ class Desk:
                 **(text if kind == "keyDown" else {}),
             )
 
+    async def sign_in(self, name: str, password: str) -> None:
+        """Fill in the form for local accounts, and send it."""
+        await self.focus("Name")
+        await self.type(name)
+        await self.focus("Password")
+        await self.type(password)
+        await self.key("Enter")
+
     async def focus(self, label: str, within: str = "body") -> None:
         """Put the focus into the field with this label."""
         found = f"[...(document.querySelector({json.dumps(within)})?.querySelectorAll('label, [aria-label]') ?? [])].find((each) => (each.getAttribute('aria-label') ?? each.textContent).startsWith({json.dumps(label)}))"

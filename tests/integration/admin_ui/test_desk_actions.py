@@ -295,11 +295,11 @@ async def test_somebody_signs_in_sees_what_their_role_allows_and_signs_out(api: 
         await desk.see("Sign in")
         assert await desk.violations() == []
         await desk.picture("sign-in")
-        await _sign_in(desk, "vera", "wrong")
+        await desk.sign_in("vera", "wrong")
         await desk.see("The name or the password is wrong.")
         complaint_of(desk.tab, "401")
         await desk.tab.open(f"{desk.url}/orders/{WAITING}?again")
-        await _sign_in(desk, "vera", "a long enough password")
+        await desk.sign_in("vera", "a long enough password")
 
         await desk.see("g***@example.test")
         assert "Reprocess" not in await desk.text()
@@ -307,7 +307,7 @@ async def test_somebody_signs_in_sees_what_their_role_allows_and_signs_out(api: 
         await desk.click("Sign out")
         await desk.see("Name")
 
-        await _sign_in(desk, "olga", "a long enough password")
+        await desk.sign_in("olga", "a long enough password")
         await desk.see("Reprocess")
         await desk.click("Show the address…")
         await desk.focus("Reason")
@@ -315,14 +315,6 @@ async def test_somebody_signs_in_sees_what_their_role_allows_and_signs_out(api: 
         await desk.click("Show", within="[role=dialog]")
         await desk.see(BUYER)
         complaint_of(desk.tab, "401")
-
-
-async def _sign_in(desk: Desk, name: str, password: str) -> None:
-    await desk.focus("Name")
-    await desk.type(name)
-    await desk.focus("Password")
-    await desk.type(password)
-    await desk.key("Enter")
 
 
 async def test_filters_are_kept_in_the_address_can_be_named_and_rows_saved_as_csv(api: Api):

@@ -102,11 +102,7 @@ async def test_the_desk_works_below_a_path_whichever_replica_answers(replicas: l
     async with browser_tab() as tab:
         one, other = (Desk(tab, f"{each}/shop/desk") for each in replicas)
         await one.go("/")
-        await one.focus("Name")
-        await one.type("ada")
-        await one.focus("Password")
-        await one.type(PASSWORD)
-        await one.key("Enter")
+        await one.sign_in("ada", PASSWORD)
         await one.see("Overview")
         await one.click("Orders", "nav")
         await one.see(records.order(1)[:8])

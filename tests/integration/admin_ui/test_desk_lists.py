@@ -99,11 +99,7 @@ async def test_people_get_files_masked_and_unmasked_ones_for_a_reason(api: Api):
     )
     async with open_desk(api, signed_in=False) as desk:
         await desk.tab.open(f"{desk.url}/orders")
-        await desk.focus("Name")
-        await desk.type("olga")
-        await desk.focus("Password")
-        await desk.type("a long enough password")
-        await desk.key("Enter")
+        await desk.sign_in("olga", "a long enough password")
         await desk.see("3 of 3", within=".pager")
         await desk.tab.js(
             "window.saved = []; URL.createObjectURL = (blob) => { blob.text().then((text) => window.saved.push(text)); return 'blob:nothing'; }; true"
