@@ -168,6 +168,38 @@ async def test_the_mail_is_sent_again_the_address_corrected_and_the_link_revoked
         assert [click["kind"] for click in await _asked(model)] == ["sendMailAgain", "changeAddress", "revokeLink"]
 
 
+async def test_a_buyers_data_is_erased_by_whoever_says_why_and_which_order_they_mean(live: Api, model: ReadModel):
+    await live.seed(live.ports.topics.state, snapshot(7))
+    async with open_desk(live) as desk:
+        await desk.go(f"/orders/{WAITING}")
+        await desk.see(BUYER)
+        await desk.click("More")
+        await desk.click("Erase the buyer\u2019s data…", within="[role=menu]")
+        await desk.see("goes for good", within="[role=dialog]")
+        await desk.focus("Reason")
+        await desk.type("Asked for it, ticket 4711")
+        await desk.focus("The first 8 characters")
+        await desk.type(str(WAITING)[:7])
+        assert await desk.violations() == []
+        assert "Erase for good" not in await desk.text()
+        await desk.type(str(WAITING)[7])
+        assert "Erase for good" not in await desk.text(), "the order is still open"
+        await desk.click("Even though the order is open", within="[role=dialog]")
+        await desk.see("Erase for good", within="[role=dialog]")
+        await desk.picture("erase")
+        await desk.click("Erase for good", within="[role=dialog]")
+        await desk.see("Done: the buyer\u2019s data is erased.", within="[role=dialog]")
+        await desk.click("Close", within="[role=dialog]")
+        await desk.see("No mail address")
+        assert BUYER not in await desk.text()
+        await desk.picture("erased")
+    (click,) = await _asked(model)
+    assert (click["kind"], json.loads(click["request"])["even_open"]) == ("eraseBuyer", True)
+    (entry,) = [each for each in (await live.page("/admin/audit"))["items"] if each["result"] == "done"]
+    assert (entry["target"], entry["reason"]) == (str(WAITING), "Asked for it, ticket 4711")
+    assert await model.connection.fetchval("select email from orders where id = $1", str(WAITING)) is None
+
+
 BOUGHT = records.order(5)
 
 
@@ -314,6 +346,9 @@ async def test_somebody_signs_in_sees_what_their_role_allows_and_signs_out(api: 
         await desk.type("The buyer is on the phone")
         await desk.click("Show", within="[role=dialog]")
         await desk.see(BUYER)
+        await desk.click("More")
+        await desk.see("Revoke the order link…", within="[role=menu]")
+        assert "Erase" not in await desk.text(), "only admins erase"
         complaint_of(desk.tab, "401")
 
 

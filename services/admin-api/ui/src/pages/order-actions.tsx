@@ -9,7 +9,7 @@ import { api, useRight } from "../session";
 
 type Accepted = Model<"Accepted">;
 type Resolution = Model<"Resolution">;
-type Asked = "resolve" | "mail" | "address" | "revoke" | "return";
+type Asked = "resolve" | "mail" | "address" | "revoke" | "return" | "erase";
 
 const RESOLUTIONS: readonly (readonly [Resolution, string])[] = [
   ["retry", "Try again where it stopped"],
@@ -17,6 +17,9 @@ const RESOLUTIONS: readonly (readonly [Resolution, string])[] = [
   ["delivered_by_hand", "The buyer has the keys, though not from here"],
   ["close", "Nothing more is to be done"],
 ];
+
+// Orders that wait for nothing more: nothing has to be mailed any more, either.
+const CLOSED: ReadonlySet<Model<"OrderStatus">> = new Set(["fulfilled", "canceled", "refunded", "failed"]);
 
 /** What became of a click, as the API tells it. */
 export async function follow({ actionId }: Accepted): Promise<Progress> {
@@ -30,6 +33,7 @@ export function OrderActions({ order, advised }: { readonly order: Model<"WholeO
   const id = order.id;
   const mayOperate = useRight("operate");
   const maySupport = useRight("support");
+  const mayAdminister = useRight("administer");
   const [asked, setAsked] = useState<Asked | null>(null);
   const reprocess = useAction(
     useMemo(
@@ -68,6 +72,9 @@ export function OrderActions({ order, advised }: { readonly order: Model<"WholeO
                   {mayOperate && returnable(order) ? (
                     <Menu.Item onClick={() => setAsked("return")}>Return the keys to Kinguin…</Menu.Item>
                   ) : null}
+                  {mayAdminister ? (
+                    <Menu.Item onClick={() => setAsked("erase")}>Erase the buyer’s data…</Menu.Item>
+                  ) : null}
                 </Menu.Popup>
               </Menu.Positioner>
             </Menu.Portal>
@@ -80,6 +87,7 @@ export function OrderActions({ order, advised }: { readonly order: Model<"WholeO
       <ChangeAddress id={id} open={asked === "address"} close={close} />
       <Revoke id={id} open={asked === "revoke"} close={close} />
       <ReturnKeys id={id} open={asked === "return"} close={close} />
+      <EraseBuyer id={id} closed={CLOSED.has(order.status)} open={asked === "erase"} close={close} />
     </div>
   );
 }
@@ -218,5 +226,52 @@ function ReturnKeys({ id, open, close }: AskProps) {
         follow,
       })}
     />
+  );
+}
+
+const PROOF_LENGTH = 8;
+
+/** What an erasure takes with it cannot be had back: whoever asks for it says which order they mean. */
+function EraseBuyer({ id, closed, open, close }: AskProps & { readonly closed: boolean }) {
+  const [meant, setMeant] = useState("");
+  const [evenOpen, setEvenOpen] = useState(false);
+  return (
+    <ReasonDialog
+      open={open}
+      close={close}
+      title="Erase the buyer’s data"
+      about="The mail address of this order goes for good, from the database and from Kafka: its key is destroyed. What was bought, when and for how much stays, and its page goes on showing the keys to whoever has the link."
+      verb="Erase for good"
+      danger
+      ready={meant.trim().toLowerCase() === id.slice(0, PROOF_LENGTH) && (closed || evenOpen)}
+      spec={(reason) => ({
+        send: (action) =>
+          api.POST("/admin/orders/{id}/erase", {
+            params: about(id, action),
+            body: { reason, evenOpen: evenOpen && !closed },
+          }),
+        follow: async (accepted: Accepted) => {
+          const progress = await follow(accepted);
+          return progress.kind === "done" ? { kind: "done", note: "the buyer’s data is erased." } : progress;
+        },
+      })}
+    >
+      {closed ? null : (
+        <label className="check">
+          <input type="checkbox" checked={evenOpen} onChange={(event) => setEvenOpen(event.target.checked)} />
+          Even though the order is open: not even paid keys can be mailed afterwards
+        </label>
+      )}
+      <label>
+        The first {PROOF_LENGTH} characters of the order’s id
+        <input
+          value={meant}
+          onChange={(event) => setMeant(event.target.value)}
+          maxLength={36}
+          autoComplete="off"
+          spellCheck={false}
+        />
+      </label>
+    </ReasonDialog>
   );
 }
