@@ -14,10 +14,9 @@ from typing import Literal
 import asyncpg
 
 from bitloot import log
-from bitloot.errors import Cause, Transient
+from bitloot.errors import Transient
 from bitloot.health import Health
 from bitloot.ledger import translated
-from bitloot.schema import NOT_MIGRATED
 from bitloot.sealing import Opener
 
 Purpose = Literal["orders", "stock"]
@@ -99,12 +98,9 @@ class Keyring:
             return str(error)
 
     async def _compare(self) -> str | None:
-        try:
-            with translated():
-                async with asyncio.timeout(_PATIENCE_SECONDS):
-                    return await self._open() if self._opens else await self._seal()
-        except asyncpg.UndefinedTableError:
-            raise Transient(Cause.DATABASE_UNAVAILABLE, NOT_MIGRATED) from None
+        with translated():
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                return await self._open() if self._opens else await self._seal()
 
     async def _open(self) -> str | None:
         await self._tell()

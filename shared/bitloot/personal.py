@@ -19,10 +19,9 @@ import asyncpg
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from bitloot.errors import Cause, Malformed, Refused, Transient
+from bitloot.errors import Cause, Malformed, Refused
 from bitloot.ids import OrderId
 from bitloot.ledger import translated
-from bitloot.schema import NOT_MIGRATED
 
 VERSION: Final = "p1:"
 KEY_BYTES: Final = 64
@@ -122,12 +121,9 @@ class PostgresBuyers:
             raise Refused(error.cause, error.detail) from error
 
     async def _row(self, query: str, order_id: OrderId, *more: object) -> asyncpg.Record | None:
-        try:
-            with translated():
-                async with asyncio.timeout(self._patience):
-                    return await self._pool.fetchrow(query, UUID(order_id), *more)
-        except asyncpg.UndefinedTableError:
-            raise Transient(Cause.DATABASE_UNAVAILABLE, NOT_MIGRATED) from None
+        with translated():
+            async with asyncio.timeout(self._patience):
+                return await self._pool.fetchrow(query, UUID(order_id), *more)
 
 
 def _key(order_id: OrderId, row: asyncpg.Record) -> PersonalKey:

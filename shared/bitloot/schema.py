@@ -7,12 +7,10 @@ one when it was released; migrations only add, so that a database that is newer 
 import asyncpg
 
 from bitloot.health import Check
-from bitloot.ledger import translated
+from bitloot.ledger import NOT_MIGRATED, translated
 
 NEEDED = 20
 """The newest migration that a process other than sink and admin API relies on."""
-
-NOT_MIGRATED = "the database is not migrated to this release: run `python -m admin_api.migrate`"
 
 _JOURNAL = "select to_regclass('schema_migrations') is not null"
 _NEWEST = "select coalesce(max(version), 0) from schema_migrations"

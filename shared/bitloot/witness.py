@@ -5,15 +5,13 @@ the ids of cluster and topics are kept in Postgres (`kafka_topics`), and for eac
 begun (`kafka_positions`): a group that has begun a partition and finds no offset there has lost its place.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Protocol
 
 import asyncpg
 from aiokafka import TopicPartition
 
 from bitloot.cluster import Cluster, LogLost, complaints
-from bitloot.errors import Cause, Transient
 from bitloot.ledger import translated
 
 # Remember topics that were never seen.
@@ -104,17 +102,17 @@ class PostgresWitness:
 
     async def migrated(self) -> bool:
         """Return whether the database has a memory: before the first migration there is nothing to remember."""
-        with _asked():
+        with translated():
             return await self._pool.fetchval("select to_regclass('kafka_topics')") is not None
 
     async def known(self, names: Iterable[str]) -> set[str]:
         """Return which of these topics were ever worked with."""
-        with _asked():
+        with translated():
             return {row["topic"] for row in await self._pool.fetch(_KNOWN, list(names))}
 
     async def differences(self, cluster: Cluster, names: Iterable[str]) -> list[str]:
         """Return a sentence for each way in which the cluster is not the one that we know these topics from."""
-        with _asked():
+        with translated():
             rows = await self._pool.fetch(_KNOWN, list(names))
         by_cluster: dict[str, dict[str, str]] = {}
         for row in rows:
@@ -124,7 +122,7 @@ class PostgresWitness:
 
     async def remember(self, cluster: Cluster) -> None:
         """Remember topics that are new to us."""
-        with _asked():
+        with translated():
             await self._pool.execute(_REMEMBER, *_ids(cluster), cluster.cluster_id)
 
     async def begin_anew(self, cluster: Cluster) -> list[str]:
@@ -133,7 +131,7 @@ class PostgresWitness:
         What had been read of those is forgotten, so that every group begins at their beginning. For a person
         who has looked: see the runbook.
         """
-        with _asked():
+        with translated():
             async with self._pool.acquire() as connection, connection.transaction():
                 changed = await connection.fetch(_REPLACE, *_ids(cluster), cluster.cluster_id)
                 names = sorted(row["topic"] for row in changed)
@@ -143,24 +141,14 @@ class PostgresWitness:
 
     async def begun(self, group: str, cluster: Cluster, partitions: Iterable[TopicPartition]) -> set[TopicPartition]:
         """See `Witness`."""
-        with _asked():
+        with translated():
             rows = await self._pool.fetch(_BEGUN, group, *_columns(cluster, list(partitions)))
         return {TopicPartition(row["topic"], row["partition"]) for row in rows}
 
     async def begin(self, group: str, cluster: Cluster, partitions: Iterable[TopicPartition]) -> None:
         """See `Witness`."""
-        with _asked():
+        with translated():
             await self._pool.execute(_BEGIN, group, *_columns(cluster, list(partitions)))
-
-
-@contextmanager
-def _asked() -> Iterator[None]:
-    """Take a database that is not migrated yet for one that is away: the migration runs before or beside us."""
-    with translated():
-        try:
-            yield
-        except asyncpg.UndefinedTableError as error:
-            raise Transient(Cause.DATABASE_UNAVAILABLE, "PostgreSQL: the database is not migrated") from error
 
 
 def _ids(cluster: Cluster) -> tuple[list[str], list[str]]:

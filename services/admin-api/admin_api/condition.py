@@ -3,8 +3,7 @@
 from admin_api.database import Pool
 from admin_api.migrations import is_current, unknown
 from bitloot.health import Health
-from bitloot.ledger import translated
-from bitloot.schema import NOT_MIGRATED
+from bitloot.ledger import NOT_MIGRATED, translated
 
 
 def register(health: Health, pool: Pool) -> None:

@@ -12,11 +12,12 @@ with an outcome after it was given up publishes a second one, under an id that s
 """
 
 from bitloot.ledger.book import Book, Failed, Wish
-from bitloot.ledger.pool import open_pool, translated
+from bitloot.ledger.pool import NOT_MIGRATED, open_pool, translated
 from bitloot.ledger.run import Act, Clock, Publish, late_id, perform, perform_read, settle
 from bitloot.ledger.store import Claimed, EffectLedger, Expired, Finished, Running
 
 __all__ = [
+    "NOT_MIGRATED",
     "Act",
     "Book",
     "Claimed",

@@ -12,6 +12,8 @@ from bitloot.errors import Cause, Transient
 _CONNECT_SECONDS = 5.0
 _COMMAND_SECONDS = 10.0
 
+NOT_MIGRATED = "the database is not migrated to this release: run `python -m admin_api.migrate`"
+
 _AWAY = (
     OSError,  # with TimeoutError
     asyncpg.InterfaceError,  # the connection was closed under us
@@ -55,11 +57,16 @@ async def _use_json(connection: "asyncpg.Connection[Any]") -> None:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise `Transient` for what passes when Postgres is back; leave our own mistakes as they are."""
+    """Raise `Transient` for what passes when Postgres is back; leave our own mistakes as they are.
+
+    A database that is not migrated yet is one that is away: the migration runs before or beside us.
+    """
     try:
         yield
     except asyncpg.DataError:  # our own mistake, though it is an InterfaceError as well
         raise
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+        raise Transient(Cause.DATABASE_UNAVAILABLE, NOT_MIGRATED) from error
     except _AWAY as error:
         # The texts may hold addresses.
         raise Transient(Cause.DATABASE_UNAVAILABLE, f"PostgreSQL: {type(error).__name__}") from error

@@ -5,9 +5,10 @@ import asyncio
 import asyncpg
 import pytest
 
+from bitloot.errors import Transient
 from bitloot.keyring import Keyring
-from bitloot.ledger import open_pool
-from bitloot.schema import NOT_MIGRATED, migrated
+from bitloot.ledger import NOT_MIGRATED, open_pool, translated
+from bitloot.schema import migrated
 from bitloot.sealing import Opener, generate_key_pair
 
 OLD, NEW, IMPOSTOR = generate_key_pair("old"), generate_key_pair("new"), generate_key_pair("new")
@@ -103,3 +104,10 @@ async def test_a_database_that_is_away_changes_nothing(pool):
     await pool.close()
     assert await keyring.check() == complaint is not None
     assert await sealer(pool, NEW.public).check() is None
+
+
+@pytest.mark.parametrize("query", ["select 1 from not_there_yet", "select not_there_yet from effect_ledger"])
+async def test_what_a_migration_has_yet_to_bring_is_waited_for(pool, query):
+    with pytest.raises(Transient) as failure, translated():
+        await pool.fetch(query)
+    assert failure.value.detail == NOT_MIGRATED

@@ -6,9 +6,8 @@ import pytest
 
 from bitloot.errors import Cause, Malformed, Refused, Transient
 from bitloot.ids import order_id
-from bitloot.ledger import open_pool
+from bitloot.ledger import NOT_MIGRATED, open_pool
 from bitloot.personal import PersonalKey, PostgresBuyers
-from bitloot.schema import NOT_MIGRATED
 
 ORDER, OTHER = order_id("an order with a buyer"), order_id("another")
 ADDRESS = "jane.doe@example.com"

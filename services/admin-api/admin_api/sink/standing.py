@@ -47,12 +47,9 @@ class Standing:
     async def look(self) -> None:
         """Look once. Raises `Transient` while the database is away or not migrated."""
         with translated():
-            try:
-                orders = await self._pool.fetch(_SQL["orders"], STUCK_SECONDS, sorted(_OPEN))
-                notices = await self._pool.fetch(_SQL["notices"], WINDOW_SECONDS + MARGIN_SECONDS, MARGIN_SECONDS)
-                newest = await self._pool.fetch(_LAST_NOTIFICATIONS)
-            except asyncpg.UndefinedTableError as error:
-                raise asyncpg.InterfaceError("the database is not migrated") from error
+            orders = await self._pool.fetch(_SQL["orders"], STUCK_SECONDS, sorted(_OPEN))
+            notices = await self._pool.fetch(_SQL["notices"], WINDOW_SECONDS + MARGIN_SECONDS, MARGIN_SECONDS)
+            newest = await self._pool.fetch(_LAST_NOTIFICATIONS)
         counts = {row["status"]: row["orders"] for row in orders}
         for status in _OPEN:
             metrics.ORDERS_OPEN.labels(status).set(counts.get(status, 0))
