@@ -1,9 +1,9 @@
 """Changes a running system on Kubernetes under load, then asks the providers' ledger what came of it.
 
-`python -m embedded.rolling restart kill scale upgrade=TAG`: while orders are placed and paid without a pause, each
-service is restarted, loses a pod at once, is scaled up and down, gets another image. It runs where Services can be
-reached by their addresses: on a node. What counts: no request to the ingress failed, every order was delivered, no item
-was bought twice and no mail was sent twice.
+`python -m embedded.rolling restart kill scale drain upgrade=TAG`: while orders are placed and paid without a pause,
+each service is restarted, loses a pod at once, is scaled up and down, has its pods evicted as a node that is drained
+does, gets another image. It runs where Services can be reached by their addresses: on a node. What counts: no request
+to the ingress failed, every order was delivered, no item was bought twice and no mail was sent twice.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -26,6 +27,7 @@ from embedded.services import SERVICES
 _ITEM = {"productId": "5c9b5f7a2539a4e8f1831f01", "title": "Celeste", "quantity": 1, "unitPrice": "9.99"}
 _HEAL_SECONDS = 240.0
 _PATIENCE = "420s"
+_ASK_AGAIN_SECONDS = 1.0
 IMAGES = {"kinguin": "fulfillment", "seller": "fulfillment", "order-page": "delivery", "sink": "admin-api"}
 
 
@@ -39,6 +41,7 @@ class Load:
     """Order id → the mail address."""
     requests: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
+    """What went wrong, and when: as in the logs of the pods."""
 
     async def shop(self, pause_seconds: float, enough: asyncio.Event) -> None:
         """Place and pay orders, each to its end, until it is enough."""
@@ -59,52 +62,93 @@ class Load:
         for notice in paid.json():
             self.requests["notifications"] += 1
             if notice["status"] != httpx.codes.OK:
-                self.failed.append(f"notification: {notice}")
+                self._fail(f"notification: {notice}")
 
     async def _ask(self, kind: str, url: str, status: int, **options: Any) -> httpx.Response | None:
         self.requests[kind] += 1
         try:
             answer = await self.client.post(url, **options)
         except httpx.TransportError as error:
-            self.failed.append(f"{kind}: {error!r}")
+            self._fail(f"{kind}: {error!r}")
             return None
         if answer.status_code != status:
-            self.failed.append(f"{kind}: {answer.status_code} {answer.text[:200]}")
+            self._fail(f"{kind}: {answer.status_code} {answer.text[:200]}")
             return None
         return answer
+
+    def _fail(self, what: str) -> None:
+        self.failed.append(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {what}")
 
 
 async def changed(action: str) -> None:
     """Do one thing to every service, one after the other, waiting until each is whole again."""
     for service in SERVICES:
         what = f"{'statefulset' if service.name == 'fulfillment' else 'deployment'}/{service.name}"
-        began = time.monotonic()
+        began, note = time.monotonic(), ""
         match action.partition("="):
             case ("restart", _, _):
                 await kubectl("rollout", "restart", what)
             case ("kill", _, _):
-                pods = await kubectl("get", "pods", "-l", f"app.kubernetes.io/name={service.name}", "-o", "name")
-                await kubectl("delete", pods.split()[0], "--grace-period=0", "--force", "--wait=false")
+                await kubectl(
+                    "delete", "pod", (await pods(service.name))[0], "--grace-period=0", "--force", "--wait=false"
+                )
             case ("scale", _, _):
-                count = int(await kubectl("get", what, "-o", "jsonpath={.spec.replicas}"))
-                await kubectl("scale", what, f"--replicas={count + 1}")
-                await kubectl("rollout", "status", what, f"--timeout={_PATIENCE}")
-                await kubectl("scale", what, f"--replicas={count}")
+                usual = int(await kubectl("get", what, "-o", "jsonpath={.spec.replicas}"))
+                for count in (usual + 1, usual, max(usual - 1, 1), usual):
+                    await kubectl("scale", what, f"--replicas={count}")
+                    await kubectl("rollout", "status", what, f"--timeout={_PATIENCE}")
+            case ("drain", _, _):
+                note = f"  budget refused {await drained(service.name)} times"
             case ("upgrade", "=", tag):
                 image = f"bitloot/{IMAGES.get(service.name, service.name)}:{tag}"
                 await kubectl("set", "image", what, f"{service.name}={image}")
             case _:
-                raise ServerFailed(f"{action} is none of restart, kill, scale, upgrade=TAG")
+                raise ServerFailed(f"{action} is none of restart, kill, scale, drain, upgrade=TAG")
         await kubectl("rollout", "status", what, f"--timeout={_PATIENCE}")
-        print(f"  {action:<14}{service.name:<14}{time.monotonic() - began:6.1f} s", flush=True)
+        print(f"  {action:<14}{service.name:<14}{time.monotonic() - began:6.1f} s{note}", flush=True)
 
 
-async def kubectl(*words: str) -> str:
-    """Return what it says. Raises ServerFailed."""
+async def pods(service: str) -> list[str]:
+    """Return the names of a service's pods that are not ending."""
+    found = json.loads(await kubectl("get", "pods", "-l", f"app.kubernetes.io/name={service}", "-o", "json"))["items"]
+    return [each["metadata"]["name"] for each in found if "deletionTimestamp" not in each["metadata"]]
+
+
+async def drained(service: str) -> int:
+    """Have all pods of a service evicted at once, as `kubectl drain` does; return how often its budget refused.
+
+    The node is not cordoned: where it is the only one, what the budget waits for could not come up.
+    """
+    return sum(await asyncio.gather(*(evicted(pod) for pod in await pods(service))))
+
+
+async def evicted(pod: str) -> int:
+    """Ask for the eviction of a pod until it is granted; return how often it was refused. Raises ServerFailed."""
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": NAMESPACE}}
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction"
+    deadline = time.monotonic() + _HEAL_SECONDS
+    refused = 0
+    while True:
+        try:
+            await kubectl("create", "--raw", path, "-f", "-", given=json.dumps(eviction))
+        except ServerFailed as error:
+            if "NotFound" in str(error):
+                return refused  # gone meanwhile, as was wished
+            if "TooManyRequests" not in str(error) or time.monotonic() > deadline:
+                raise
+            refused += 1
+            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+        else:
+            return refused
+
+
+async def kubectl(*words: str, given: str = "") -> str:
+    """Return what it says when it is given that. Raises ServerFailed."""
+    pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        "kubectl", "-n", NAMESPACE, *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        "kubectl", "-n", NAMESPACE, *words, stdin=pipe, stdout=pipe, stderr=pipe
     )
-    out, error = await process.communicate()
+    out, error = await process.communicate(given.encode())
     if process.returncode != 0:
         raise ServerFailed(f"kubectl {' '.join(words)}: {error.decode().strip()[-500:]}")
     return out.decode()
@@ -182,7 +226,7 @@ async def roll(actions: list[str], shoppers: int, pause_seconds: float) -> int:
 def main() -> int:
     """Read the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m embedded.rolling", description=__doc__)
-    parser.add_argument("actions", nargs="+", help="restart, kill, scale, upgrade=TAG")
+    parser.add_argument("actions", nargs="+", help="restart, kill, scale, drain, upgrade=TAG")
     parser.add_argument("--shoppers", type=int, default=2)
     parser.add_argument("--pause", type=float, default=1.0, help="seconds between two orders of a shopper")
     options = parser.parse_args()
