@@ -1,7 +1,10 @@
+import json
+
 import pytest
 
 from admin_api.sink.batch import Batch, Decoder
 from admin_api.sink.source import RawRecord, Topics
+from admin_api.sink.zeros import without_zeros
 from bitloot.contracts import codec
 from bitloot.contracts.base import Record
 from bitloot.contracts.topics import Topic
@@ -18,7 +21,7 @@ def raw(topic: Topic, record: Record, offset: int = 0, key: str | None = None) -
 
 def batch_of(*raws: RawRecord) -> Batch:
     batch, decoder = Batch(), Decoder(TOPICS)
-    for each in raws:
+    for each in decoder.in_order(raws):
         decoder.add(batch, each)
     return batch
 
@@ -28,7 +31,7 @@ def test_repeats_within_a_batch_are_one_row():
 
     (row,) = batch.events.values()
     assert (row["repeats"], row["kafka_offset"]) == (2, 4)
-    assert (row["recorded_at"], row["last_recorded_at"]) == (records.at(4).isoformat(), records.at(6).isoformat())
+    assert (row["recorded_at"], row["last_recorded_at"]) == (records.at(4), records.at(6))
 
 
 def test_of_repeated_notifications_the_first_gives_the_number_and_the_last_the_content():
@@ -38,7 +41,7 @@ def test_of_repeated_notifications_the_first_gives_the_number_and_the_last_the_c
 
     (row,) = batch.webhooks.values()
     assert (row["id"], row["repeats"], row["note"], row["kafka_offset"]) == (7 << 12, 2, "no 9", 9)
-    assert (row["first_received_at"], row["last_received_at"]) == (records.at(7).isoformat(), records.at(9).isoformat())
+    assert (row["first_received_at"], row["last_received_at"]) == (records.at(7), records.at(9))
 
 
 def test_notifications_of_other_types_are_other_rows():
@@ -57,6 +60,51 @@ def test_the_newest_snapshot_of_a_batch_wins(versions: tuple[int, ...]):
     batch = batch_of(*(raw(TOPICS.state, records.snapshot(1, version)) for version in versions))
 
     assert [rows.order["version"] for rows in batch.orders.values()] == [3]
+
+
+def test_of_snapshots_of_one_version_the_first_one_stands():
+    batch = batch_of(
+        *(raw(TOPICS.state, records.snapshot(1, 3, pay_url=f"https://pay.test/{n}"), offset=n) for n in (1, 2))
+    )
+
+    assert [rows.order["pay_url"] for rows in batch.orders.values()] == ["https://pay.test/1"]
+
+
+def test_a_snapshot_that_a_newer_one_replaces_is_looked_at_no_further_than_its_version():
+    older = RawRecord(
+        TOPICS.state.name,
+        0,
+        1,
+        records.START,
+        records.order(1).encode(),
+        json.dumps({"order_id": records.order(1), "version": 2}).encode(),
+    )
+
+    assert batch_of(older, raw(TOPICS.state, records.snapshot(1, 3), offset=2)).orders.keys() == {records.order(1)}
+    with pytest.raises(Malformed):
+        batch_of(older, raw(TOPICS.state, records.snapshot(2, 3), offset=2))
+
+
+@pytest.mark.parametrize("head", [{"version": 0}, {"version": "new"}, {"order_id": "other"}, {"schema_version": 2}])
+def test_the_head_of_an_older_snapshot_must_be_right(head: dict[str, object]):
+    value = json.dumps({"order_id": records.order(1), "version": 2} | head).encode()
+    older = RawRecord(TOPICS.state.name, 0, 1, records.START, records.order(1).encode(), value)
+
+    with pytest.raises(Malformed):
+        batch_of(older, raw(TOPICS.state, records.snapshot(1, 3), offset=2))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (rb'"\u0000"', rb'"\ufffd"'),
+        (rb'"\\u0000"', rb'"\\u0000"'),
+        (rb'"\\\u0000\u0000"', rb'"\\\ufffd\ufffd"'),
+        (rb'"u0000"', rb'"u0000"'),
+    ],
+)
+def test_the_character_zero_becomes_the_mark_of_what_cannot_be_shown(text: bytes, expected: bytes):
+    assert without_zeros(text) == expected
 
 
 def test_a_record_that_cannot_be_used_leaves_the_batch_as_it_was():

@@ -19,7 +19,7 @@ class Filling:
     async def write(self, records: Sequence[RawRecord]) -> None:
         """Write records. Raises `Transient` while Postgres is away."""
         batch, usable = Batch(), []
-        for raw in records:
+        for raw in self._decoder.in_order(records):
             if self._add(batch, raw):
                 usable.append(raw)
             else:

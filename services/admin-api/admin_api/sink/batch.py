@@ -1,22 +1,38 @@
 """Records of one poll, decoded and put together so that each row is written once. Pure."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import JsonValue
+from pydantic import Field, TypeAdapter
 
 from admin_api.sink import rows
 from admin_api.sink.rows import OrderRows, Row
 from admin_api.sink.source import RawRecord, Topics
+from admin_api.sink.zeros import without_zeros
 from bitloot.contracts import codec
+from bitloot.contracts.base import Model
 from bitloot.contracts.events import BuyerErased
+from bitloot.contracts.topics import Topic
 from bitloot.dead_letters import dead_letter
 from bitloot.errors import Malformed
+from bitloot.ids import OrderId
 
 Add: TypeAlias = Callable[["Batch", RawRecord], None]
 Unique: TypeAlias = tuple[str, ...]
+
+
+class _Head(Model):
+    """What tells of a snapshot whether it is of use: it costs a tenth of the whole."""
+
+    schema_version: Literal[1] = 1
+    type: Literal["order.state"] = "order.state"
+    order_id: OrderId
+    version: Annotated[int, Field(ge=1)]
+
+
+_HEADS = TypeAdapter[_Head](_Head)
 
 
 @dataclass(slots=True)
@@ -36,6 +52,7 @@ class Decoder:
 
     def __init__(self, topics: Topics) -> None:
         self._topics = topics
+        self._heads = replace(topics.state, records=_HEADS)
         self._add: dict[str, Add] = {
             topics.events.name: self._add_event,
             topics.state.name: self._add_state,
@@ -43,12 +60,21 @@ class Decoder:
             topics.dead_letters.name: self._add_dead_letter,
         }
 
+    def in_order(self, records: Sequence[RawRecord]) -> list[RawRecord]:
+        """Return records in the order in which they are best added.
+
+        Snapshots come last and newest first: an older one is then looked at no further than its version. Should two
+        have the same version, the one that was written first stands, as it does where each is in a batch of its own.
+        """
+        snapshots = [raw for raw in records if raw.topic == self._topics.state.name]
+        return [raw for raw in records if raw.topic != self._topics.state.name] + snapshots[::-1]
+
     def add(self, batch: Batch, raw: RawRecord) -> None:
         """Add a record. Raises `Malformed` when it cannot be used; the batch is then as before."""
         self._add[raw.topic](batch, raw)
 
     def _add_event(self, batch: Batch, raw: RawRecord) -> None:
-        event = codec.decode(self._topics.events, raw.value)
+        event = _decoded(self._topics.events, raw)
         rows.checked_order(event, raw.key)
         row = rows.event_row(event, raw)
         if isinstance(event, BuyerErased):
@@ -62,14 +88,18 @@ class Decoder:
     def _add_state(self, batch: Batch, raw: RawRecord) -> None:
         if raw.value is None and raw.key is not None:
             return  # a tombstone: the order left the topic, not the read model
-        snapshot = codec.decode(self._topics.state, raw.value)
+        known = batch.orders.get((raw.key or b"").decode(errors="replace"))
+        if known is not None:
+            head = _decoded(self._heads, raw)
+            rows.checked_order(head, raw.key)
+            if head.version < known.version:
+                return  # compaction may take it out of the topic at any time, whatever else it holds
+        snapshot = _decoded(self._topics.state, raw)
         rows.checked_order(snapshot, raw.key)
-        known = batch.orders.get(snapshot.order_id)
-        if known is None or int(str(known.order["version"])) < snapshot.version:
-            batch.orders[snapshot.order_id] = rows.order_rows(snapshot)
+        batch.orders[snapshot.order_id] = rows.order_rows(snapshot)
 
     def _add_webhook(self, batch: Batch, raw: RawRecord) -> None:
-        logged = codec.decode(self._topics.webhooks, raw.value)
+        logged = _decoded(self._topics.webhooks, raw)
         if logged.order_id is not None:
             rows.check_uuid(logged.order_id)
         row = rows.webhook_row(logged, raw)
@@ -78,17 +108,21 @@ class Decoder:
 
     def _add_dead_letter(self, batch: Batch, raw: RawRecord) -> None:
         try:
-            letter = codec.decode(self._topics.dead_letters, raw.value)
+            letter = _decoded(self._topics.dead_letters, raw)
         except Malformed as error:
             # A letter about a letter would come back here for ever: it becomes a row at once.
             letter = dead_letter(rows.CONSUMER, raw, error).model_copy(update={"occurred_at": raw.recorded_at})
         batch.dead_letters.setdefault((letter.event_id,), rows.dead_letter_row(letter, raw))
 
 
+def _decoded(topic: Topic, raw: RawRecord) -> Any:
+    return codec.decode(topic, None if raw.value is None else without_zeros(raw.value))
+
+
 def _count(found: dict[Unique, Row], unique: Unique, row: Row, merge: Callable[[Row, Row], Row]) -> None:
     known = found.get(unique)
     if known is not None:
-        row = merge(known, row) | {"repeats": int(str(known["repeats"])) + 1}
+        row = merge(known, row) | {"repeats": known["repeats"] + 1}
     found[unique] = row
 
 
@@ -102,7 +136,7 @@ def _again(known: Row, row: Row) -> Row:
 
 def _received_again(known: Row, row: Row) -> Row:
     """Merge a notification that came twice: first and last by the time of arrival, as partitions may differ."""
-    first = min(known, row, key=lambda each: (_time(each["first_received_at"]), int(str(each["id"]))))
+    first = min(known, row, key=lambda each: (each["first_received_at"], each["id"]))
     last, other = sorted((known, row), key=_arrival, reverse=True)
     return last | {
         "id": first["id"],
@@ -112,8 +146,4 @@ def _received_again(known: Row, row: Row) -> Row:
 
 
 def _arrival(row: Row) -> tuple[datetime, int, int]:
-    return _time(row["last_received_at"]), int(str(row["kafka_offset"])), int(str(row["kafka_partition"]))
-
-
-def _time(text: JsonValue) -> datetime:
-    return datetime.fromisoformat(str(text))
+    return row["last_received_at"], row["kafka_offset"], row["kafka_partition"]

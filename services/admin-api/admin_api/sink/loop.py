@@ -3,15 +3,16 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from aiokafka.errors import KafkaError
 
+from admin_api.sink.ahead import OneAhead
 from admin_api.sink.progress import Progress
 from admin_api.sink.reader import Reader
 from admin_api.sink.source import RawRecord, Topics
 from admin_api.sink.store import Move, Overtaken, Partition
-from admin_api.sink.writer import Writer
+from admin_api.sink.writer import Prepared, Writer
 from bitloot import log, metrics
 from bitloot.backoff import delay
 from bitloot.cluster import LogLost, complaints
@@ -105,20 +106,23 @@ class Sink:
     async def _read(self, reader: Reader, era: int) -> None:
         """Read from the stored offsets until the era ends or Kafka falls silent."""
         cursors = await self._place(reader, era)
-        while era == reader.era and reader.silence() <= _SILENCE_SECONDS:
-            self._turned_at = time.monotonic()
-            records = await reader.poll(cursors)
-            if era != reader.era:
-                return
-            if records:
-                await self._write(cursors, records)
-                if sum(map(len, records.values())) < _FEW:
-                    await asyncio.sleep(_GATHER_SECONDS)
-            else:  # an idle sink, too, must hear of a rebuild and of a database that is away
-                await self._writer.confirm(cursors)
-            self._failures = 0
-            self._lost = None
-            self._following.open()
+        async with OneAhead() as writing:
+            while era == reader.era and reader.silence() <= _SILENCE_SECONDS:
+                self._turned_at = time.monotonic()
+                records = await reader.poll(cursors)
+                if era != reader.era:
+                    return
+                if records:
+                    await self._hand_over(writing, cursors, records)
+                    if sum(map(len, records.values())) < _FEW:
+                        await writing.settle()
+                        await asyncio.sleep(_GATHER_SECONDS)
+                else:  # an idle sink, too, must hear of a rebuild and of a database that is away
+                    await writing.settle()
+                    await self._writer.confirm(cursors)
+                self._failures = 0
+                self._lost = None
+                self._following.open()
 
     async def _place(self, reader: Reader, era: int) -> dict[Partition, int]:
         """Return the stored offset of each partition that is ours, and read on from there."""
@@ -134,8 +138,13 @@ class Sink:
         _log.info("sink.placed", partitions=len(cursors), lag=sum(self.progress.lags().values()))
         return cursors
 
-    async def _write(self, cursors: dict[Partition, int], records: Mapping[Partition, Sequence[RawRecord]]) -> None:
-        """Write one poll's records and move the cursors."""
+    async def _hand_over(
+        self, writing: OneAhead, cursors: dict[Partition, int], records: Mapping[Partition, Sequence[RawRecord]]
+    ) -> None:
+        """Prepare one poll's records, move the cursors, and have them written once those before them are.
+
+        PostgreSQL writes a batch while the next one is being read and decoded.
+        """
         # A fetch may begin earlier than asked for, as batches are stored whole.
         new = {
             each: fresh
@@ -145,15 +154,20 @@ class Sink:
         if not new:
             return
         moves = {each: Move(cursors[each], found[-1].offset + 1) for each, found in new.items()}
-        for each, found in new.items():
-            self.progress.took(each, found[0].recorded_at)
-        started = time.perf_counter()
-        flat = [raw for found in new.values() for raw in found]
-        await self._writer.write(flat, moves)
+        prepared = await self._writer.prepare([raw for found in new.values() for raw in found])
         cursors.update({each: move.new for each, move in moves.items()})
-        self.progress.wrote(moves, max(raw.recorded_at for raw in flat))
+        await writing.begin(self._write(prepared, moves, {each: found[0].recorded_at for each, found in new.items()}))
+
+    async def _write(
+        self, prepared: Prepared, moves: Mapping[Partition, Move], oldest: Mapping[Partition, datetime]
+    ) -> None:
+        for each, recorded_at in oldest.items():
+            self.progress.took(each, recorded_at)
+        started = time.perf_counter()
+        await self._writer.write(prepared, moves)
+        self.progress.wrote(moves, max(raw.recorded_at for raw in prepared.records))
         duration = round((time.perf_counter() - started) * 1000, 2)
-        _log.debug("sink.wrote", records=len(flat), partitions=len(moves), duration_ms=duration)
+        _log.debug("sink.wrote", records=len(prepared.records), partitions=len(moves), duration_ms=duration)
 
     async def _watch(self, reader: Reader) -> None:
         """Ask Kafka now and then where the partitions end: the lag, and a sign of life; and whose they are.

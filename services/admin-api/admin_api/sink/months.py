@@ -25,8 +25,8 @@ class Months:
 
     async def prepare(self, connection: Connection, batch: Batch) -> None:
         """Make the partitions that a batch needs, in transactions of their own."""
-        times = (datetime.fromisoformat(str(row["first_received_at"])) for row in batch.webhooks.values())
-        needed = {(time.year, time.month) for time in (each.astimezone(UTC) for each in times)}
+        times = [row["first_received_at"].astimezone(UTC) for row in batch.webhooks.values()]
+        needed = {(time.year, time.month) for time in times}
         for year, month in sorted(needed - self._known):
             if await add_months(connection, [datetime(year, month, 1, tzinfo=UTC)]):
                 self._known.add((year, month))

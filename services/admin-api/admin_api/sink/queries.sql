@@ -112,7 +112,6 @@ on conflict (id) do update set
     reservation_id = excluded.reservation_id,
     expected_at = excluded.expected_at,
     order_version = excluded.order_version
-returning 1
 
 -- name: write_keys
 -- Write the keys of orders that were written.
@@ -126,7 +125,6 @@ on conflict (order_item_id, position) do update set
     viewed_at = excluded.viewed_at,
     created_at = excluded.created_at,
     order_version = excluded.order_version
-returning 1
 
 -- name: write_payments
 -- Write the payments of orders that were written.
@@ -161,7 +159,6 @@ on conflict (id) do update set
 -- Should two orders claim the same one, the order of reading must not matter.
 where stored.order_id = excluded.order_id
     or (stored.updated_at, stored.order_id) < (excluded.updated_at, excluded.order_id)
-returning 1
 
 -- name: write_reservations
 -- Write the reservations of orders that were written.
@@ -186,7 +183,6 @@ on conflict (id) do update set
 -- Should two orders claim the same one, the order of reading must not matter.
 where stored.order_id = excluded.order_id
     or (stored.reserved_at, stored.order_id) < (excluded.reserved_at, excluded.order_id)
-returning 1
 
 -- name: drop_superseded
 -- A snapshot is whole: what an older version had and the new one has not is gone. Parameter: the orders written.
@@ -207,46 +203,53 @@ delete from reservations as stored using newest
 where stored.order_id = newest.id and stored.order_version < newest.version
 
 -- name: write_order_events
--- Add events to timelines; one that is known already is counted.
+-- Add events to timelines; one that is known already is counted. Parameters (pairwise): the columns.
 insert into order_events as stored (
     order_id, event_id, type, occurred_at, recorded_at, payload, kafka_partition, kafka_offset, repeats,
     last_recorded_at
 )
 select
+    order_id, event_id, type, occurred_at, recorded_at, payload::jsonb, kafka_partition, kafka_offset, repeats,
+    last_recorded_at
+from unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::integer[],
+    $8::bigint[], $9::integer[], $10::timestamptz[]
+) as told (
     order_id, event_id, type, occurred_at, recorded_at, payload, kafka_partition, kafka_offset, repeats,
     last_recorded_at
-from json_populate_recordset(null::order_events, $1::text::json)
+)
 on conflict (order_id, event_id) do update set
     repeats = stored.repeats + excluded.repeats + 1,
     last_recorded_at = excluded.last_recorded_at
-returning 1
 
 -- name: write_code_hashes
 -- Add the hashes of codes. A code that is told again says nothing new: all events of an order are in one partition.
+-- Parameters (pairwise): the columns.
 insert into code_hashes (order_id, key_id, whole_hash, tail_hash, reservation_id, first_seen_at)
-select order_id, key_id, whole_hash, tail_hash, reservation_id, first_seen_at
-from json_populate_recordset(null::code_hashes, $1::text::json)
+select * from unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::timestamptz[])
 on conflict (order_id, key_id, whole_hash) do nothing
-returning 1
 
 -- name: claim_webhook_logs
--- Note which notifications there are, and learn under which key the row of each is: that of the first one received.
--- Whoever writes one at the same time waits here. Parameters: providers, external ids, event types, ids and times of
--- arrival (pairwise). The key known before is null for a new one, and another one where the first came last.
-insert into webhook_log_keys as stored (provider, external_id, event_type, log_id, first_received_at)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[])
-on conflict (provider, external_id, event_type) do update set
-    (log_id, first_received_at) = (
-        select log_id, first_received_at
-        from (
-            values (stored.log_id, stored.first_received_at), (excluded.log_id, excluded.first_received_at)
-        ) as told (log_id, first_received_at)
-        order by first_received_at, log_id
-        limit 1
-    )
-returning
-    stored.provider, stored.external_id, stored.event_type, new.log_id, new.first_received_at, old.log_id as known_id,
-    old.first_received_at as known_since
+-- Note which notifications there are, and learn under which key the row of each is that was known before: that of the
+-- first one received. Whoever writes one at the same time waits here. Parameters: providers, external ids, event
+-- types, ids and times of arrival (pairwise). The key known before is another one where the first came last.
+with claimed as (
+    insert into webhook_log_keys as stored (provider, external_id, event_type, log_id, first_received_at)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[])
+    on conflict (provider, external_id, event_type) do update set
+        (log_id, first_received_at) = (
+            select log_id, first_received_at
+            from (
+                values (stored.log_id, stored.first_received_at), (excluded.log_id, excluded.first_received_at)
+            ) as told (log_id, first_received_at)
+            order by first_received_at, log_id
+            limit 1
+        )
+    returning
+        stored.provider, stored.external_id, stored.event_type, new.log_id, new.first_received_at,
+        old.log_id as known_id, old.first_received_at as known_since
+)
+select * from claimed where known_id is not null
 
 -- name: move_webhook_log
 -- Give a row its other key, and so perhaps its other month. Parameters: the key it has, the key it gets.
@@ -256,14 +259,22 @@ update webhook_logs set id = $3, first_received_at = $4 where id = $1 and first_
 -- Add notifications to the log; of one that is known already the count and the content of the last one are kept.
 -- Those without an order's id have another key, so partition, than those with it: the id is not forgotten again. As
 -- partitions are read side by side, first and last are told by the times of arrival: a rebuild gives the same row.
+-- Parameters (pairwise): the columns.
 insert into webhook_logs as stored (
     id, provider, external_id, event_type, order_id, headers, body, body_sha256, matched, remote_address, note,
     event_topic, event_key, event, repeats, first_received_at, last_received_at, kafka_partition, kafka_offset
 )
 select
+    id, provider, external_id, event_type, order_id, headers::jsonb, body, body_sha256, matched, remote_address, note,
+    event_topic, event_key, event::jsonb, repeats, first_received_at, last_received_at, kafka_partition, kafka_offset
+from unnest(
+    $1::bigint[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[],
+    $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::integer[], $16::timestamptz[],
+    $17::timestamptz[], $18::integer[], $19::bigint[]
+) as told (
     id, provider, external_id, event_type, order_id, headers, body, body_sha256, matched, remote_address, note,
     event_topic, event_key, event, repeats, first_received_at, last_received_at, kafka_partition, kafka_offset
-from json_populate_recordset(null::webhook_logs, $1::text::json)
+)
 on conflict (id, first_received_at) do update set
     (
         order_id, headers, body, body_sha256, matched, remote_address, note, event_topic, event_key, event,
@@ -277,7 +288,6 @@ on conflict (id, first_received_at) do update set
         limit 1
     ),
     repeats = stored.repeats + excluded.repeats + 1
-returning 1
 
 -- name: write_dead_letters
 -- Add dead letters. The same one again says nothing new: its consumer was stopped before it could move on.
@@ -292,7 +302,6 @@ select
     replay_of, replay_action
 from json_populate_recordset(null::dead_letters, $1::text::json)
 on conflict (event_id) do nothing
-returning 1
 
 -- name: add_month
 -- Make the partition for the month of a moment, unless there is one.

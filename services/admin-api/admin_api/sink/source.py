@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from bitloot.contracts.topics import DEAD_LETTERS, ORDER_EVENTS, ORDER_STATE, WEBHOOKS_LOG, Topic
 
@@ -23,8 +24,7 @@ class Topics:
         return (self.events.name, self.state.name, self.webhooks.name, self.dead_letters.name)
 
 
-@dataclass(frozen=True, slots=True)
-class RawRecord:
+class RawRecord(NamedTuple):
     """One record, not decoded. `recorded_at` is its timestamp in Kafka."""
 
     topic: str

@@ -1,7 +1,9 @@
 """Raw records into the database; what cannot be used into the dead letters."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import asyncpg
 
@@ -16,9 +18,19 @@ from bitloot.health import Health
 from bitloot.kafka import Producer
 from bitloot.ledger import translated
 
+_AT_ONCE = 32
+"""So many records are decoded before whatever else waits has its turn: the batch before, which is being written."""
 _DEFECTS_PER_MINUTE = 30  # a bad release must not divert whole topics: it waits, red, for the next one
 
 _log = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What one poll gave, decoded; `records` are all of it."""
+
+    records: Sequence[RawRecord]
+    batch: Batch
 
 
 class Writer:
@@ -42,20 +54,26 @@ class Writer:
         with _waited_for():
             await self._store.confirm(cursors)
 
-    async def write(self, records: Sequence[RawRecord], moves: Mapping[Partition, Move]) -> None:
-        """Write records and move the offsets: all or nothing. Raises `Transient` and `Overtaken`."""
+    async def prepare(self, records: Sequence[RawRecord]) -> Prepared:
+        """Decode records; what cannot be used is a dead letter then. Raises `Transient`."""
         batch = Batch()
-        for raw in records:
+        for number, raw in enumerate(self._decoder.in_order(records), 1):
             try:
                 self._decoder.add(batch, raw)
             except Exception as error:  # noqa: BLE001 - one record must not stop the others
                 await self._put_aside(raw, error)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return Prepared(records, batch)
+
+    async def write(self, prepared: Prepared, moves: Mapping[Partition, Move]) -> None:
+        """Write what was prepared and move the offsets: all or nothing. Raises `Transient` and `Overtaken`."""
         with _waited_for():
             try:
-                await self._store.write(batch, moves)
+                await self._store.write(prepared.batch, moves)
             except REFUSALS as error:
-                _log.warning("sink.batch_refused", error=type(error).__name__, records=len(records))
-                await self._write_each(records, moves)
+                _log.warning("sink.batch_refused", error=type(error).__name__, records=len(prepared.records))
+                await self._write_each(prepared.records, moves)
 
     async def _write_each(self, records: Sequence[RawRecord], moves: Mapping[Partition, Move]) -> None:
         usable: list[tuple[RawRecord, Batch]] = []
