@@ -1,6 +1,6 @@
 """What our HTTP clients have in common."""
 
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -15,3 +15,12 @@ def connections(at_once: int) -> httpx.Limits:
     together.
     """
     return httpx.Limits(max_connections=at_once, max_keepalive_connections=min(at_once, _KEPT))
+
+
+def open_client(*, at_once: int, **options: Any) -> httpx.AsyncClient:
+    """Return a client for those who get our secrets: at most so many calls at once; enter it with `async with`.
+
+    Redirects are not followed: they would lead our credentials elsewhere. Nor does the environment count: it could send
+    them through a proxy, or replace them from a .netrc, and nobody would have decided that.
+    """
+    return httpx.AsyncClient(limits=connections(at_once), follow_redirects=False, trust_env=False, **options)

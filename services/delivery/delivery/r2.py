@@ -57,6 +57,7 @@ async def open_client(endpoint_url: str, access_key: str, secret_key: SecretStr)
         read_timeout=10,
         # The order's own durable retry does it; a connection that was idle too long is renewed by aiohttp.
         retries={"total_max_attempts": 1},
+        proxies={},  # as for our other clients, the environment does not count: see bitloot.http_client
     )
     async with get_session().create_client(
         "s3",

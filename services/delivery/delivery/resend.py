@@ -10,9 +10,8 @@ from typing import Final
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from bitloot import rate_limit
+from bitloot import http_client, rate_limit
 from bitloot.errors import BitLootError, Cause, Refused, Transient, Unknown
-from bitloot.http_client import connections
 from delivery.calls import measured
 from delivery.mail import Message
 from delivery.pace import Pace, seconds
@@ -106,8 +105,9 @@ class Resend:
 
 
 def open_client(base_url: str, api_key: SecretStr) -> httpx.AsyncClient:
-    """Return a client for `Resend`. Redirects are not followed: the API has none, and they would leak the key."""
-    return httpx.AsyncClient(
+    """Return a client for `Resend`. Redirects are not followed: the API has none."""
+    return http_client.open_client(
+        at_once=_AT_ONCE,
         base_url=base_url,
         headers={
             "Authorization": f"Bearer {api_key.get_secret_value()}",
@@ -115,8 +115,6 @@ def open_client(base_url: str, api_key: SecretStr) -> httpx.AsyncClient:
             "User-Agent": USER_AGENT,
         },
         timeout=TIMEOUT,
-        limits=connections(_AT_ONCE),
-        follow_redirects=False,
     )
 
 

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
-import httpx
 from aiohttp import web
 
 from admin_api import condition
@@ -30,6 +29,7 @@ from bitloot.code_hashes import hasher
 from bitloot.contracts.access import replayable
 from bitloot.health import Health
 from bitloot.http import create_app, serve_until
+from bitloot.http_client import open_client
 from bitloot.incarnation import incarnation
 from bitloot.kafka import Producer
 from bitloot.keyring import Keyring
@@ -39,6 +39,7 @@ from bitloot.sealing import Sealer
 
 LONGEST_LINE = 32 * 1024
 """Bytes of an address: a list's filters, all of them as long as they may be, and no letter of them ASCII."""
+_ASKED_AT_ONCE = 10  # the identity provider: there are few admins
 _REPLAYABLE = {topic.name: topic for topic in replayable()}
 
 
@@ -139,5 +140,5 @@ async def open_provider(settings: ApiSettings) -> AsyncIterator[Provider | None]
     if known is None:
         yield None
         return
-    async with httpx.AsyncClient(follow_redirects=False) as client:
+    async with open_client(at_once=_ASKED_AT_ONCE) as client:
         yield Provider(known, client)

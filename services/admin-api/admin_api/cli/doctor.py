@@ -18,6 +18,7 @@ from admin_api.migrations import available
 from admin_api.settings import ApiSettings, SinkSettings
 from bitloot.cluster import layout_complaint, look_at
 from bitloot.contracts.topics import TOPICS
+from bitloot.http_client import open_client
 from bitloot.settings import Settings
 from bitloot.signing import nowpayments_sign, nowpayments_verify
 
@@ -141,6 +142,6 @@ async def _kafka() -> str:
 
 
 async def _reach(url: str, *, strict: bool = False) -> str:
-    async with httpx.AsyncClient(timeout=_SECONDS) as client:
+    async with open_client(at_once=1, timeout=_SECONDS) as client:  # as the services themselves reach it
         answer = await client.get(url)
     return f"It answers {answer.status_code}." if answer.status_code >= (400 if strict else 500) else ""

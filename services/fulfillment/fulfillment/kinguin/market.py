@@ -8,7 +8,7 @@ import httpx
 
 from bitloot.breaker import CircuitBreaker
 from bitloot.code_hashes import hasher
-from bitloot.http_client import connections
+from bitloot.http_client import open_client
 from bitloot.rate_limit import Pace, Unpaced
 from bitloot.sealing import Sealer
 from fulfillment.kinguin import clock
@@ -83,11 +83,7 @@ def _given(setting: T | None) -> T:
 
 def _open_client(settings: KinguinSettings) -> httpx.AsyncClient:
     total, connect = settings.kinguin_call_seconds, settings.kinguin_connect_seconds
-    return httpx.AsyncClient(
+    return open_client(
+        at_once=settings.kinguin_concurrency + 1,  # one more than calls, for the token
         timeout=httpx.Timeout(connect=connect, pool=connect, read=total, write=total),
-        # One more than calls, for the token.
-        limits=connections(settings.kinguin_concurrency + 1),
-        follow_redirects=False,
-        # The environment must not send our credentials through a proxy or replace them from a .netrc.
-        trust_env=False,
     )

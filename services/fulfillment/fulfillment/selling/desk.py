@@ -8,7 +8,7 @@ from typing import TypeVar
 import httpx
 
 from bitloot.breaker import CircuitBreaker
-from bitloot.http_client import connections
+from bitloot.http_client import open_client
 from bitloot.rate_limit import Pace
 from fulfillment.kinguin import clock
 from fulfillment.kinguin.gateway import Bounds, Gateway
@@ -34,13 +34,9 @@ class Limits:
 async def open_desk(settings: SellerSettings, limits: Limits) -> AsyncIterator[SalesManager]:
     """Connect with the seller account of the settings, which must be whole."""
     seconds = settings.seller_call_seconds
-    async with httpx.AsyncClient(
+    async with open_client(
+        at_once=3 * settings.seller_concurrency + 1,  # three ways with their own slots, and the token
         timeout=httpx.Timeout(connect=_CONNECT_SECONDS, pool=_CONNECT_SECONDS, read=seconds, write=seconds),
-        # Three ways with their own slots, and the token.
-        limits=connections(3 * settings.seller_concurrency + 1),
-        follow_redirects=False,
-        # The environment must not send our credentials through a proxy or replace them from a .netrc.
-        trust_env=False,
     ) as client:
         tokens = TokenSource(
             client,
