@@ -28,7 +28,6 @@ _ITEM = {"productId": "5c9b5f7a2539a4e8f1831f01", "title": "Celeste", "quantity"
 _HEAL_SECONDS = 240.0
 _PATIENCE = "420s"
 _ASK_AGAIN_SECONDS = 1.0
-IMAGES = {"kinguin": "fulfillment", "seller": "fulfillment", "order-page": "delivery", "sink": "admin-api"}
 
 
 @dataclass(slots=True)
@@ -100,8 +99,8 @@ async def changed(action: str) -> None:
             case ("drain", _, _):
                 note = f"  budget refused {await drained(service.name)} times"
             case ("upgrade", "=", tag):
-                image = f"bitloot/{IMAGES.get(service.name, service.name)}:{tag}"
-                await kubectl("set", "image", what, f"{service.name}={image}")
+                now = await kubectl("get", what, "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+                await kubectl("set", "image", what, f"{service.name}={now.rpartition(':')[0]}:{tag}")
             case _:
                 raise ServerFailed(f"{action} is none of restart, kill, scale, drain, upgrade=TAG")
         await kubectl("rollout", "status", what, f"--timeout={_PATIENCE}")
