@@ -1,7 +1,7 @@
 """What an order costs when many lie in the table already, and how long so many take to be restored.
 
 The changelog is filled with orders as the whole system had left them, the orders agent starts with an empty disk,
-restores them all, and then handles events of other orders.
+restores them all, and reads the times at which they want to be woken. Then it handles events of other orders.
 """
 
 import time
@@ -15,6 +15,9 @@ from bench.recording import Told, copies
 from bench.stage import Drained, Stage
 from bitloot.contracts.topics import ORDER_EVENTS, ORDERS_CHANGELOG
 from fulfillment.app import APP_ID
+
+_LAST_FILLED = "sales"
+"""The last table of which the timers read when its rows want to be woken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,11 @@ async def _measure(
     events = recorded[ORDER_EVENTS.name]
     async with Stage(directory, settings) as stage:
         await stage.fill(ORDERS_CHANGELOG, _left(recorded[ORDERS_CHANGELOG.name], rows))
-        await stage.fill(ORDER_EVENTS, copies(events, times))
         begun = time.monotonic()
         async with stage.service("fulfillment") as process:
             start = time.monotonic() - begun
+            await stage.until_told(process, "timers.filled", source=_LAST_FILLED)
+            await stage.fill(ORDER_EVENTS, copies(events, times))
             drained = await stage.drained(ORDER_EVENTS, APP_ID, [process], len(events) * times)
             return Size(rows, start, psutil.Process(process.pid).memory_info().rss, drained)
 

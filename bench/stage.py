@@ -1,6 +1,7 @@
 """The servers, and on them one service at a time: what it does alone is what it costs."""
 
 import asyncio
+import json
 import os
 import re
 import tempfile
@@ -168,6 +169,21 @@ class Stage:
                 self._settings[setting] = f"{process.url}{path}"
             (await self._client.put(f"{process.url}/_settings", json=dials)).raise_for_status()
             yield process
+
+    async def until_told(self, process: ServiceProcess, event: str, **fields: str) -> None:
+        """Wait until the process writes a log line of that event with these fields."""
+        wanted = {"event": event, **fields}.items()
+        with (self.directory / f"{process.name}.log").open("rb") as log:
+            while True:
+                line = log.readline()
+                if not line.endswith(b"\n"):  # not written to its end yet
+                    log.seek(-len(line), os.SEEK_CUR)
+                    await asyncio.sleep(_LOOK_SECONDS)
+                elif (
+                    line.startswith(b"{")
+                    and wanted <= {name: str(told) for name, told in json.loads(line).items()}.items()
+                ):
+                    return
 
     async def drained(self, topic: Topic, group: str, processes: Sequence[ServiceProcess], count: int) -> Drained:
         """Return what the processes together came to until their group has committed `count` records of the topic.

@@ -23,11 +23,12 @@ from collections.abc import Awaitable, Coroutine, Sequence
 from functools import lru_cache, partial
 from itertools import takewhile
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NamedTuple, NoReturn, Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.structs import RecordMetadata
 from prometheus_client import Counter
 
 from bitloot import log, metrics, trace
@@ -42,15 +43,28 @@ from bitloot.pin import Pin
 from bitloot.settings import KafkaSettings
 
 Headers = Sequence[tuple[str, bytes]]
+Fate = asyncio.Future[RecordMetadata]
+"""Where a record was written, once it was; or why it was not."""
 
 REQUEST_TIMEOUT_MS = 10_000  # a broker that hangs is asked again after this long; a repeat has the same number
 RETRY_BACKOFF_MS = 250  # aiokafka writes two log lines for each try while a broker is away
+_BATCH_BYTES = 256 << 10  # of one partition; a record that finds it full waits for the response before
 _RECONNECT_SECONDS = 0.5
 _METADATA_SECONDS = 10.0
 _SHORT_KEY = 100  # bytes: our ids have 36
 _PARTITIONER = DefaultPartitioner()
 
 _log = log.get(__name__)
+
+
+class _Outgoing(NamedTuple):
+    """A record to send; its partition is that of its key where none is given."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    partition: int | None = None
 
 
 class ProducerFailed(Exception):  # noqa: N818 - it names what happened, as the error families do
@@ -80,7 +94,7 @@ class Producer:
         self._in_turn = asyncio.Lock()  # fair, so that records are enqueued in the order of the calls
         self._waiting = 0  # records that take turns
         self._unacknowledged: set[asyncio.Future[Any]] = set()
-        self._deadlines: dict[asyncio.Future[None], tuple[float, str]] = {}  # the first one ends first
+        self._deadlines: dict[Fate, tuple[float, str]] = {}  # the first one ends first
         self._alarm: asyncio.TimerHandle | None = None
         self._unreported: BaseException | None = None
         self._failure: asyncio.Future[BaseException] = self._loop.create_future()
@@ -110,22 +124,31 @@ class Producer:
         `ProducerFailed` when there will never be one.
         """
         value = _checked(encode(record))
-        await self._accept(topic.name, key.encode(), value, trace.headers())
+        await self._accept(_Outgoing(topic.name, key.encode(), value, trace.headers()))
 
-    def post(self, topic: Topic, key: str, record: Record) -> Awaitable[None]:
+    def post(self, topic: Topic, key: str, record: Record) -> Awaitable[object]:
         """Enqueue a record now; await the result for its acknowledgement, which raises as `send` does.
 
         Records posted one after the other reach a partition in that order. A failure that nobody awaits is
         raised by the next `flush`. Raises `Malformed` at once when the record is too large.
         """
         value = _checked(encode(record))
-        posted = self._accept(topic.name, key.encode(), value, trace.headers())
+        posted = self._accept(_Outgoing(topic.name, key.encode(), value, trace.headers()))
         posted.add_done_callback(self._on_posted)
         return posted
 
     async def send_raw(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Send bytes as they are; for replays. Otherwise as `send`."""
-        await self._accept(topic, key, value if value is None else _checked(value), headers)
+        await self._accept(_Outgoing(topic, key, value if value is None else _checked(value), headers))
+
+    def post_raw(self, topic: str, key: bytes, value: bytes | None, *, partition: int) -> Fate:
+        """Enqueue bytes, None for a deletion, for this partition; await the result for where they were written.
+
+        Otherwise as `post`. The record goes without headers: that is how changelogs are.
+        """
+        posted = self._accept(_Outgoing(topic, key, value if value is None else _checked(value), partition=partition))
+        posted.add_done_callback(self._on_posted)
+        return posted
 
     async def flush(self) -> None:
         """Wait for the fate of all that was sent or posted, however long that takes.
@@ -171,9 +194,10 @@ class Producer:
                 retry_backoff_ms=RETRY_BACKOFF_MS,
                 metadata_max_age_ms=int(_METADATA_SECONDS * 1000),
                 max_request_size=2**20,
+                max_batch_size=_BATCH_BYTES,
                 partitioner=partition_of,
             )
-            keep_batches(producer)
+            _keep_batches(producer)
             pin = Pin(producer.client, self._fail)
             try:
                 await producer.start()
@@ -193,64 +217,58 @@ class Producer:
     # records a second these cost more than all else that we do with a record. While there is no connection yet, or
     # its batch is full, or an earlier one waits for such a thing, it takes its turn.
 
-    def _accept(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> asyncio.Future[None]:
-        fate: asyncio.Future[None] = self._loop.create_future()
+    def _accept(self, record: _Outgoing) -> Fate:
+        fate: Fate = self._loop.create_future()
         if (error := self._failed()) is not None:
             return _end(fate, error)
-        self._deadlines[fate] = (self._loop.time() + self._timeout, topic)
+        self._deadlines[fate] = (self._loop.time() + self._timeout, record.topic)
         fate.add_done_callback(self._forget)
         self._set_alarm()
         try:
-            acknowledged = self._enqueue_at_once(topic, key, value, headers)
+            acknowledged = self._enqueue_at_once(record)
         except Exception as refused:  # noqa: BLE001 - whatever it is, it is the record's fate
-            return _end(fate, self._translated(refused, topic))
+            return _end(fate, self._translated(refused, record.topic))
         if acknowledged is None:
-            self._take_turns(fate, topic, key, value, headers)
+            self._take_turns(fate, record)
         else:
-            self._follow(fate, topic, acknowledged)
+            self._follow(fate, record.topic, acknowledged)
         return fate
 
-    def _enqueue_at_once(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
-    ) -> asyncio.Future[Any] | None:
+    def _enqueue_at_once(self, record: _Outgoing) -> asyncio.Future[Any] | None:
         """Enqueue a record, and return the future of its acknowledgement; or return None where it has to wait."""
         if self._waiting or not self._connected.done():
             return None
         producer = self._connected.result()
-        if producer.client.cluster.partitions_for_topic(topic) is None:
+        if producer.client.cluster.partitions_for_topic(record.topic) is None:
             return None
-        return _at_once(producer.send(topic, value, key=key, headers=list(headers)))
+        return _at_once(_enqueue(producer, record))
 
-    def _take_turns(
-        self, fate: asyncio.Future[None], topic: str, key: bytes | None, value: bytes | None, headers: Headers
-    ) -> None:
-        turn = self._loop.create_task(self._enqueue_in_turn(fate, topic, key, value, headers))
+    def _take_turns(self, fate: Fate, record: _Outgoing) -> None:
+        turn = self._loop.create_task(self._enqueue_in_turn(fate, record))
         self._waiting += 1
         turn.add_done_callback(self._on_turn)
         fate.add_done_callback(lambda _fate: turn.cancel())  # nobody waits for it any more
 
-    async def _enqueue_in_turn(
-        self, fate: asyncio.Future[None], topic: str, key: bytes | None, value: bytes | None, headers: Headers
-    ) -> None:
+    async def _enqueue_in_turn(self, fate: Fate, record: _Outgoing) -> None:
         try:
             producer = await asyncio.shield(self._connected)
             async with self._in_turn:
-                acknowledged = await producer.send(topic, value, key=key, headers=list(headers))
+                acknowledged = await _enqueue(producer, record)
         except Exception as refused:  # noqa: BLE001 - whatever it is, it is the record's fate
-            _end(fate, self._translated(refused, topic))
+            _end(fate, self._translated(refused, record.topic))
         else:
-            self._follow(fate, topic, acknowledged)
+            self._follow(fate, record.topic, acknowledged)
 
     def _on_turn(self, turn: asyncio.Task[None]) -> None:
         self._waiting -= 1
         if not turn.cancelled():
             turn.result()
 
-    def _follow(self, fate: asyncio.Future[None], topic: str, acknowledged: asyncio.Future[Any]) -> None:
+    def _follow(self, fate: Fate, topic: str, acknowledged: asyncio.Future[Any]) -> None:
         self._unacknowledged.add(acknowledged)
         acknowledged.add_done_callback(partial(self._on_acknowledged, fate, topic))
 
-    def _on_acknowledged(self, fate: asyncio.Future[None], topic: str, acknowledged: asyncio.Future[Any]) -> None:
+    def _on_acknowledged(self, fate: Fate, topic: str, acknowledged: asyncio.Future[Any]) -> None:
         """Tell whoever still waits. A record that is on its way cannot be called back, and its fate still matters."""
         self._unacknowledged.discard(acknowledged)
         if acknowledged.cancelled():
@@ -260,7 +278,7 @@ class Producer:
             _end(fate, self._translated(error, topic))
         elif not fate.done():
             _produced(topic).inc()
-            fate.set_result(None)
+            fate.set_result(acknowledged.result())
 
     def _translated(self, error: BaseException, topic: str) -> BaseException:
         """Return what a sender is told."""
@@ -280,10 +298,10 @@ class Producer:
         reason = f"Kafka did not acknowledge a record for {topic} within {self._timeout:g} s"
         return Transient(Cause.BROKER_UNAVAILABLE, reason)
 
-    def _forget(self, fate: asyncio.Future[None]) -> None:
+    def _forget(self, fate: Fate) -> None:
         self._deadlines.pop(fate, None)
 
-    def _on_posted(self, fate: asyncio.Future[None]) -> None:
+    def _on_posted(self, fate: Fate) -> None:
         if not fate.cancelled() and (error := fate.exception()) is not None:
             self._unreported = self._unreported or error
 
@@ -321,12 +339,20 @@ class Producer:
             raise error
 
 
-def _end(fate: asyncio.Future[None], error: BaseException) -> asyncio.Future[None]:
+def _end(fate: Fate, error: BaseException) -> Fate:
     """Let a record's fate be this error, unless it has one."""
     if not fate.done():
         fate.set_exception(error)
         fate.exception()  # whoever does not ask is told by `flush`
     return fate
+
+
+def _enqueue(producer: AIOKafkaProducer, record: _Outgoing) -> Coroutine[Any, Any, asyncio.Future[Any]]:
+    """Return aiokafka's `send`, to be awaited."""
+    sending: Coroutine[Any, Any, asyncio.Future[Any]] = producer.send(
+        record.topic, record.value, key=record.key, partition=record.partition, headers=list(record.headers)
+    )
+    return sending
 
 
 def _at_once(sending: Coroutine[Any, Any, asyncio.Future[Any]]) -> asyncio.Future[Any] | None:
@@ -360,7 +386,7 @@ def _remembered(key: bytes, count: int) -> int:
     return int(_PARTITIONER(key, range(count), ()))
 
 
-def keep_batches(producer: AIOKafkaProducer) -> None:
+def _keep_batches(producer: AIOKafkaProducer) -> None:
     """Let records wait for a leader however long that takes, as they wait for a broker.
 
     aiokafka drops a batch that has waited for one request timeout while its partition had no leader, as it has

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
@@ -18,6 +19,7 @@ def run(service: str, settings: type[S], serve: Callable[[S, asyncio.Event], Cor
     `serve` gets the settings and an event that SIGTERM and SIGINT set. What it raises ends the process with a
     traceback in the log and a status that makes an orchestrator start it again.
     """
+    _rest_the_collector()
     loaded = settings.load()
     log.configure(service, loaded.service_instance, loaded.log_level)
     metrics.announce(service)
@@ -31,6 +33,16 @@ def run(service: str, settings: type[S], serve: Callable[[S, asyncio.Event], Cor
 
     with tracing.exported(service, loaded), asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(until_signal())
+
+
+def _rest_the_collector() -> None:
+    """Look for cycles seldom, and never in what the imports have made: they stay, and are most of all objects.
+
+    At the default of 700 new objects the orders agent spent a twentieth of its time in it.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 async def until(stop: asyncio.Event, *work: Coroutine[None, None, None]) -> None:

@@ -46,7 +46,7 @@ class FakeProducer:
     async def send(self, topic: Topic, key: str, record: Record) -> None:
         await self.post(topic, key, record)
 
-    def post(self, topic: Topic, key: str, record: Record) -> Awaitable[None]:
+    def post(self, topic: Topic, key: str, record: Record) -> Awaitable[object]:
         # Encoded and measured at once, as the real one does.
         value = codec.encode(record)
         if len(value) > codec.MAX_RECORD_BYTES:

@@ -133,20 +133,21 @@ class Timers:
         generation = self._app.rebalancing_count
         self._clear()
         for source in self._sources:
-            started, seen = time.perf_counter(), 0
+            started, seen, now = time.perf_counter(), 0, self._clock()
             for key, value in source.table.items():
-                self._set(source, key.decode(), value)
+                self._set(source, key.decode(), value, now)
                 seen += 1
                 if seen % _FILLED_AT_ONCE == 0:
                     await asyncio.sleep(0)
+                    now = self._clock()
                     if not self._app.ready or self._app.rebalancing_count != generation:
                         return
             seconds = round(time.perf_counter() - started, 3)
             _log.info("timers.filled", source=source.name, rows=seen, waiting=len(source.due), seconds=seconds)
         self._generation = generation
 
-    def _set(self, source: Source, key: str, value: bytes) -> None:
-        times = source.times(value, self._clock())
+    def _set(self, source: Source, key: str, value: bytes, now: datetime) -> None:
+        times = source.times(value, now)
         if times is not None and key not in source.due:  # what an event has set since is newer
             source.due.set(key, *times)
 

@@ -16,7 +16,7 @@ from bitloot.ids import OrderId, PaymentId
 class Publisher(Protocol):
     """Kafka, as far as the ingress writes to it."""
 
-    def post(self, topic: Topic, key: str, record: Record) -> Awaitable[None]:
+    def post(self, topic: Topic, key: str, record: Record) -> Awaitable[object]:
         """Enqueue a record; the awaitable ends when the broker has acknowledged it.
 
         Raises `Transient` when it has not done so in time: the record may or may not be stored.

@@ -104,7 +104,7 @@ class Webhook:
     async def _publish(self, notification: Notification, incoming: Incoming) -> None:
         """Publish side by side; all must be acknowledged. Raises the first failure once all have ended."""
         publication = notification.publication
-        posts = [self._log(notification, incoming)]
+        posts: list[Awaitable[object]] = [self._log(notification, incoming)]
         if publication is not None:
             posts.append(self._publisher.post(publication.topic, publication.key, publication.record))
         results = await asyncio.gather(*posts, return_exceptions=True)
@@ -112,7 +112,7 @@ class Webhook:
             if isinstance(result, BaseException):
                 raise result
 
-    def _log(self, notification: Notification, incoming: Incoming) -> Awaitable[None]:
+    def _log(self, notification: Notification, incoming: Incoming) -> Awaitable[object]:
         key, record = _log_key(notification), _log_record(notification, incoming)
         try:
             return self._publisher.post(WEBHOOKS_LOG, key, record)

@@ -18,8 +18,9 @@ Facts are of faust-streaming 0.15.3, read in its source and tried with a broker 
 - Done work is committed before partitions are given away; stock Faust forgets it and handles it again.
 - A commit that the group refuses is tried again or given up; stock Faust crashes, or notes it as done.
 - A process that stood still for so long that its partitions may be somebody else's writes nothing any more.
-- Producers are idempotent, tables hold bytes, and the pure-Python stream iterator, which acknowledges events
-  that it skips, is refused.
+- An event is acknowledged when the agent comes back for the next one, and events that wait are handled in one turn
+  of the loop. Faust's iterators acknowledge what an agent was canceled in, the pure-Python one what it skipped.
+- Tables hold bytes, and their changelogs are sent with the outputs, by one idempotent producer; Faust's is off.
 
 A service builds its agents on it::
 
@@ -38,7 +39,6 @@ that changes, for what is kept in memory beside the tables.
 from bitloot.faust_app.app import (
     SESSION_SECONDS,
     App,
-    CompiledIteratorMissing,
     bytes_table,
     bytes_topic,
     create_app,
@@ -52,7 +52,6 @@ __all__ = [
     "SESSION_SECONDS",
     "App",
     "Background",
-    "CompiledIteratorMissing",
     "Fenced",
     "WatchLimits",
     "bytes_table",

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import faust
-import faust.streams
 
 from bitloot import log
 from bitloot.broker import options
@@ -16,6 +15,7 @@ from bitloot.faust_app.guard import Guard, Sends
 from bitloot.faust_app.restore import Tables
 from bitloot.faust_app.standby import Standbys
 from bitloot.faust_app.store import BytesTable
+from bitloot.faust_app.stream import Stream
 from bitloot.faust_app.transport import DRAIN_SECONDS, Consumer, Transport
 from bitloot.faust_app.watch import Watch, WatchLimits
 from bitloot.faust_app.witness import DiskWitness
@@ -29,17 +29,12 @@ SESSION_SECONDS = 10.0
 _HEARTBEATS_IN_SESSION = 10.0
 """A member learns with its next heartbeat that partitions are shared out anew: the takeover waits for the last one."""
 _REBALANCE_SECONDS = DRAIN_SECONDS + 5.0
-_LINGER_SECONDS = 0.005  # changelog records of one poll go out in few requests
 _METADATA_MS = 10_000
 
 AgentFunction = Callable[[Any], Awaitable[None]]
 Hook = Callable[[], None]
 
 _log = log.get(__name__)
-
-
-class CompiledIteratorMissing(RuntimeError):  # noqa: N818 - it names what is wrong
-    """Faust was installed without its compiled stream iterator: install its binary wheel, unset NO_CYTHON."""
 
 
 class AgentEnded(RuntimeError):  # noqa: N818 - it names what happened
@@ -134,7 +129,6 @@ class App(faust.App):  # type: ignore[misc]  # Faust has no usable types
             try:
                 await function(stream)
             except BaseException as error:
-                # Before the event is acknowledged, which happens when the generator of the stream is closed.
                 if not self.should_stop:
                     self.guard.fail(error)
                 raise
@@ -170,10 +164,8 @@ def create_app(
 
     `partitions` must be that of the topics it reads. `outputs` is what agents send with: no offset is committed
     before its records are acknowledged. `standbys` is how many other workers, if there are as many, keep a copy of
-    each partition of the tables. Raises `CompiledIteratorMissing`.
+    each partition of the tables.
     """
-    if getattr(faust.streams, "_CStreamIterator", None) is None:
-        raise CompiledIteratorMissing(CompiledIteratorMissing.__doc__)
     heartbeat_seconds = session_seconds / _HEARTBEATS_IN_SESSION
     app = App(
         app_id,
@@ -184,6 +176,7 @@ def create_app(
         datadir=str(datadir),
         Table=BytesTable,
         TableManager=Tables,
+        Stream=Stream,
         autodiscover=False,
         web_enabled=False,
         key_serializer="raw",
@@ -204,8 +197,6 @@ def create_app(
         stream_buffer_maxsize=1000,
         stream_recovery_delay=0.0,
         stream_wait_empty=True,
-        producer_linger=_LINGER_SECONDS,
-        producer_request_timeout=10.0,
         consumer_auto_offset_reset="earliest",
         # A broker that has just started may not know its topics yet; the worker that shares partitions out then
         # shares out none, until its knowledge is renewed (by default after 5 minutes).

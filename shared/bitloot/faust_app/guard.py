@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, MutableSet
 from typing import Any
 
 from bitloot import log
-from bitloot.kafka import Producer
+from bitloot.kafka import Fate, Producer
 
 _log = log.get(__name__)
 
@@ -88,14 +88,21 @@ class Sends:
         self._guard = guard
         self._since: dict[asyncio.Future[Any], float] = {}
 
+    def write(self, topic: str, key: bytes, value: bytes | None, partition: int) -> Fate:
+        """Send a record of a changelog; its failure ends the process. Raises `Ending` when nothing may be written."""
+        self._guard.check()
+        sent = self._outputs.post_raw(topic, key, value, partition=partition)
+        self.track(sent)
+        return sent
+
     def track(self, sent: asyncio.Future[Any]) -> None:
-        """Watch a record that Faust itself sends; its failure ends the process."""
+        """Watch a record; its failure ends the process."""
         self._since[sent] = time.monotonic()
         sent.add_done_callback(self._on_done)
 
     @property
     def oldest(self) -> float:
-        """Return for how many seconds the oldest record of Faust's own waits for its acknowledgement."""
+        """Return for how many seconds the oldest record of a changelog waits for its acknowledgement."""
         first = next(iter(self._since.values()), None)
         return 0.0 if first is None else time.monotonic() - first
 

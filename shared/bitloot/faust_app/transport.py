@@ -17,7 +17,6 @@ from bitloot.consumer.placing import Found
 from bitloot.crash_points import CrashPoint, reach
 from bitloot.faust_app.guard import InWork
 from bitloot.faust_app.progress import Progress
-from bitloot.kafka import keep_batches
 
 DRAIN_SECONDS = 20.0
 """What an event may take while partitions are taken away; below the time that the group waits."""
@@ -26,28 +25,29 @@ _FETCH_WAIT_MS = 250
 _log = log.get(__name__)
 
 
+class NotOurWay(RuntimeError):  # noqa: N818 - it names what was tried
+    """Something was about to be sent by Faust itself, past what holds commits back until it is acknowledged."""
+
+
 class Producer(driver.Producer):  # type: ignore[misc]  # Faust has no usable types
-    """Idempotent, and every send is tracked."""
+    """Sends nothing and connects nowhere: outputs and changelogs go through `bitloot.kafka.Producer`."""
 
-    def _settings_extra(self) -> Mapping[str, Any]:
-        return {"acks": "all", "enable_idempotence": True}
+    async def on_start(self) -> None:
+        """Connect nowhere."""
 
-    def _new_producer(self, transactional_id: str | None = None) -> Any:
-        producer = super()._new_producer(transactional_id)
-        keep_batches(producer)  # how long they may wait is for the guard to say
-        return producer
+    async def on_stop(self) -> None:
+        """There is nothing to close."""
 
-    def send_soon(self, fut: asyncio.Future[Any]) -> None:
-        """Buffer a changelog record. Tracked from here on: stock Faust cannot see it between two buffers."""
-        self.app.sends.track(fut)
-        super().send_soon(fut)
+    async def flush(self) -> None:
+        """There is nothing to wait for; called by Faust when it stops."""
 
-    async def send(self, *args: Any, **kwargs: Any) -> Awaitable[Any]:
-        """Hand a record to aiokafka. Raises when this process must not write any more."""
-        self.app.guard.check()
-        sent: asyncio.Future[Any] = await super().send(*args, **kwargs)
-        self.app.sends.track(sent)
-        return sent
+    def send_soon(self, *_args: Any, **_kwargs: Any) -> None:
+        """Refuse."""
+        raise NotOurWay(NotOurWay.__doc__)
+
+    async def send(self, *_args: Any, **_kwargs: Any) -> Awaitable[Any]:
+        """Refuse."""
+        raise NotOurWay(NotOurWay.__doc__)
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -80,6 +80,9 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             return False
         self.tp_last_committed_at.update(dict.fromkeys(owned, time.monotonic()))
         return True
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Complain of nothing: `bitloot.faust_app.watch` knows better, and Faust asks sensors that are not called."""
 
     async def committed(self, tps: Iterable[TP]) -> dict[TP, OffsetAndMetadata]:
         """Return the offsets that the group has committed; partitions without one are left out."""
