@@ -150,6 +150,15 @@ class Producer:
         posted.add_done_callback(self._on_posted)
         return posted
 
+    async def ebb(self, most: int) -> None:
+        """Wait while more than `most` records wait for their fate.
+
+        Who posts without waiting and is faster than the broker would else be ever further ahead, until the oldest
+        record has waited for too long.
+        """
+        while len(self._deadlines) > most:
+            await asyncio.wait({next(iter(self._deadlines))})
+
     async def flush(self) -> None:
         """Wait for the fate of all that was sent or posted, however long that takes.
 

@@ -8,6 +8,9 @@ from typing import Any
 from bitloot import log
 from bitloot.kafka import Fate, Producer
 
+_ON_THE_WAY = 2_000
+"""Records that may wait for their acknowledgement before events wait, too: what a broker takes in about a second."""
+
 _log = log.get(__name__)
 
 
@@ -105,6 +108,10 @@ class Sends:
         """Return for how many seconds the oldest record of a changelog waits for its acknowledgement."""
         first = next(iter(self._since.values()), None)
         return 0.0 if first is None else time.monotonic() - first
+
+    async def ebb(self) -> None:
+        """Wait while so much is on its way that the broker has to catch up. Call it before an event is begun."""
+        await self._outputs.ebb(_ON_THE_WAY)
 
     async def settle(self) -> None:
         """Return when all that was sent is acknowledged. Raises if something was not, then and ever after."""

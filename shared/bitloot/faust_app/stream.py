@@ -25,26 +25,37 @@ class Stream(faust.Stream):  # type: ignore[misc]  # Faust has no usable types
 
     async def events(self) -> AsyncIterator[Any]:
         """Iterate over events; going on to the next one acknowledges the last."""
-        app, consumer, channel = self.app, self.app.consumer, self.channel
         self._finalized = True
-        await self.maybe_start()
+        started_here = await self.maybe_start()
         turn_ends = 0.0
-        while not self.should_stop:
-            if time.monotonic() >= turn_ends:
-                await sleep(0)
-                turn_ends = time.monotonic() + _TURN_SECONDS
-            event = await channel.__anext__()
-            message = event.message
-            if not app.flow_control.is_active() or message.generation_id != app.consumer_generation_id:
-                continue  # of partitions that were taken away, or are read again from where they stand
-            message.tracked = True
-            consumer.in_work.add(message)
-            self._set_current_event(event)
-            try:
-                yield event
-            except BaseException:
-                consumer.in_work.discard(message)
-                raise
-            finally:
-                self._set_current_event(None)
-            message.ack(consumer)
+        try:
+            while not self.should_stop:
+                if time.monotonic() >= turn_ends:
+                    await sleep(0)
+                    turn_ends = time.monotonic() + _TURN_SECONDS
+                await self.app.sends.ebb()
+                try:
+                    event = await self.channel.__anext__()
+                except StopAsyncIteration:  # how Faust tells an agent to end
+                    return
+                if self._may_begin(event.message):
+                    try:
+                        self._set_current_event(event)
+                        yield event
+                        event.message.ack(self.app.consumer)
+                    finally:
+                        self._set_current_event(None)
+                        self.app.consumer.in_work.discard(event.message)
+        finally:
+            if started_here:
+                await self.stop()
+                self.service_reset()
+
+    def _may_begin(self, message: Any) -> bool:
+        """Note that a message is in work, unless its partition was taken away or is read again from where it stands."""
+        app = self.app
+        if not app.flow_control.is_active() or message.generation_id != app.consumer_generation_id:
+            return False
+        message.tracked = True
+        app.consumer.in_work.add(message)
+        return True

@@ -102,6 +102,29 @@ async def test_flush_waits_for_posts_that_nobody_awaits(broker: Broker):
         assert len(await broker.read(topic)) == 10
 
 
+async def test_bytes_go_to_the_partition_that_is_named_and_none_deletes(broker: Broker):
+    topic = await broker.topic(partitions=3)
+    async with Producer(broker.settings, client_id="test") as producer:
+        written = [producer.post_raw(topic.name, b"key", value, partition=2) for value in (b"value", None)]
+        assert [((await each).partition, (await each).offset) for each in written] == [(2, 0), (2, 1)]
+
+    records = await broker.read(topic)
+    assert [(record.partition, record.key, record.value) for record in records] == [
+        (2, b"key", b"value"),
+        (2, b"key", None),
+    ]
+
+
+async def test_ebb_waits_until_the_broker_has_caught_up(broker: Broker):
+    topic = await broker.topic()
+    async with Producer(broker.settings, client_id="test") as producer:
+        posted = [producer.post(topic, "key", revealed(n)) for n in range(50)]
+        await producer.ebb(50)
+        assert not any(each.done() for each in posted), "so many may wait"
+        await producer.ebb(10)
+        assert sum(not each.done() for each in posted) <= 10
+
+
 async def test_a_record_too_large_is_refused_before_it_is_sent(broker: Broker):
     topic = await broker.topic()
     event = revealed(1).model_copy(update={"event_id": "x" * MAX_RECORD_BYTES})

@@ -1,6 +1,8 @@
 """Which events a stream hands over, and which of them it takes for done."""
 
+import asyncio
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 from faust.types import TP
@@ -10,16 +12,31 @@ from bitloot.contracts.topics import ORDER_EVENTS
 from bitloot.faust_app import bytes_topic, create_app
 from bitloot.faust_app.transport import NotOurWay
 from bitloot.settings import KafkaSettings
+from tests.fakes.eventually import eventually_async
 
 _PARTITION = TP(ORDER_EVENTS.name, 0)
+
+
+class _Outputs:
+    """A producer for whom a broker is fast enough, or not."""
+
+    def __init__(self) -> None:
+        self.caught_up = asyncio.Event()
+        self.caught_up.set()
+        self.asked = 0
+
+    async def ebb(self, _most: int) -> None:
+        self.asked += 1
+        await self.caught_up.wait()
 
 
 class _Reading:
     """A stream with events in its queue, and the consumer that is told of what is done."""
 
     def __init__(self, tmp_path) -> None:
+        self.outputs: Any = _Outputs()
         settings = KafkaSettings(kafka_bootstrap_servers="127.0.0.1:1")
-        self.app = create_app(settings, app_id="app", datadir=tmp_path, partitions=1, outputs=None)
+        self.app = create_app(settings, app_id="app", datadir=tmp_path, partitions=1, outputs=self.outputs)
         topic = bytes_topic(self.app, ORDER_EVENTS)
         self.app.topics.add(topic)
         self.app.topics._acking_topics.add(topic.get_topic_name())
@@ -79,6 +96,31 @@ async def test_while_the_flow_is_suspended_nothing_is_handed_over_or_done(readin
         await anext(events)
         reading.app.flow_control.suspend()
         reading.stream._stopped.set()  # else it waits for what comes after the suspension
+        with pytest.raises(StopAsyncIteration):
+            await anext(events)
+    assert reading.done == {0}
+
+
+async def test_events_wait_for_a_broker_that_is_slower_than_the_agent(reading):
+    reading.put(0)
+    reading.put(1)
+    async with aclosing(reading.stream.events()) as events:
+        await anext(events)
+        reading.outputs.caught_up.clear()
+        following = asyncio.ensure_future(anext(events))
+        await eventually_async(lambda: reading.outputs.asked == 2)
+        assert reading.done == {0}
+        assert len(reading.consumer.in_work) == 0, "partitions can be taken away meanwhile"
+        assert not following.done()
+        reading.outputs.caught_up.set()
+        assert (await following).message.offset == 1
+
+
+async def test_a_stream_ends_when_faust_tells_its_agent_to_end(reading):
+    reading.put(0)
+    async with aclosing(reading.stream.events()) as events:
+        await anext(events)
+        reading.stream.channel._throw(StopAsyncIteration())
         with pytest.raises(StopAsyncIteration):
             await anext(events)
     assert reading.done == {0}

@@ -50,7 +50,7 @@ def rig_with(world: World) -> Rig:
 def refill(rig: Rig) -> None:
     for source in rig.timers._sources:
         for key, value in source.table.items():
-            rig.timers._set(source, key.decode(), value)
+            rig.timers._set(source, key.decode(), value, rig.steady())
 
 
 def retired_rig() -> Rig:

@@ -117,7 +117,7 @@ def test_an_order_that_was_dated_in_the_future_is_woken_after_a_restart_no_later
     rig.tell(failed(calls(rig)[0], Failure.TRANSIENT, at=START + 12 * HOUR))
     restarted = Rig(tables=rig.tables)
     source = restarted.timers._sources[0]
-    restarted.timers._set(source, ORDER, rig.tables.orders[KEY])
+    restarted.timers._set(source, ORDER, rig.tables.orders[KEY], restarted.steady())
     restarted.pass_time(timedelta(seconds=2))
     restarted.fire()
     assert [call.attempt for call in calls(restarted)] == [2]
