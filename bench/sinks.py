@@ -6,10 +6,9 @@ sink does more: it reads and decodes Kafka's records, several of which often mak
 buyer, and keeps its offsets. Tables, indexes, partitions and durability are the same for both.
 """
 
-import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,19 +16,15 @@ import asyncpg
 
 from admin_api.migrations import migrate
 from admin_api.rebuild.shadow import READ_TABLES
+from bench.buyers import give_keys, sealed_anew
 from bench.recording import Told, copies
 from bench.stage import Drained, Stage, drain
 from bitloot.contracts.topics import ORDER_EVENTS, ORDER_STATE, WEBHOOKS_LOG
-from bitloot.ids import OrderId
-from bitloot.personal import KEY_BYTES, VERSION, PersonalKey
 
 TOPICS = (ORDER_EVENTS, ORDER_STATE, WEBHOOKS_LOG)
 _AT_ONCE = 1000
 _LOOK_SECONDS = 0.05
 _READ = "select coalesce(sum(next_offset), 0)::bigint from sink_offsets where topic = any($1::text[])"
-_KEY = "insert into personal_keys (order_id, key) values ($1, $2)"
-_PERSONAL_KEY = bytes(range(KEY_BYTES))
-_SEALED = re.compile(rf'"{VERSION}[^"]*"'.encode())
 _CONFLICT = """
 select string_agg(quote_ident(attribute.attname), ', ' order by place.number)
 from pg_index, unnest(indkey) with ordinality as place(attnum, number)
@@ -81,12 +76,11 @@ async def _round(
 ) -> Round:
     async with Stage(directory, settings, stores=True) as stage:
         for topic in TOPICS:
-            await stage.fill(topic, _sealed_anew(copies(recorded[topic.name], times)))
+            await stage.fill(topic, sealed_anew(copies(recorded[topic.name], times)))
+        await give_keys(stage.postgres.dsn, copies(recorded[ORDER_STATE.name], times))
         count = times * sum(len(recorded[topic.name]) for topic in TOPICS)
         connection = await asyncpg.connect(stage.postgres.dsn)
         try:
-            orders = {told.key.decode() for told in copies(recorded[ORDER_STATE.name], times)}
-            await connection.executemany(_KEY, [(order, _PERSONAL_KEY) for order in sorted(orders)])
             async with stage.service("sink") as process:
                 names = [topic.name for topic in TOPICS]
                 drained = await drain(
@@ -98,17 +92,6 @@ async def _round(
         finally:
             await connection.close()
         return Round(drained, sum(map(len, found.values())), count, best)
-
-
-def _sealed_anew(records: Iterable[Told]) -> Iterator[Told]:
-    """Seal mail addresses under keys of the copied orders: what was sealed for others could not be opened for them."""
-    for told in records:
-        if told.value is None or _SEALED.search(told.value) is None:
-            yield told
-            continue
-        order = told.key.decode()
-        address = PersonalKey(OrderId(order), _PERSONAL_KEY).seal(f"buyer-{order[:8]}@bench.test")
-        yield replace(told, value=_SEALED.sub(f'"{address}"'.encode(), told.value))
 
 
 async def _best(dsn: str, found: Mapping[str, Sequence[asyncpg.Record]]) -> float:

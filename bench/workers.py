@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench.buyers import give_keys, sealed_anew
 from bench.recording import Told, copies
 from bench.stage import Drained, Stage
 from bitloot.contracts.topics import DELIVERIES, KINGUIN_CALLS
@@ -24,7 +25,8 @@ async def measure(
     work = {"kinguin": (KINGUIN_CALLS, purchases), "delivery": (DELIVERIES, recorded[DELIVERIES.name])}
     for name, (topic, effects) in work.items():
         async with Stage(directory, settings, stores=True) as stage, stage.sandbox(**_DIALS):
-            await stage.fill(topic, copies(effects, times))
+            await give_keys(stage.postgres.dsn, copies(effects, times))
+            await stage.fill(topic, sealed_anew(copies(effects, times)))
             async with stage.service(name) as process:
                 found[name] = await stage.drained(topic, name, [process], len(effects) * times)
     return found
