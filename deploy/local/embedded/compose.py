@@ -123,20 +123,20 @@ def up(console: Console) -> bool:
 
     Raises MissingTool without an engine, ServerFailed when something does not come up.
     """
-    if _compose("version", capture=True).returncode != 0:
+    if compose("version", capture=True).returncode != 0:
         raise MissingTool("docker compose does not answer: it takes a Docker engine with the compose plugin.")
     write_settings()
-    running = _compose("ps", "--status", "running", "--quiet", "ingress", capture=True)
+    running = compose("ps", "--status", "running", "--quiet", "ingress", capture=True)
     was_up = running.returncode == 0 and bool(running.stdout.strip())
     _checked(subprocess.run([str(CHECKOUT / "tools/images.sh")], check=False), "The images could not be built.")
-    _checked(_compose("up", "--detach", "--wait", "--wait-timeout", str(_READY_SECONDS)), _NOT_UP)
+    _checked(compose("up", "--detach", "--wait", "--wait-timeout", str(_READY_SECONDS)), _NOT_UP)
     console.print("BitLoot is up in containers.")
     return not was_up
 
 
 def down(*, forget: bool) -> None:
     """Stop everything; with `forget` the volumes and the secrets that they were filled with go too."""
-    _checked(_compose("down", *(["--volumes"] if forget else [])), "compose could not stop it.")
+    _checked(compose("down", *(["--volumes"] if forget else [])), "compose could not stop it.")
     if forget:
         for path in SETTINGS_DIR.glob("*"):
             path.unlink()
@@ -156,7 +156,8 @@ def running(console: Console) -> Iterator[dict[str, Any]]:
 _NOT_UP = "It did not come up; see: docker compose logs"
 
 
-def _compose(*words: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
+def compose(*words: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run `docker compose` with our files."""
     files = [
         part for path in (CHECKOUT / "deploy/images.env", SETTINGS_DIR / "compose.env") for part in _env_file(path)
     ]

@@ -42,8 +42,8 @@ def demo(
 
     Raises DemoFailed when any of it does not really happen.
     """
-    with running as facts, _client(facts) as client:
-        _show(facts, client, console, patience_seconds=patience_seconds)
+    with running as facts, client(facts) as reached:
+        _show(facts, reached, console, patience_seconds=patience_seconds)
 
 
 @contextmanager
@@ -63,9 +63,16 @@ def embedded_stack(run: RunDir, console: Console) -> Iterator[dict[str, Any]]:
 def _show(
     facts: dict[str, Any], client: httpx.Client, console: Console, *, patience_seconds: float = _ORDER_SECONDS
 ) -> None:
-    placed = _place(facts, client)
+    placed = place(facts, client)
     console.print(f"\nOrder {placed.order_id}: 2 x Celeste, 1 x Hollow Knight")
-    _pay(facts, client, placed)
+    pay(facts, client, placed)
+    finish(facts, client, placed, console, patience_seconds=patience_seconds)
+
+
+def finish(
+    facts: dict[str, Any], client: httpx.Client, placed: Placed, console: Console, *, patience_seconds: float
+) -> None:
+    """Follow an order that is paid to its end, and compare what the buyer got with what was sold. Raises DemoFailed."""
     _follow(_statuses(client, placed, patience_seconds), console)
     mail = _mail(facts, client, placed)
     link = _link(facts, mail)
@@ -77,7 +84,8 @@ def _show(
     console.print("Codes there  " + "\n             ".join(codes) + "\n")
 
 
-def _place(facts: dict[str, Any], client: httpx.Client) -> Placed:
+def place(facts: dict[str, Any], client: httpx.Client) -> Placed:
+    """Place an order as the shop does. Raises DemoFailed."""
     email = f"demo-{uuid.uuid4().hex[:8]}@bitloot.test"
     answer = client.post(
         f"{facts['ingress_url']}/orders",
@@ -88,7 +96,8 @@ def _place(facts: dict[str, Any], client: httpx.Client) -> Placed:
     return Placed(order["orderId"], order["statusUrl"], email)
 
 
-def _pay(facts: dict[str, Any], client: httpx.Client, placed: Placed) -> None:
+def pay(facts: dict[str, Any], client: httpx.Client, placed: Placed) -> None:
+    """Pay as the buyer does. Raises DemoFailed."""
     notices = _json(client.post(f"{facts['sandbox_url']}/_pay/{placed.order_id}"), "paying")
     refused = [notice for notice in notices if notice["status"] != httpx.codes.OK]
     if refused:
@@ -155,7 +164,7 @@ def _compare(codes: Sequence[str], facts: dict[str, Any], client: httpx.Client, 
 
 
 @contextmanager
-def _client(facts: dict[str, Any]) -> Iterator[httpx.Client]:
+def client(facts: dict[str, Any]) -> Iterator[httpx.Client]:
     """Open a client; whatever cannot be reached ends the demo with a sentence."""
     reach: dict[str, str] = facts.get("reach", {})
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from rich.console import Console
 
-from embedded.demo import _client, _show
+from embedded.demo import _show, client
 from embedded.errors import DemoFailed
 
 FACTS = {
@@ -150,5 +150,5 @@ def test_a_second_purchase(fake):
 
 
 def test_a_service_that_is_gone_is_one_sentence():
-    with pytest.raises(DemoFailed, match=r"no answer .* the logs are in /logs"), _client(FACTS):
+    with pytest.raises(DemoFailed, match=r"no answer .* the logs are in /logs"), client(FACTS):
         raise httpx.ConnectError("refused")
