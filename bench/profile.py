@@ -1,15 +1,22 @@
 """Profiles of processes while they are measured, by py-spy: `PROFILE=1 make bench`. The figures are then worth less."""
 
+import re
 import shutil
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 _RATE = 100  # samples a second
 _SHOWN = 40  # functions
+_LEAST = 1.5  # %: what is less is left out of the graph
+_THROUGH = 0.97  # a function of which another one makes so much does nothing itself
+_BAR = 30  # characters for 100 %
+_LINE = re.compile(r":\d+\)$")
+_WAITS = {"EpollSelector.select (selectors.py)"}
+"""Threads that wait; py-spy takes some of them for busy."""
 
 
 class Profiler:
@@ -44,15 +51,53 @@ class Profiler:
         return subprocess.Popen([*command, "--duration", "3600", "--pid", str(pid)], stdout=subprocess.DEVNULL)
 
 
-def summary(stacks: list[str]) -> Iterator[str]:
-    """Return a table of the functions that were on the stack most often: with what they called, and themselves."""
-    total, whole, own = 0, Counter[str](), Counter[str]()
-    for line in stacks:
-        frames, _, count = line.rpartition(" ")
-        names = [frame.rpartition(":")[0] for frame in frames.split(";")]
-        total += int(count)
-        own[names[-1]] += int(count)
-        whole.update(dict.fromkeys(set(names), int(count)))
-    yield f"{total} samples; % with what it called, % itself"
+def summary(stacks: Iterable[str]) -> Iterator[str]:
+    """Return a flame graph as text, then a table of the functions that were on the stack most often."""
+    samples = [sample for line in stacks if line.strip() and (sample := _sample(line))[0][-1] not in _WAITS]
+    total = sum(times for _, times in samples)
+    whole, own = Counter[str](), Counter[str]()
+    root = _Node()
+    for names, times in samples:
+        own[names[-1]] += times
+        whole.update(dict.fromkeys(set(names), times))
+        root.add(names, times)
+    yield f"{total} samples. Of each function: % of all with what it called, those of {_LEAST} % and more."
+    yield from _flames(root, total, 0)
+    yield "\n% with what it called, % itself"
     for name, times in whole.most_common(_SHOWN):
         yield f"{100 * times / total:5.1f} {100 * own[name] / total:5.1f}  {name}"
+
+
+def _sample(line: str) -> tuple[list[str], int]:
+    frames, _, times = line.rpartition(" ")
+    return [_LINE.sub(")", frame) for frame in frames.split(";")], int(times)
+
+
+class _Node:
+    """A function as it was called from where it stands in the graph."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.called: dict[str, _Node] = {}
+
+    def add(self, names: Sequence[str], times: int) -> None:
+        """Count a stack."""
+        node = self
+        node.times += times
+        for name in names:
+            node = node.called.setdefault(name, _Node())
+            node.times += times
+
+
+def _flames(node: _Node, total: int, depth: int) -> Iterator[str]:
+    """Return a line for each function that counts, the costliest first; one that only calls another has none."""
+    for name, called in sorted(node.called.items(), key=lambda each: -each[1].times):
+        share = 100 * called.times / total
+        if share < _LEAST:
+            return
+        costliest = max((each.times for each in called.called.values()), default=0)
+        through = costliest >= _THROUGH * called.times
+        if not through:
+            bar = "█" * max(1, round(share * _BAR / 100))
+            yield f"{share:5.1f} {bar:<{_BAR}} {'  ' * depth}{name}"
+        yield from _flames(called, total, depth + (not through))
