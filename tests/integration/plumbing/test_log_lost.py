@@ -196,7 +196,7 @@ async def test_a_broker_that_comes_back_empty(tmp_path: Path, witness: PostgresW
         await create()
         before = await look_at(settings, [ORDER_EVENTS.name])
         async with (
-            Producer(settings, client_id="test", timeout_seconds=60) as producer,
+            Producer(settings, client_id="test", timeout_seconds=10) as producer,
             process(settings, ORDER_EVENTS, producer, witness) as worker,
         ):
             await producer.send(ORDER_EVENTS, revealed(1).order_id, revealed(1))
