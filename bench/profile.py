@@ -15,7 +15,7 @@ _LEAST = 1.5  # %: what is less is left out of the graph
 _THROUGH = 0.97  # a function of which another one makes so much does nothing itself
 _BAR = 30  # characters for 100 %
 _LINE = re.compile(r":\d+\)$")
-_WAITS = {"EpollSelector.select (selectors.py)"}
+_WAITS = {"EpollSelector.select (selectors.py)", "_worker (concurrent/futures/thread.py)"}
 """Threads that wait; py-spy takes some of them for busy."""
 
 
