@@ -109,7 +109,8 @@ async def _best(dsn: str, found: Mapping[str, Sequence[asyncpg.Record]]) -> floa
 
 
 async def _write(connection: "asyncpg.Connection[asyncpg.Record]", table: str, rows: Sequence[asyncpg.Record]) -> float:
-    names = [name for name in rows[0].keys() if name not in await _generated(connection, table)]  # noqa: SIM118 - a record iterates over its values
+    generated = await _generated(connection, table)
+    names = [name for name in rows[0].keys() if name not in generated]  # noqa: SIM118 - a record iterates over its values
     columns = ", ".join(names)
     news = ", ".join(f"{name} = excluded.{name}" for name in names)
     key = await connection.fetchval(_CONFLICT, table)

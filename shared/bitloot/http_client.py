@@ -7,7 +7,7 @@ import httpx
 _KEPT: Final = 10
 
 
-def connections(at_once: int) -> httpx.Limits:
+def _connections(at_once: int) -> httpx.Limits:
     """Return limits for so many connections at once, of which only a few are kept while nothing goes over them.
 
     httpcore asks the system about each idle connection before and after every call (`has_expired`): with 64 of them
@@ -23,4 +23,4 @@ def open_client(*, at_once: int, **options: Any) -> httpx.AsyncClient:
     Redirects are not followed: they would lead our credentials elsewhere. Nor does the environment count: it could send
     them through a proxy, or replace them from a .netrc, and nobody would have decided that.
     """
-    return httpx.AsyncClient(limits=connections(at_once), follow_redirects=False, trust_env=False, **options)
+    return httpx.AsyncClient(limits=_connections(at_once), follow_redirects=False, trust_env=False, **options)

@@ -57,8 +57,7 @@ class Handled:
 
     def ask(self, token: str) -> int:
         """Return how the admin API answers to a token."""
-        url = f"{self.facts['admin_url']}/admin/orders?limit=1"
-        return httpx.get(url, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=10).status_code
+        return self._listed(token, 1).status_code
 
     def place_nothing(self, token: str) -> int:
         """Return how the ingress answers to a shop's token with an order of nothing."""
@@ -81,11 +80,12 @@ class Handled:
 
     def orders(self) -> dict[str, str]:
         """Return the status of each of the last hundred orders, as the desk shows it."""
-        headers = {"Authorization": f"Bearer {self.facts['admin_token']}"}
-        answer = httpx.get(
-            f"{self.facts['admin_url']}/admin/orders?limit=100", headers=headers, timeout=10, trust_env=False
-        )
-        return {each["id"]: each["status"] for each in answer.raise_for_status().json()["items"]}
+        answer = self._listed(str(self.facts["admin_token"]), 100).raise_for_status()
+        return {each["id"]: each["status"] for each in answer.json()["items"]}
+
+    def _listed(self, token: str, limit: int) -> httpx.Response:
+        url = f"{self.facts['admin_url']}/admin/orders?limit={limit}"
+        return httpx.get(url, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=10)
 
 
 def told(what: str) -> None:

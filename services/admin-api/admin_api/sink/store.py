@@ -29,6 +29,9 @@ _NAMES = re.compile(r"^insert into [^(]*\(([^)]*)\)", re.MULTILINE)
 _COLUMNS = {table: _NAMES.findall(_SQL[f"write_{table}"])[0].replace(",", " ").split() for table in _IN_COLUMNS}
 """The parameters of their queries: the columns that they write, in the order in which they name them."""
 
+_CLAIM = ("provider", "external_id", "event_type", "id", "first_received_at")
+"""The parameters of `claim_webhook_logs`."""
+
 REFUSALS = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
@@ -173,8 +176,7 @@ async def _write_webhooks(connection: Connection, webhooks: Mapping[Unique, Row]
             written.duplicates[row["provider"]] += row["repeats"]
     known_before = await connection.fetch(
         _SQL["claim_webhook_logs"],
-        *([row[name] for row in in_order] for name in ("provider", "external_id", "event_type")),
-        *([row[name] for row in in_order] for name in ("id", "first_received_at")),
+        *([row[name] for row in in_order] for name in _CLAIM),
     )
     for claim in known_before:
         unique = (claim["provider"], claim["external_id"], claim["event_type"])
