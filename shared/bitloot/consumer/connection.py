@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from bitloot.broker import options
 from bitloot.consumer.limits import Limits
+from bitloot.fetch_sessions import by_sessions
 from bitloot.kafka import RETRY_BACKOFF_MS
 from bitloot.settings import KafkaSettings
 
@@ -19,7 +20,7 @@ def connect(settings: KafkaSettings, group: str, client_id: str, limits: Limits)
     A record larger than a fetch is still returned whole by every broker since 0.10.1, so the sizes of fetches
     need no change when somebody raises the limit of a topic.
     """
-    return AIOKafkaConsumer(
+    consumer = AIOKafkaConsumer(
         **options(settings),
         client_id=client_id,
         group_id=group,
@@ -33,6 +34,7 @@ def connect(settings: KafkaSettings, group: str, client_id: str, limits: Limits)
         max_poll_records=limits.window,
         retry_backoff_ms=RETRY_BACKOFF_MS,
     )
+    return by_sessions(consumer)
 
 
 async def first_of(*work: Awaitable[Any]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import faust
 
 _TURN_SECONDS = 0.02
-"""How long events are handled without a turn for others: heartbeats have a thread of their own, probes can wait so."""
+"""How long events are handled without a turn for others: heartbeats, probes and commits can wait so."""
 
 
 class Stream(faust.Stream):  # type: ignore[misc]  # Faust has no usable types

@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode.utils.futures import maybe_async
 
 from bitloot import log
 from bitloot.cluster import LogLost
@@ -17,6 +18,7 @@ from bitloot.consumer.placing import Found
 from bitloot.crash_points import CrashPoint, reach
 from bitloot.faust_app.guard import InWork
 from bitloot.faust_app.progress import Progress
+from bitloot.fetch_sessions import by_sessions
 
 DRAIN_SECONDS = 20.0
 """What an event may take while partitions are taken away; below the time that the group waits."""
@@ -50,8 +52,54 @@ class Producer(driver.Producer):  # type: ignore[misc]  # Faust has no usable ty
         raise NotOurWay(NotOurWay.__doc__)
 
 
-class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The thread that talks to the broker."""
+class _ConsumerOnLoop(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Talks to the broker, on the loop that the agents run on.
+
+    Faust gives it a thread and a loop of its own, to which each call goes and from which each answer comes back: an
+    event by itself cost 45 changes of context, and the two loops wait for one interpreter anyway. Heartbeats are sent
+    by the loop that does the work, so a worker that stands still loses its partitions; the guard ends it before that.
+    """
+
+    wait_for_shutdown = False  # nobody else ends it
+
+    def __init__(self, consumer: "Consumer", *, loop: asyncio.AbstractEventLoop, **kwargs: Any) -> None:
+        super().__init__(consumer, loop=loop, thread_loop=loop, **kwargs)
+
+    async def start(self) -> None:
+        """Start, as a service without a thread does."""
+        self._thread_started.set()
+        await self._default_start()
+
+    async def stop(self) -> None:
+        """Stop, as a service without a thread does, and leave the group."""
+        if self._started.is_set():
+            await super().stop()
+
+    async def on_stop(self) -> None:
+        """Leave the group. Called by `stop`."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def _stop_children(self) -> None:
+        await self._default_stop_children()
+
+    async def _stop_futures(self) -> None:
+        await self._default_stop_futures()
+
+    async def _stop_exit_stacks(self) -> None:
+        await self._default_stop_exit_stacks()
+
+    async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call it here."""
+        return await maybe_async(fun(*args, **kwargs))
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Tell the consumer."""
+        await self.consumer.on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Tell the consumer."""
+        await self.consumer.on_partitions_assigned(assigned, generation_id)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         """Return the consumer, with short fetches.
@@ -61,7 +109,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         """
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001 - read when it starts
-        return consumer
+        return by_sessions(consumer)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit; False when the group has moved on. Stock Faust crashes then, or takes it for done."""
@@ -88,7 +136,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         """Return the offsets that the group has committed; partitions without one are left out."""
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - one request for all, unlike `committed`
         partitions = [_aiokafka(tp) for tp in tps]
-        found = await self.call_thread(coordinator.fetch_committed_offsets, partitions)
+        found = await coordinator.fetch_committed_offsets(partitions)
         return {TP(tp.topic, tp.partition): known for tp, known in found.items()}
 
     def next_offset(self, tp: TP) -> int | None:
@@ -131,8 +179,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._pending_since: float | None = None
         self._noted: set[TP] = set()  # for whom the witness has heard of a commit
 
-    def _new_consumer_thread(self) -> _ConsumerThread:
-        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> _ConsumerOnLoop:
+        return _ConsumerOnLoop(self, loop=self.loop, beacon=self.beacon)
 
     # --- from Kafka to the agents ---
 

@@ -57,9 +57,7 @@ class _Reading:
 
 @pytest.fixture
 async def reading(tmp_path):
-    reading = _Reading(tmp_path)
-    yield reading
-    reading.consumer._thread.thread_loop.close()  # made with the consumer, for a thread that is not started here
+    return _Reading(tmp_path)
 
 
 async def test_an_event_is_done_when_the_agent_comes_for_the_next_one(reading):

@@ -15,6 +15,7 @@ from admin_api.sink.store import Partition
 from bitloot.broker import options
 from bitloot.cluster import Cluster, finish, look
 from bitloot.errors import Cause, Transient
+from bitloot.fetch_sessions import by_sessions
 from bitloot.settings import KafkaSettings
 from bitloot.witness import Witness
 
@@ -41,15 +42,17 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no
         self._topics = frozenset(topics)
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._heard_at = time.monotonic()
-        self._consumer = AIOKafkaConsumer(
-            **options(settings),
-            group_id=group,
-            client_id=client_id,
-            enable_auto_commit=False,
-            # Whoever asks for an offset that does not exist shall hear of it: never start anywhere silently.
-            auto_offset_reset="none",
-            request_timeout_ms=_REQUEST_TIMEOUT_MS,
-            metadata_max_age_ms=_METADATA_MS,
+        self._consumer = by_sessions(
+            AIOKafkaConsumer(
+                **options(settings),
+                group_id=group,
+                client_id=client_id,
+                enable_auto_commit=False,
+                # Whoever asks for an offset that does not exist shall hear of it: never start anywhere silently.
+                auto_offset_reset="none",
+                request_timeout_ms=_REQUEST_TIMEOUT_MS,
+                metadata_max_age_ms=_METADATA_MS,
+            )
         )
 
     async def __aenter__(self) -> Self:
