@@ -94,6 +94,23 @@ def test_the_head_of_an_older_snapshot_must_be_right(head: dict[str, object]):
         batch_of(older, raw(TOPICS.state, records.snapshot(1, 3), offset=2))
 
 
+def written(number: int, version: int, key: int) -> RawRecord:
+    """A snapshot as we write it, of which all behind the version says nothing that a snapshot can."""
+    whole = codec.encode(records.snapshot(number, version)).decode()
+    value = whole.replace('"status":"fulfilled"', '"status":"no such"').encode()
+    return RawRecord(TOPICS.state.name, 0, 1, records.START, records.order(key).encode(), value)
+
+
+def test_the_version_of_a_snapshot_as_we_write_it_is_believed_of_its_own_order_only():
+    newer = raw(TOPICS.state, records.snapshot(1, 10), offset=2)
+
+    assert [rows.version for rows in batch_of(written(1, 9, key=1), newer).orders.values()] == [10]
+    with pytest.raises(Malformed, match="the key is not"):
+        batch_of(written(2, 9, key=1), newer)
+    with pytest.raises(Malformed, match="status"):
+        batch_of(written(1, 11, key=1), newer)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -1,5 +1,6 @@
 """Records of one poll, decoded and put together so that each row is written once. Pure."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -33,6 +34,12 @@ class _Head(Model):
 
 
 _HEADS = TypeAdapter[_Head](_Head)
+
+_AS_WE_WRITE = re.compile(
+    rb'\{"schema_version":1,(?:"event_id":"[^"\\]*","occurred_at":"[^"\\]*",)?"order_id":"([0-9a-f-]{36})",'
+    rb'"type":"order\.state","version":([1-9][0-9]{0,17}),'
+)
+"""The same head, told by the first bytes: a tenth of the time that reading all of the JSON takes."""
 
 
 @dataclass(slots=True)
@@ -89,14 +96,19 @@ class Decoder:
         if raw.value is None and raw.key is not None:
             return  # a tombstone: the order left the topic, not the read model
         known = batch.orders.get((raw.key or b"").decode(errors="replace"))
-        if known is not None:
-            head = _decoded(self._heads, raw)
-            rows.checked_order(head, raw.key)
-            if head.version < known.version:
-                return  # compaction may take it out of the topic at any time, whatever else it holds
+        if known is not None and self._version(raw) < known.version:
+            return  # compaction may take it out of the topic at any time, whatever else it holds
         snapshot = _decoded(self._topics.state, raw)
         rows.checked_order(snapshot, raw.key)
         batch.orders[snapshot.order_id] = rows.order_rows(snapshot)
+
+    def _version(self, raw: RawRecord) -> int:
+        told = _AS_WE_WRITE.match(raw.value or b"")
+        if told is not None and told[1] == raw.key:
+            return int(told[2])
+        head = _decoded(self._heads, raw)
+        rows.checked_order(head, raw.key)
+        return int(head.version)
 
     def _add_webhook(self, batch: Batch, raw: RawRecord) -> None:
         logged = _decoded(self._topics.webhooks, raw)

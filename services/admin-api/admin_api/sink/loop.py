@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from aiokafka.errors import KafkaError
 
@@ -35,6 +37,7 @@ _WATCH_SECONDS = 2.0
 _SILENCE_SECONDS = 30.0  # then the consumer is made anew: aiokafka has been seen not to come back by itself
 _STALL_SECONDS = 120.0  # every wait in the loop is shorter
 
+_offset = attrgetter("offset")
 _log = log.get(__name__)
 
 
@@ -146,26 +149,28 @@ class Sink:
         PostgreSQL writes a batch while the next one is being read and decoded.
         """
         # A fetch may begin earlier than asked for, as batches are stored whole.
-        new = {
-            each: fresh
-            for each, found in records.items()
-            if (fresh := [raw for raw in found if raw.offset >= cursors[each]])
-        }
+        new = {each: fresh for each, found in records.items() if (fresh := _from(found, cursors[each]))}
         if not new:
             return
         moves = {each: Move(cursors[each], found[-1].offset + 1) for each, found in new.items()}
         prepared = await self._writer.prepare([raw for found in new.values() for raw in found])
         cursors.update({each: move.new for each, move in moves.items()})
-        await writing.begin(self._write(prepared, moves, {each: found[0].recorded_at for each, found in new.items()}))
+        oldest = {each: found[0].recorded_at for each, found in new.items()}
+        newest = max(found[-1].recorded_at for found in new.values())
+        await writing.begin(self._write(prepared, moves, oldest, newest))
 
     async def _write(
-        self, prepared: Prepared, moves: Mapping[Partition, Move], oldest: Mapping[Partition, datetime]
+        self,
+        prepared: Prepared,
+        moves: Mapping[Partition, Move],
+        oldest: Mapping[Partition, datetime],
+        newest: datetime,
     ) -> None:
         for each, recorded_at in oldest.items():
             self.progress.took(each, recorded_at)
         started = time.perf_counter()
         await self._writer.write(prepared, moves)
-        self.progress.wrote(moves, max(raw.recorded_at for raw in prepared.records))
+        self.progress.wrote(moves, newest)
         duration = round((time.perf_counter() - started) * 1000, 2)
         _log.debug("sink.wrote", records=len(prepared.records), partitions=len(moves), duration_ms=duration)
 
@@ -208,6 +213,11 @@ class Sink:
         if now - self._turned_at > _STALL_SECONDS:
             return f"no turn for {now - self._turned_at:.0f} s"
         return self._standstill.complaint(now, _STALL_SECONDS)
+
+
+def _from(records: Sequence[RawRecord], cursor: int) -> Sequence[RawRecord]:
+    """Return the records, in the order of their offsets, that do not lie before the cursor."""
+    return records[bisect_left(records, cursor, key=_offset) :]
 
 
 def _check_bounds(partition: Partition, cursor: int, first: int, end: int) -> None:

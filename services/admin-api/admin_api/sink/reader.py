@@ -138,12 +138,8 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no
 
 
 def _raw(record: "ConsumerRecord[bytes | None, bytes | None]") -> RawRecord:
+    recorded_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    # By position: by name it takes three times as long, and every record comes through here.
     return RawRecord(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        recorded_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
+        record.topic, record.partition, record.offset, recorded_at, record.key, record.value, tuple(record.headers)
     )

@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel
 from pydantic_core import to_json
 
 from admin_api import replay_headers
@@ -48,27 +47,29 @@ class OrderRows:
 
 def order_rows(snapshot: OrderSnapshot) -> OrderRows:
     """Return the rows that a snapshot stands for."""
-    parts = {"items", "keys", "payments", "reservations"}
-    order = snapshot.model_dump(mode="json", exclude=parts)
+    order = snapshot.model_dump(mode="json")
+    items, keys, payments, reservations = (order.pop(part) for part in ("items", "keys", "payments", "reservations"))
     order["id"] = snapshot.order_id
     order["product_ids"] = sorted({item.product_id for item in snapshot.items})
     order["kinguin_reservation_id"] = _first_reservation(snapshot)
     of_order: Row = {"order_id": snapshot.order_id, "order_version": snapshot.version}
     return OrderRows(
         order=order,
-        items=[_row(item, item_id="id") | of_order for item in snapshot.items],
-        keys=[_row(key, item_id="order_item_id") | of_order for key in snapshot.keys],
-        payments=[_row(payment, payment_id="id") | of_order for payment in snapshot.payments],
+        items=[_row(item, of_order, item_id="id") for item in items],
+        keys=[_row(key, of_order, item_id="order_item_id") for key in keys],
+        payments=[_row(payment, of_order, payment_id="id") for payment in payments],
         reservations=[
-            _row(reservation, reservation_id="id", item_id="order_item_id", item_ids="order_item_ids") | of_order
-            for reservation in snapshot.reservations
+            _row(reservation, of_order, reservation_id="id", item_id="order_item_id", item_ids="order_item_ids")
+            for reservation in reservations
         ],
     )
 
 
-def _row(part: BaseModel, **columns: str) -> Row:
+def _row(part: Row, of_order: Row, **columns: str) -> Row:
     """Return a part of a snapshot with some of its names changed to the table's."""
-    return {columns.get(name, name): value for name, value in part.model_dump(mode="json").items()}
+    for name, column in columns.items():
+        part[column] = part.pop(name)
+    return part | of_order
 
 
 def _first_reservation(snapshot: OrderSnapshot) -> str | None:
