@@ -20,7 +20,7 @@ from bitloot.settings import KafkaSettings
 from bitloot.witness import Witness
 
 _POLL_MS = 500
-_MAX_RECORDS = 2000  # a second's work for Postgres where it has to take them one by one, far below its time limit
+_MAX_RECORDS = 5000  # some seconds' work for Postgres where it has to take them one by one, far below our time limit
 _REQUEST_TIMEOUT_MS = 10_000
 _METADATA_MS = 10_000  # new partitions are found within this; and see `bitloot.consumer.Limits.metadata`
 
