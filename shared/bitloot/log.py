@@ -19,12 +19,12 @@ from typing import Any, TextIO, cast
 import structlog
 from aiohttp.http_exceptions import HttpProcessingError
 from structlog.contextvars import bound_contextvars, merge_contextvars
-from structlog.processors import StackInfoRenderer, add_log_level, format_exc_info
+from structlog.processors import StackInfoRenderer, format_exc_info
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import BindableLogger, EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
 
 from bitloot import trace
-from bitloot.redaction import clean_field
+from bitloot.redaction import clean_fields
 
 # Chatty below this level, and costly even when nothing is written: aiokafka formats each record's key and
 # value for debug lines (16 % of a worker's time), aiohttp writes an access line beside our own.
@@ -40,6 +40,9 @@ _FLOORS = {
     "httpx": logging.WARNING,
     "mode": logging.INFO,
 }
+_LEVELS = {"warn": "warning", "exception": "error"}
+_TIME_LENGTH = len("2026-01-31T12:00:00.000000")
+_render_stack = StackInfoRenderer()
 
 
 def get(name: str) -> FilteringBoundLogger:
@@ -73,17 +76,16 @@ def bound(**fields: object) -> AbstractContextManager[Any]:
 def configure(service: str, instance: str, level: str = "INFO", *, stream: TextIO | None = None) -> None:
     """Send all logging of this process through one renderer to `stream` (default: stdout)."""
     stream = stream or sys.stdout
-    shared: list[Processor] = [merge_contextvars, add_log_level, StackInfoRenderer(), format_exc_info]
     final = _Line(service, instance)
     threshold = logging.getLevelNamesMapping()[level]
     structlog.configure(
-        processors=[*shared, final],
+        processors=[final],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=lambda name="": _Output(name, stream),
         # Loggers are made at import; caching would freeze whatever was configured at their first line.
         cache_logger_on_first_use=False,
     )
-    _route_standard_logging(shared, final, threshold, stream)
+    _route_standard_logging(final, threshold, stream)
     sys.excepthook = _log_uncaught
 
 
@@ -96,41 +98,37 @@ class _Output(structlog.WriteLogger):
 
 
 class _Line:
-    """Makes the line: who writes it, when and in which trace, then all fields without the secrets in them.
+    """Makes the line in one pass: who writes it, when and in which trace, then all fields without the secrets in them.
 
-    Runs last, after exceptions have become text. What is our own needs no cleaning.
+    What is our own needs no cleaning.
     """
 
     def __init__(self, service: str, instance: str) -> None:
         self._origin = {"service": service, "instance": instance}
         self._encode = json.JSONEncoder(ensure_ascii=False).encode
 
-    def __call__(self, logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
         record = event.pop("_record", None)  # set on what comes from the standard library
         event.pop("_from_structlog", None)
+        merge_contextvars(logger, method, event)
+        if "exc_info" in event or "stack_info" in event:
+            event = format_exc_info(logger, method, _render_stack(logger, method, event))
+        fields = clean_fields(event)
         line: dict[str, object] = {
-            "time": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
-            "level": event.pop("level"),
+            "time": f"{datetime.now(UTC).isoformat(timespec='microseconds')[:_TIME_LENGTH]}Z",
+            "level": _LEVELS.get(method, method),
             "logger": logger.name if record is None else record.name,
-            "event": clean_field("event", event.pop("event", "")),
+            "event": fields.get("event", ""),
             **self._origin,
         }
         if span := trace.current.get():
             line["trace_id"] = span.trace_id
-        for name, value in event.items():
-            if name not in line:
-                line[name] = clean_field(name, value)
-        return self._encode(line)
+        return self._encode(line | fields | line)  # in this order, and no field says who writes
 
 
-def _route_standard_logging(shared: list[Processor], final: Processor, threshold: int, stream: TextIO) -> None:
+def _route_standard_logging(final: Processor, threshold: int, stream: TextIO) -> None:
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
-            processors=[final],
-        )
-    )
+    handler.setFormatter(ProcessorFormatter(foreign_pre_chain=[structlog.stdlib.ExtraAdder()], processors=[final]))
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(threshold)
     logging.captureWarnings(capture=True)

@@ -67,8 +67,7 @@ _LOOKS: Final = (
     (re.compile(r"(://[^/\s:@]*:)[^/\s@]+@"), rf"\1{REDACTED}@"),  # passwords in addresses
     (re.compile(r"\b(whsec_|whsk_|re_)[\w+/=]{8,}"), rf"\1{REDACTED}"),  # Svix secrets, Resend keys
 )
-# Most texts match none of the above; two quick looks decide: each needs one of a few characters, and one of these.
-_POSSIBLE = re.compile(r"[=:/_\s]")
+# Most texts match none of the above; two quick looks decide: each needs one of a few words (`_plain`), and of these.
 _SUSPICIOUS = re.compile(r"(?i)input_value=|bearer|basic|[\"']\s*:|\w=|/o/|://|whs[ek]|re_")
 
 
@@ -82,6 +81,12 @@ def without_mail_addresses(text: str) -> str:
 
 
 _HARMLESS = frozenset((bool, int, float, type(None)))
+_SHOWN = _HARMLESS | {str}
+
+
+@lru_cache(maxsize=1024)  # the fields of lines that are written often are the same again and again
+def _has_secret_name(names: tuple[str, ...]) -> bool:
+    return any(map(is_secret_name, names))
 
 
 @lru_cache(maxsize=1024)
@@ -99,10 +104,18 @@ def clean_text(text: str) -> str:
     """Return the text with everything that looks like a secret replaced, cut to a bounded length."""
     if len(text) > _MAX_TEXT:
         text = f"{text[:_MAX_TEXT]}... ({len(text)} characters)"
-    if _POSSIBLE.search(text) and _SUSPICIOUS.search(text):
+    if not _plain(text) and _SUSPICIOUS.search(text):
         for look, replacement in _LOOKS:
             text = look.sub(replacement, text)
     return text
+
+
+def _plain(text: str) -> bool:
+    """Tell of a text whether none of `_LOOKS` can match it: five words at C's speed, in place of a pattern's."""
+    if not text.isascii() or "=" in text or ":" in text or "/o/" in text or "re_" in text or "whs" in text:
+        return False
+    lower = text.lower()
+    return "bearer" not in lower and "basic" not in lower
 
 
 def clean(value: object, depth: int = 0) -> object:  # noqa: C901, PLR0911, PLR0912 - a case for each kind
@@ -142,3 +155,11 @@ def clean_field(name: str, value: object, depth: int = 0) -> object:
     if value is None or isinstance(value, bool) or not is_secret_name(name):
         return clean(value, depth)
     return REDACTED
+
+
+def clean_fields(fields: Mapping[str, object]) -> dict[str, object]:
+    """Return what these fields may show. Where nothing looks like a secret, which is nearly always, at one glance."""
+    texts = "\0".join([value for value in fields.values() if type(value) is str])
+    if len(texts) > _MAX_TEXT or not _plain(texts) or _has_secret_name(tuple(fields)):
+        return {name: clean_field(name, value) for name, value in fields.items()}
+    return {name: value if type(value) in _SHOWN else clean(value) for name, value in fields.items()}

@@ -2,7 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitloot.redaction import _LOOKS, _SUSPICIOUS, REDACTED, clean, clean_field, clean_text, is_secret_name
+from bitloot.redaction import (
+    _LOOKS,
+    _SUSPICIOUS,
+    REDACTED,
+    clean,
+    clean_field,
+    clean_fields,
+    clean_text,
+    is_secret_name,
+)
 
 TOKEN = "AbCdEf0123456789-_AbCdEf"
 
@@ -44,6 +53,7 @@ def test_none_and_flags_are_shown():
     [
         (f"Authorization: Bearer {TOKEN}", "Authorization: Bearer [redacted]"),
         (f"bearer {TOKEN}, next", "bearer [redacted], next"),
+        (f"sent BASIC {TOKEN}", "sent BASIC [redacted]"),
         ("GET /o/" + TOKEN + "/status", "GET /o/[redacted]/status"),
         (
             f"https://s3/b/keys/1.json?X-Amz-Credential=a%2Fb&X-Amz-Expires=900&X-Amz-Signature={TOKEN}",
@@ -113,18 +123,33 @@ def test_a_secret_is_found_at_any_depth(name: str, wrapping: list[str]):
     assert TOKEN not in repr(clean(value))
 
 
-@given(
-    st.lists(
-        st.sampled_from(
-            ["bearer", "BASIC", " ", "\n", "\u00a0", "abc", '"code"', "'key'", ":", "=", "?sig", "/o/", "a" * 16, "://u", "@", "re_",
-             "whsec_", "x" * 8, "token", "input_value", "-", ".", "{", "]"]
-        )
-    ).map("".join)
-)  # fmt: skip
-def test_the_quick_look_misses_nothing(text: str):
+_PARTS = st.lists(
+    st.sampled_from(
+        ["bearer", "BASIC", "ba\u017fic", " ", "\n", "\u00a0", "abc", '"code"', "'key'", ":", "=", "?sig", "/o/", "a" * 16,
+         "://u", "@", "re_", "whsec_", "whsk_", "x" * 8, "token", "input_value", "-", ".", "{", "]",
+         # one for each look, whole, and with nothing else that gives it away
+         "input_value=1, input_type=", "bearer abc", "Basic\u00a0abc", "ba\u017fic abc", '"code" : 1', "&sig=abc", "token=abc",
+         "/o/" + "a" * 16, "://u:p@h", "re_" + "x" * 8, "whsec_" + "x" * 8, "whsk_" + "x" * 8]
+    )
+).map("".join)  # fmt: skip
+
+
+@given(_PARTS)
+def test_the_quick_looks_miss_nothing(text: str):
     cleaned = text
-    if _SUSPICIOUS.search(text):
-        for look, replacement in _LOOKS:
-            cleaned = look.sub(replacement, cleaned)
+    for look, replacement in _LOOKS:
+        cleaned = look.sub(replacement, cleaned)
 
     assert clean_text(text) == cleaned
+    if cleaned != text:
+        assert _SUSPICIOUS.search(text)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["event", "order_id", "token", "status", "codes", "detail", "other"]),
+        _PARTS | st.just("x" * 30_000) | st.integers() | st.none() | st.lists(_PARTS, max_size=2),
+    )
+)
+def test_a_glance_at_all_fields_shows_what_a_look_at_each_shows(fields: dict[str, object]):
+    assert clean_fields(fields) == {name: clean_field(name, value) for name, value in fields.items()}
