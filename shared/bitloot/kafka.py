@@ -19,7 +19,7 @@ made anew: `bitloot.pin` says why.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Collection, Coroutine, Sequence
 from functools import lru_cache, partial
 from itertools import takewhile
 from types import TracebackType
@@ -28,7 +28,8 @@ from typing import Any, NamedTuple, NoReturn, Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 from aiokafka.partitioner import DefaultPartitioner
-from aiokafka.structs import RecordMetadata
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.structs import RecordMetadata, TopicPartition
 from prometheus_client import Counter
 
 from bitloot import log, metrics, trace
@@ -48,6 +49,7 @@ Fate = asyncio.Future[RecordMetadata]
 
 REQUEST_TIMEOUT_MS = 10_000  # a broker that hangs is asked again after this long; a repeat has the same number
 RETRY_BACKOFF_MS = 250  # aiokafka writes two log lines for each try while a broker is away
+_REQUEST_BYTES = 2**20  # of a record, with its key and headers
 _BATCH_BYTES = 256 << 10  # of one partition; a record that finds it full waits for the response before
 _RECONNECT_SECONDS = 0.5
 _METADATA_SECONDS = 10.0
@@ -65,6 +67,14 @@ class _Outgoing(NamedTuple):
     value: bytes | None
     headers: Headers = ()
     partition: int | None = None
+
+
+class _Watched(NamedTuple):
+    """A record whose fate is not known yet. That of a post is told by `flush` where it is bad."""
+
+    until: float
+    topic: str
+    posted: bool
 
 
 class ProducerFailed(Exception):  # noqa: N818 - it names what happened, as the error families do
@@ -94,7 +104,7 @@ class Producer:
         self._in_turn = asyncio.Lock()  # fair, so that records are enqueued in the order of the calls
         self._waiting = 0  # records that take turns
         self._unacknowledged: set[asyncio.Future[Any]] = set()
-        self._deadlines: dict[Fate, tuple[float, str]] = {}  # the first one ends first
+        self._deadlines: dict[Fate, _Watched] = {}  # the first one ends first
         self._alarm: asyncio.TimerHandle | None = None
         self._unreported: BaseException | None = None
         self._failure: asyncio.Future[BaseException] = self._loop.create_future()
@@ -133,12 +143,12 @@ class Producer:
         raised by the next `flush`. Raises `Malformed` at once when the record is too large.
         """
         value = _checked(encode(record))
-        posted = self._accept(_Outgoing(topic.name, key.encode(), value, trace.headers()))
-        posted.add_done_callback(self._on_posted)
-        return posted
+        return self._accept(_Outgoing(topic.name, key.encode(), value, trace.headers()), posted=True)
 
     async def send_raw(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Send bytes as they are; for replays. Otherwise as `send`."""
+        if DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value or b"", list(headers)) > _REQUEST_BYTES:
+            raise Malformed(Cause.TOO_LARGE, f"a record for {topic} is larger than Kafka takes")
         await self._accept(_Outgoing(topic, key, value if value is None else _checked(value), headers))
 
     def post_raw(self, topic: str, key: bytes, value: bytes | None, *, partition: int) -> Fate:
@@ -146,9 +156,9 @@ class Producer:
 
         Otherwise as `post`. The record goes without headers: that is how changelogs are.
         """
-        posted = self._accept(_Outgoing(topic, key, value if value is None else _checked(value), partition=partition))
-        posted.add_done_callback(self._on_posted)
-        return posted
+        return self._accept(
+            _Outgoing(topic, key, value if value is None else _checked(value), partition=partition), posted=True
+        )
 
     async def ebb(self, most: int) -> None:
         """Wait while more than `most` records wait for their fate.
@@ -202,9 +212,8 @@ class Producer:
                 request_timeout_ms=REQUEST_TIMEOUT_MS,
                 retry_backoff_ms=RETRY_BACKOFF_MS,
                 metadata_max_age_ms=int(_METADATA_SECONDS * 1000),
-                max_request_size=2**20,
+                max_request_size=_REQUEST_BYTES,
                 max_batch_size=_BATCH_BYTES,
-                partitioner=partition_of,
             )
             _keep_batches(producer)
             pin = Pin(producer.client, self._fail)
@@ -226,17 +235,17 @@ class Producer:
     # records a second these cost more than all else that we do with a record. While there is no connection yet, or
     # its batch is full, or an earlier one waits for such a thing, it takes its turn.
 
-    def _accept(self, record: _Outgoing) -> Fate:
+    def _accept(self, record: _Outgoing, *, posted: bool = False) -> Fate:
         fate: Fate = self._loop.create_future()
-        if (error := self._failed()) is not None:
-            return _end(fate, error)
-        self._deadlines[fate] = (self._loop.time() + self._timeout, record.topic)
-        fate.add_done_callback(self._forget)
-        self._set_alarm()
+        self._deadlines[fate] = _Watched(self._loop.time() + self._timeout, record.topic, posted)
+        if self._alarm is None:
+            self._set_alarm()
+        if self._failure.done() and (error := self._failed()) is not None:
+            return self._end(fate, error)
         try:
             acknowledged = self._enqueue_at_once(record)
         except Exception as refused:  # noqa: BLE001 - whatever it is, it is the record's fate
-            return _end(fate, self._translated(refused, record.topic))
+            return self._end(fate, self._translated(refused, record.topic))
         if acknowledged is None:
             self._take_turns(fate, record)
         else:
@@ -248,23 +257,23 @@ class Producer:
         if self._waiting or not self._connected.done():
             return None
         producer = self._connected.result()
-        if producer.client.cluster.partitions_for_topic(record.topic) is None:
-            return None
-        return _at_once(_enqueue(producer, record))
+        partitions = producer.client.cluster.partitions_for_topic(record.topic)
+        return None if partitions is None else _at_once(_enqueue(producer, record, partitions))
 
     def _take_turns(self, fate: Fate, record: _Outgoing) -> None:
         turn = self._loop.create_task(self._enqueue_in_turn(fate, record))
         self._waiting += 1
         turn.add_done_callback(self._on_turn)
         fate.add_done_callback(lambda _fate: turn.cancel())  # nobody waits for it any more
+        fate.add_done_callback(self._forget)
 
     async def _enqueue_in_turn(self, fate: Fate, record: _Outgoing) -> None:
         try:
             producer = await asyncio.shield(self._connected)
             async with self._in_turn:
-                acknowledged = await _enqueue(producer, record)
+                acknowledged = await _send(producer, record)
         except Exception as refused:  # noqa: BLE001 - whatever it is, it is the record's fate
-            _end(fate, self._translated(refused, record.topic))
+            self._end(fate, self._translated(refused, record.topic))
         else:
             self._follow(fate, record.topic, acknowledged)
 
@@ -284,10 +293,21 @@ class Producer:
             fate.cancel()
         elif (error := acknowledged.exception()) is not None:
             self._fail(error)
-            _end(fate, self._translated(error, topic))
+            self._end(fate, self._translated(error, topic))
         elif not fate.done():
             _produced(topic).inc()
             fate.set_result(acknowledged.result())
+        self._forget(fate)
+
+    def _end(self, fate: Fate, error: BaseException) -> Fate:
+        """Let a record's fate be this error, unless it has one."""
+        watched = self._deadlines.pop(fate, None)
+        if not fate.done():
+            fate.set_exception(error)
+            fate.exception()  # whoever does not ask is told by `flush`
+            if watched is not None and watched.posted:
+                self._unreported = self._unreported or error
+        return fate
 
     def _translated(self, error: BaseException, topic: str) -> BaseException:
         """Return what a sender is told."""
@@ -310,25 +330,19 @@ class Producer:
     def _forget(self, fate: Fate) -> None:
         self._deadlines.pop(fate, None)
 
-    def _on_posted(self, fate: Fate) -> None:
-        if not fate.cancelled() and (error := fate.exception()) is not None:
-            self._unreported = self._unreported or error
-
     def _set_alarm(self) -> None:
         """Look again when the first of those that wait may have waited too long: one timer for all of them."""
         if self._alarm is None and self._deadlines:
-            deadline, _ = next(iter(self._deadlines.values()))
-            self._alarm = self._loop.call_at(deadline, self._on_alarm)
+            self._alarm = self._loop.call_at(next(iter(self._deadlines.values())).until, self._on_alarm)
 
     def _on_alarm(self) -> None:
         self._alarm = None
         now = self._loop.time()
-        waiting = self._deadlines.items()
-        late = [(fate, topic) for fate, (_, topic) in takewhile(lambda each: each[1][0] <= now, waiting)]
-        for fate, topic in late:
-            if not fate.done():
-                _end(fate, self._too_late(topic))
-            self._forget(fate)
+        for fate, watched in list(takewhile(lambda each: each[1].until <= now, self._deadlines.items())):
+            if fate.done():
+                self._forget(fate)
+            else:
+                self._end(fate, self._too_late(watched.topic))
         self._set_alarm()
 
     def _fail(self, error: BaseException) -> None:
@@ -348,15 +362,24 @@ class Producer:
             raise error
 
 
-def _end(fate: Fate, error: BaseException) -> Fate:
-    """Let a record's fate be this error, unless it has one."""
-    if not fate.done():
-        fate.set_exception(error)
-        fate.exception()  # whoever does not ask is told by `flush`
-    return fate
+def _enqueue(
+    producer: AIOKafkaProducer, record: _Outgoing, partitions: Collection[int]
+) -> Coroutine[Any, Any, asyncio.Future[Any]]:
+    """Return what enqueues a record, to be awaited.
+
+    Of aiokafka's `send` that is its last step: what it looks at before is known of nearly every record of ours.
+    """
+    topic, key, value, headers, partition = record
+    if key is None or len(key) > _SHORT_KEY or not (partition is None or partition in partitions):
+        return _send(producer, record)
+    place = TopicPartition(topic, _partition_of(key, len(partitions)) if partition is None else partition)
+    adding: Coroutine[Any, Any, asyncio.Future[Any]] = producer._message_accumulator.add_message(  # noqa: SLF001
+        place, key, value, REQUEST_TIMEOUT_MS / 1000, headers=list(headers)
+    )
+    return adding
 
 
-def _enqueue(producer: AIOKafkaProducer, record: _Outgoing) -> Coroutine[Any, Any, asyncio.Future[Any]]:
+def _send(producer: AIOKafkaProducer, record: _Outgoing) -> Coroutine[Any, Any, asyncio.Future[Any]]:
     """Return aiokafka's `send`, to be awaited."""
     sending: Coroutine[Any, Any, asyncio.Future[Any]] = producer.send(
         record.topic, record.value, key=record.key, partition=record.partition, headers=list(record.headers)
@@ -383,15 +406,9 @@ def _produced(topic: str) -> Counter:
     return metrics.RECORDS_PRODUCED.labels(topic)
 
 
-def partition_of(key: bytes | None, partitions: Sequence[int], available: Sequence[int]) -> int:
-    """Return where Kafka's clients put a key. Their hash is costly in Python, and a key seldom comes only once."""
-    if key is None or len(key) > _SHORT_KEY:
-        return int(_PARTITIONER(key, partitions, available))
-    return partitions[_remembered(key, len(partitions))]
-
-
 @lru_cache(maxsize=4096)
-def _remembered(key: bytes, count: int) -> int:
+def _partition_of(key: bytes, count: int) -> int:
+    """Return where Kafka's clients put a key. Their hash is costly in Python, and a key seldom comes only once."""
     return int(_PARTITIONER(key, range(count), ()))
 
 

@@ -181,3 +181,38 @@ async def test_a_record_waits_for_a_leader_however_long_that_takes(broker: Broke
         inner._metadata.leader_for_partition = leader
         await sending
     assert len(await broker.read(topic)) == 2
+
+
+async def test_a_replay_larger_than_a_request_is_refused_before_it_is_sent(broker: Broker):
+    """Its value may fit, and what came with it may not."""
+    topic = await broker.topic()
+    async with Producer(broker.settings, client_id="test") as producer:
+        for key, headers in ((b"x" * 2**20, ()), (b"key", (("note", b"x" * 2**20),))):
+            with pytest.raises(Malformed) as refused:
+                await producer.send_raw(topic.name, key, b"value", headers)
+            assert refused.value.cause is Cause.TOO_LARGE
+        await producer.send_raw(topic.name, None, b"value")
+        await producer.send_raw(topic.name, b"x" * 1000, None, [("note", b"x" * 1000)])
+        assert producer.failed is None
+    assert {(record.key, record.value) for record in await broker.read(topic)} == {
+        (None, b"value"),
+        (b"x" * 1000, None),
+    }
+
+
+async def test_keys_have_the_partition_that_kafka_gives_them(broker: Broker):
+    """A record is enqueued without aiokafka's `send`; where it belongs must not depend on that."""
+    topic = await broker.topic(partitions=7)
+    keys = [f"key-{n}" for n in range(40)]
+    async with Producer(broker.settings, client_id="test") as producer:
+        await asyncio.gather(*(producer.post(topic, key, revealed(1)) for key in keys))
+    async with AIOKafkaProducer(bootstrap_servers=broker.settings.kafka_bootstrap_servers) as plain:
+        for key in keys:
+            await plain.send_and_wait(topic.name, b"plain", key=key.encode())
+
+    places: dict[bytes, set[int]] = {}
+    for record in await broker.read(topic):
+        places.setdefault(record.key, set()).add(record.partition)
+    assert {len(each) for each in places.values()} == {1}
+    assert len(places) == 40
+    assert len({min(each) for each in places.values()}) == 7
