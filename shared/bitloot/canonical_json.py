@@ -30,6 +30,7 @@ _MAX_NUMBER = 1000  # characters; the longest exact double has 767 digits
 _MAX_SAFE_INTEGER = 2**53 - 1  # above it, JavaScript takes neighbors for the same number
 _MAX_INDEX = 2**32 - 2  # keys up to here are array indices for JavaScript
 _INTEGER = re.compile(r"-?[0-9]+")
+_MAX_DIGITS = 15
 # Numbers of up to 15 digits are doubles of their own (C's DBL_DIG), and written so they are already what JavaScript
 # makes of them: no exponent, no zero at the end, none so small or large that it would get an exponent.
 _AS_WRITTEN = re.compile(
@@ -136,6 +137,12 @@ class _Number(str):
     __slots__ = ()
 
 
+class _Digits(_Number):
+    """The raw text of a number without a point and an exponent; JSON has no zeros before it."""
+
+    __slots__ = ()
+
+
 class _Object(list[tuple[str, object]]):
     """An object's members as they came, repeated keys included."""
 
@@ -147,7 +154,7 @@ def _refuse_constant(_name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(
-    parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant, object_pairs_hook=_Object
+    parse_int=_Digits, parse_float=_Number, parse_constant=_refuse_constant, object_pairs_hook=_Object
 )
 
 
@@ -166,7 +173,7 @@ class _Reader:
         kind = type(node)
         if kind is str:
             return cast("str", node), self._string(cast("str", node))
-        if kind is _Number:
+        if kind is _Number or kind is _Digits:
             return self._number(cast("_Number", node))
         if kind is bool or node is None:
             return cast("bool | None", node), _WORDS[cast("bool | None", node)]
@@ -187,8 +194,18 @@ class _Reader:
         members: dict[str, JsonValue] = {}
         texts = []
         for key in _in_order(last):
-            members[key], text = self.read(last[key], depth)
-            texts.append(f"{self._string(key)}:{text}")
+            node = last[key]
+            # What most members are is read here: a call for each would cost more than all else.
+            if node is None:
+                members[key], text = None, "null"
+            elif type(node) is str and (text := encode_basestring(node)).isascii() and "\\" not in text:
+                members[key] = node
+            elif type(node) is _Digits and len(node) <= _MAX_DIGITS and node != "-0":
+                members[key], text = int(node), node
+            else:
+                members[key], text = self.read(node, depth)
+            name = encode_basestring(key)
+            texts.append(f"{name}:{text}" if name.isascii() and "\\" not in name else f"{self._string(key)}:{text}")
         return members, f"{{{','.join(texts)}}}"
 
     def _note_duplicates(self, pairs: _Object) -> None:
