@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Literal
 
 HEADER = "traceparent"
@@ -34,7 +35,7 @@ class Trace:
 
     def child(self) -> "Trace":
         """Return the next span of the same trace."""
-        return replace(self, span_id=secrets.token_hex(8))
+        return Trace(self.trace_id, secrets.token_hex(8), self.flags)
 
     def __str__(self) -> str:
         return f"00-{self.trace_id}-{self.span_id}-{self.flags:02x}"
@@ -106,27 +107,32 @@ tracing = Tracing()
 _under_way: ContextVar[Span | None] = ContextVar("span_under_way", default=None)
 
 
-@contextmanager
-def use(parent: Trace | None, name: str = "", kind: Kind = "internal", **attributes: str | int) -> Iterator[Trace]:
-    """Work under a child span of `parent`, or under a new trace where there is none.
+class use:  # noqa: N801 - it is called as a function is; a generator would cost twice as much, at every unit of work
+    """Work under a child span of `parent`, or under a new trace where there is none: `with use(parent) as here`.
 
     A span without a name is not exported.
     """
-    here = parent.child() if parent else new()
-    span = None
-    if name and tracing.export is not None and here.flags & _SAMPLED:
-        span = Span(name, kind, here, parent, time.time_ns(), attributes)
-    token, begun = current.set(here), _under_way.set(span)
-    try:
-        yield here
-    except BaseException as error:
-        if span is not None:
-            span.error = type(error).__name__  # never its text: it may quote what was sent
-        raise
-    finally:
-        _under_way.reset(begun)
-        current.reset(token)
-        if span is not None and tracing.export is not None:
+
+    __slots__ = ("_begun", "_here", "_span", "_token")
+
+    def __init__(self, parent: Trace | None, name: str = "", kind: Kind = "internal", **attributes: str | int) -> None:
+        here = self._here = parent.child() if parent else new()
+        self._span = None
+        if name and tracing.export is not None and here.flags & _SAMPLED:
+            self._span = Span(name, kind, here, parent, time.time_ns(), attributes)
+
+    def __enter__(self) -> Trace:
+        self._token, self._begun = current.set(self._here), _under_way.set(self._span)
+        return self._here
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        _under_way.reset(self._begun)
+        current.reset(self._token)
+        if (span := self._span) is not None and tracing.export is not None:
+            if kind is not None:
+                span.error = kind.__name__  # never its text: it may quote what was sent
             span.ended = time.time_ns()
             tracing.export(span)
 
@@ -157,7 +163,7 @@ def join(order_id: str) -> None:
         span.attributes["bitloot.order_id"] = order_id
     if here.trace_id == trace_id:
         return
-    joined = replace(here, trace_id=trace_id)
+    joined = Trace(trace_id, here.span_id, here.flags)
     current.set(joined)
     if span is not None:
         span.links.append(span.parent or here)

@@ -14,6 +14,7 @@ _MAX_WORD = 128
 _MAX_PLACES = 18
 _AMOUNT_LIMIT = 10**18
 _NUMERIC = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
+_SMALLEST = Decimal(1).scaleb(-_MAX_PLACES)
 _ROUNDING = Context(prec=80)  # more than 18 digits before and after the point
 _WORD = re.compile(r"[\x21-\x7e]+( [\x21-\x7e]+)*")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -72,9 +73,12 @@ def currency(document: Document, name: str) -> str | None:
 def exact_amount(document: Document, name: str) -> Decimal | None:
     """Return an amount, sent as number or text, to the last digit; None when absent or null."""
     amount = _amount(document, name)
-    if amount is not None and _places(amount) > _MAX_PLACES:
+    if amount is None:
+        return None
+    text = digits(amount)  # not `normalize`, which rounds to the precision of the context
+    if len(text.partition(".")[2]) > _MAX_PLACES:
         raise refuse(name, f"an amount with at most {_MAX_PLACES} decimal places")
-    return None if amount is None else _plain(amount)
+    return Decimal(text)
 
 
 def coin_amount(document: Document, name: str) -> Decimal | None:
@@ -82,7 +86,7 @@ def coin_amount(document: Document, name: str) -> Decimal | None:
     amount = _amount(document, name)
     if amount is None:
         return None
-    return _plain(amount.quantize(Decimal(1).scaleb(-_MAX_PLACES), context=_ROUNDING))
+    return Decimal(digits(amount.quantize(_SMALLEST, context=_ROUNDING)))
 
 
 def instant(document: Document, name: str) -> datetime | None:
@@ -131,13 +135,3 @@ def _amount(document: Document, name: str) -> Decimal | None:
     if not 0 <= amount < _AMOUNT_LIMIT:
         raise refuse(name, "an amount from 0 to under 10^18")
     return amount
-
-
-def _places(amount: Decimal) -> int:
-    # Not `normalize`, which rounds to the precision of the context.
-    _, _, fraction = digits(amount).partition(".")
-    return len(fraction)
-
-
-def _plain(amount: Decimal) -> Decimal:
-    return Decimal(digits(amount))

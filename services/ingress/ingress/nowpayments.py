@@ -4,12 +4,13 @@ One comes for every change of a payment, at least once, in any order. It has no 
 id is made of what it says: a repeat has the same, a second `partially_paid` with another amount a new one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from pydantic import SecretStr
 
-from bitloot.contracts.events import PaymentFacts, PaymentUpdated
+from bitloot.contracts.events import PaymentUpdated
 from bitloot.contracts.topics import ORDER_EVENTS
 from bitloot.ids import EventId, OrderId, content_id, is_order_id
 from bitloot.signing import Refusal, nowpayments_verify
@@ -25,7 +26,7 @@ from ingress.notification import (
     sound_object,
     unverified,
 )
-from ingress.payment_facts import order_named, read_facts
+from ingress.payment_facts import order_named, read_members
 from ingress.signature_hints import other_form
 
 SIGNATURE_HEADER = "x-nowpayments-sig"
@@ -89,15 +90,15 @@ def _payment(document: Document, incoming: Incoming, matched: str) -> Notificati
 
 def _event(document: Document, now: datetime) -> PaymentUpdated:
     named = OrderId(order_named(document))
-    facts = read_facts(document)
-    return PaymentUpdated(event_id=_event_id(named, facts), occurred_at=now, order_id=named, **vars(facts))
+    facts = read_members(document)
+    return PaymentUpdated(event_id=_event_id(named, facts), occurred_at=now, order_id=named, **facts)
 
 
-def _event_id(order_id: OrderId, facts: PaymentFacts) -> EventId:
+def _event_id(order_id: OrderId, facts: Mapping[str, Any]) -> EventId:
     # Not its time: a notification that is sent again by hand may have a new one.
-    said = vars(facts) | {"order_id": order_id}
-    rest = (f"{name}={said[name]}" for name in _FACTS)
-    return content_id("nowpayments", facts.payment_id, facts.provider_status.lower(), *rest)
+    said = {**facts, "order_id": order_id}
+    rest = [f"{name}={said[name]}" for name in _FACTS]
+    return content_id("nowpayments", said["payment_id"], said["provider_status"].lower(), *rest)
 
 
 def _other(document: Document, incoming: Incoming, matched: str) -> Notification:

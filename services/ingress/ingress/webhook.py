@@ -4,9 +4,8 @@
 notification again. A repeat is published again: the order's state judges duplicates, not we.
 """
 
-import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -107,10 +106,7 @@ class Webhook:
         posts: list[Awaitable[object]] = [self._log(notification, incoming)]
         if publication is not None:
             posts.append(self._publisher.post(publication.topic, publication.key, publication.record))
-        results = await asyncio.gather(*posts, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        await _all(posts)
 
     def _log(self, notification: Notification, incoming: Incoming) -> Awaitable[object]:
         key, record = _log_key(notification), _log_record(notification, incoming)
@@ -151,6 +147,18 @@ class Webhook:
         tell(request, "webhook.not_stored", {"error": str(error), **_about(notification)}, level="error")
         wait = {"Retry-After": str(RETRY_AFTER_SECONDS)}
         return Problem(503, "The notification could not be stored; send it again.", headers=wait)
+
+
+async def _all(posts: Sequence[Awaitable[object]]) -> None:
+    """Wait for each in turn: all have begun, and one answer of the broker tells of most. Raises the first failure."""
+    failed = None
+    for post in posts:
+        try:
+            await post
+        except (Transient, ProducerFailed) as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
 
 
 def _refuse_forms(request: web.Request) -> None:
