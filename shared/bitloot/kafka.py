@@ -372,7 +372,7 @@ def _enqueue(
     topic, key, value, headers, partition = record
     if key is None or len(key) > _SHORT_KEY or not (partition is None or partition in partitions):
         return _send(producer, record)
-    place = TopicPartition(topic, _partition_of(key, len(partitions)) if partition is None else partition)
+    place = TopicPartition(topic, partition_of(key, len(partitions)) if partition is None else partition)
     adding: Coroutine[Any, Any, asyncio.Future[Any]] = producer._message_accumulator.add_message(  # noqa: SLF001
         place, key, value, REQUEST_TIMEOUT_MS / 1000, headers=list(headers)
     )
@@ -407,7 +407,7 @@ def _produced(topic: str) -> Counter:
 
 
 @lru_cache(maxsize=4096)
-def _partition_of(key: bytes, count: int) -> int:
+def partition_of(key: bytes, count: int) -> int:
     """Return where Kafka's clients put a key. Their hash is costly in Python, and a key seldom comes only once."""
     return int(_PARTITIONER(key, range(count), ()))
 
