@@ -45,10 +45,8 @@ LIMIT = "emails"
 async def open_ports(settings: WorkerSettings, producer: Producer, pool: asyncpg.Pool) -> AsyncIterator[WorkerPorts]:
     """Open the real parts; closed in reverse."""
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(
-            r2.open_client(settings.r2_endpoint_url, settings.r2_access_key_id, settings.r2_secret_access_key)
-        )
-        storage = r2.R2(client, settings.r2_bucket, link_age=settings.link_lifetime, clock=now)
+        client = await stack.enter_async_context(r2.open_client())
+        storage = r2.R2(client, settings.bucket(), link_age=settings.link_lifetime, clock=now)
         pace = Pace(settings.emails_per_second)
         shared = RateLimit(SharedRow(pool, LIMIT, shared_rate(settings.emails_per_second)))
         mailer = await stack.enter_async_context(open_mailer(settings, pace, shared))

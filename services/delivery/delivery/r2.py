@@ -1,31 +1,30 @@
 """Object storage: Cloudflare R2, or anything that speaks S3 with path-style addresses.
 
-One factory makes the client, because its settings matter: https://developers.cloudflare.com/r2/api/s3/api/.
+https://developers.cloudflare.com/r2/api/s3/api/. The requests are signed by botocore and sent by our own HTTP client: a
+put to one known bucket is one request, and a client of the library prepares and signs it for longer than it takes.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import SecretStr
+import httpx
 
+from bitloot import http_client
 from bitloot.errors import BitLootError, Cause, Refused, Transient
 from delivery.calls import measured
 from delivery.clock import Clock
 from delivery.mail import SignedLink
+from delivery.signature import Bucket, Signed
 from delivery.storing import JSON
 
-if TYPE_CHECKING:
-    from types_aiobotocore_s3 import S3Client
-
 MAX_LINK_AGE: Final = timedelta(days=7)
-"""R2's bound. The client library signs longer ones, which then never open."""
+"""R2's bound. The library signs longer ones, which then never open."""
 
+_AT_ONCE: Final = 64
+_TIMEOUT: Final = httpx.Timeout(10.0, connect=3.0, pool=3.0)
 _PROVIDER = "r2"
+_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9]{1,64})</Code>")
 _REFUSED: Final = {
     "Unauthorized": Cause.AUTHORIZATION,  # credentials, or a checksum trailer that R2 does not take
     "AccessDenied": Cause.AUTHORIZATION,
@@ -41,39 +40,22 @@ _DAMAGED: Final = frozenset(
 )  # 400, yet worth a retry
 
 
-@asynccontextmanager
-async def open_client(endpoint_url: str, access_key: str, secret_key: SecretStr) -> "AsyncIterator[S3Client]":
-    """Open a client for R2.
+def open_client() -> httpx.AsyncClient:
+    """Return a client for `R2`; enter it with `async with`.
 
-    Checksums only when required: otherwise uploads over https carry a trailer without Content-Length, which
-    R2 answers with 501 or a misleading 401. Over http the fault would not show.
+    It tries once: the order's own durable retry does the rest.
     """
-    config = AioConfig(
-        signature_version="s3v4",
-        s3={"addressing_style": "path"},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        connect_timeout=3,
-        read_timeout=10,
-        # The order's own durable retry does it; a connection that was idle too long is renewed by aiohttp.
-        retries={"total_max_attempts": 1},
-        proxies={},  # as for our other clients, the environment does not count: see bitloot.http_client
+    return http_client.open_client(
+        at_once=_AT_ONCE,
+        timeout=_TIMEOUT,
+        headers={"Accept-Encoding": "identity", "User-Agent": "bitloot-delivery"},
     )
-    async with get_session().create_client(
-        "s3",
-        endpoint_url=endpoint_url,
-        region_name="auto",
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key.get_secret_value(),
-        config=config,
-    ) as client:
-        yield client
 
 
 class R2:
     """One bucket: stores objects once, reads them, signs links to them."""
 
-    def __init__(self, client: "S3Client", bucket: str, *, link_age: timedelta, clock: Clock) -> None:
+    def __init__(self, client: httpx.AsyncClient, bucket: Bucket, *, link_age: timedelta, clock: Clock) -> None:
         if not timedelta(seconds=1) <= link_age <= MAX_LINK_AGE:
             raise ValueError("a signed link lives between a second and 7 days")
         self._client = client
@@ -86,65 +68,54 @@ class R2:
 
         Raises `Transient` or `Refused`. A lost answer is `Transient` too: the next try finds the object.
         """
+        headers = {"Content-Type": content_type, "Cache-Control": "no-store", "If-None-Match": "*"}
         with measured(_PROVIDER, "put"):
-            try:
-                await self._client.put_object(
-                    Bucket=self._bucket,
-                    Key=object_key,
-                    Body=body,
-                    ContentType=content_type,
-                    CacheControl="no-store",
-                    IfNoneMatch="*",
-                )
-            except ClientError as error:
-                if _status(error) == 412:
-                    return False
-                raise _translate(error) from error
-            except (BotoCoreError, OSError) as error:
-                raise _unreachable(error) from error
+            answer = await self._answer(self._bucket.request("PUT", object_key, body=body, headers=headers))
+            if answer.status_code == 412:
+                return False
+            _raise_unless_done(answer)
         return True
 
     async def get(self, object_key: str) -> bytes:
         """Return an object's bytes. Raises `Transient` or `Refused`."""
         with measured(_PROVIDER, "get"):
-            try:
-                answer = await self._client.get_object(Bucket=self._bucket, Key=object_key)
-                async with answer["Body"] as body:
-                    return await body.read()
-            except ClientError as error:
-                raise _translate(error) from error
-            except (BotoCoreError, OSError) as error:
-                raise _unreachable(error) from error
+            answer = await self._answer(self._bucket.request("GET", object_key))
+            _raise_unless_done(answer)
+        return answer.content
 
     async def delete(self, object_key: str) -> None:
         """Delete an object; fine when there is none. Raises `Transient` or `Refused`."""
         with measured(_PROVIDER, "delete"):
-            try:
-                await self._client.delete_object(Bucket=self._bucket, Key=object_key)
-            except ClientError as error:
-                raise _translate(error) from error
-            except (BotoCoreError, OSError) as error:
-                raise _unreachable(error) from error
+            _raise_unless_done(await self._answer(self._bucket.request("DELETE", object_key)))
 
     async def sign(self, object_key: str) -> SignedLink:
         """Return a fresh link to an object; made offline, so the object may be missing."""
         expires_at = self._clock() + self._link_age
-        url = await self._client.generate_presigned_url(
-            "get_object",
-            Params={"Bucket": self._bucket, "Key": object_key},
-            ExpiresIn=int(self._link_age.total_seconds()),
-        )
-        return SignedLink(url, expires_at)
+        return SignedLink(self._bucket.link(object_key, self._link_age), expires_at)
+
+    async def _answer(self, request: Signed) -> httpx.Response:
+        try:
+            return await self._client.request(
+                request.method, request.url, content=request.body, headers=request.headers
+            )
+        except httpx.RequestError as error:
+            raise Transient(Cause.STORAGE_UNAVAILABLE, f"storage: {type(error).__name__}") from error
 
 
-def _status(error: ClientError) -> int:
-    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+def _raise_unless_done(answer: httpx.Response) -> None:
+    """Raise what an error answer means. It may quote the request: only code and status are kept."""
+    if answer.is_success:
+        return
+    status, code = answer.status_code, _code(answer.content)
+    raise _refusal(status, code, f"storage answered {status} {code}".rstrip())
 
 
-def _translate(error: ClientError) -> BitLootError:
-    """Return what an error answer means. Its message may quote the request: only code and status are kept."""
-    status, code = _status(error), error.response.get("Error", {}).get("Code", "")
-    detail = f"storage answered {status} {code}".rstrip()
+def _code(body: bytes) -> str:
+    found = _CODE.search(body)
+    return found[1].decode() if found else ""
+
+
+def _refusal(status: int, code: str, detail: str) -> BitLootError:
     if cause := _REFUSED.get(code):
         return Refused(cause, detail)
     if status == 429 or code in {"SlowDown", "TooManyRequests"}:
@@ -152,7 +123,3 @@ def _translate(error: ClientError) -> BitLootError:
     if status >= 500 or status in {408, 409} or code in _DAMAGED:
         return Transient(Cause.STORAGE_UNAVAILABLE, detail)
     return Refused(Cause.REJECTED, detail)
-
-
-def _unreachable(error: Exception) -> Transient:
-    return Transient(Cause.STORAGE_UNAVAILABLE, f"storage: {type(error).__name__}")

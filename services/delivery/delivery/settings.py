@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from bitloot.sealing import SealingPrivateKeys
 from bitloot.settings import BaseUrl, HttpSettings, KafkaSettings, PostgresSettings, Secret, Secrets, Settings, Words
 from delivery.r2 import MAX_LINK_AGE
+from delivery.signature import Bucket
 from delivery.smtp import server_of
 
 _ADDRESS = re.compile(r"[^\s<>@]+@[^\s<>@]+")
@@ -69,6 +70,10 @@ class StorageSettings(Settings):
         le=MAX_LINK_AGE,
         description="how long a signed link to keys works, in seconds (900) or as ISO 8601 (PT15M); at most 7 days",
     )
+
+    def bucket(self) -> Bucket:
+        """Return the bucket that holds the keys."""
+        return Bucket(self.r2_endpoint_url, self.r2_bucket, self.r2_access_key_id, self.r2_secret_access_key)
 
 
 class PageLinkSettings(Settings):

@@ -10,6 +10,7 @@ from bitloot.ledger import open_pool
 from delivery import resend
 from delivery.pace import Pace
 from delivery.r2 import R2, open_client
+from delivery.signature import Bucket
 from tests.fakes.sandbox import running_sandbox
 
 
@@ -19,8 +20,9 @@ def now():
 
 @asynccontextmanager
 async def open_r2(bucket, link_age=timedelta(minutes=15)):
-    async with open_client(bucket.endpoint, bucket.access_key, SecretStr(bucket.secret_key)) as client:
-        yield R2(client, bucket.name, link_age=link_age, clock=now)
+    place = Bucket(bucket.endpoint, bucket.name, bucket.access_key, SecretStr(bucket.secret_key))
+    async with open_client() as client:
+        yield R2(client, place, link_age=link_age, clock=now)
 
 
 @asynccontextmanager

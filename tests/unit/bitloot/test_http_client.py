@@ -2,16 +2,19 @@
 
 import ast
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
+from bitloot.errors import Refused
 from bitloot.http_client import open_client
 from delivery import r2
+from delivery.clock import now
+from delivery.signature import Bucket
 
 ROOT = Path(__file__).parents[3]
 NOBODY = "http://127.0.0.1:9"
@@ -52,9 +55,12 @@ async def test_redirects_are_not_followed(provider: str):
 
 
 async def test_the_object_store_is_reached_without_a_proxy_too(provider: str):
-    async with r2.open_client(provider, "key", SecretStr("secret")) as client:
-        with pytest.raises(ClientError):  # an answer, though no good one
-            await client.get_object(Bucket="bucket", Key="none")
+    async with r2.open_client() as client:
+        storage = r2.R2(
+            client, Bucket(provider, "bucket", "key", SecretStr("secret")), link_age=timedelta(days=1), clock=now
+        )
+        with pytest.raises(Refused, match="storage answered 404"):  # an answer, though no good one
+            await storage.get("none")
 
 
 def test_nobody_opens_a_client_of_their_own():

@@ -1,35 +1,18 @@
-from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
-import pytest_asyncio
-from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.session import get_session
-from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from pydantic import SecretStr
 
 from bitloot.errors import BitLootError, Cause, Refused, Transient
-from delivery.r2 import R2, open_client
+from delivery.r2 import R2
+from delivery.signature import Bucket
 from tests.fakes.time import FakeTime
 
 ENDPOINT = "https://account.r2.test"
 BODY = b'{"codes": ["AAA-1"]}'
-
-
-class _Raw:
-    """The body of an answer, as the HTTP library gives it."""
-
-    def __init__(self, body):
-        self._body = body
-        self.content = self
-
-    async def read(self, *_):
-        body, self._body = self._body, b""
-        return body
-
-    def close(self):
-        pass
 
 
 class Wire:
@@ -39,44 +22,26 @@ class Wire:
         self.requests = []
         self._answers = list(answers)
 
-    @contextmanager
-    def attached(self, client):
-        client.meta.events.register("before-send.s3", self._take)
-        try:
-            yield
-        finally:
-            client.meta.events.unregister("before-send.s3", self._take)
-
-    def _take(self, request, **_):
+    def __call__(self, request):
         self.requests.append(request)
         answer = self._answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         status, body = answer
-        return AioAWSResponse(request.url, status, {"Content-Length": str(len(body))}, _Raw(body))
-
-
-# Making a client takes most of a second, so all tests here share one, and its loop.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client():
-    async with open_client(ENDPOINT, "id", SecretStr("secret")) as client:
-        yield client
+        return httpx.Response(status, content=body)
 
 
 @pytest.fixture
-def storage(client):
+async def storage():
     """Make a bucket whose requests are answered so."""
-    with ExitStack() as stack:
 
-        def storage(*answers, clock=None, link_age=timedelta(minutes=15)):
-            wire = Wire(*answers)
-            stack.enter_context(wire.attached(client))
-            return R2(client, "bucket", link_age=link_age, clock=clock or FakeTime()), wire
+    def storage(*answers, clock=None, link_age=timedelta(minutes=15)):
+        wire = Wire(*answers)
+        client = httpx.AsyncClient(transport=httpx.MockTransport(wire))
+        bucket = Bucket(ENDPOINT, "bucket", "id", SecretStr("secret"))
+        return R2(client, bucket, link_age=link_age, clock=clock or FakeTime()), wire
 
-        yield storage
+    return storage
 
 
 def error(status, code):
@@ -107,15 +72,22 @@ async def test_an_upload_over_https_is_plain_and_has_its_length(storage):
 
 
 async def test_the_library_by_itself_would_send_a_trailer():
-    """Why the client's settings matter, and that the test above can fail."""
-    wire = Wire((200, b""))
+    """Why we sign by ourselves, and that the test above can fail."""
+
+    class TakenError(Exception):
+        """Ends a request just before it leaves."""
+
+    def take(request, **_):
+        raise TakenError(request)
+
     plain = get_session().create_client(
         "s3", endpoint_url=ENDPOINT, region_name="auto", aws_access_key_id="id", aws_secret_access_key="secret"
     )
     async with plain as client:
-        with wire.attached(client):
+        client.meta.events.register("before-send.s3", take)
+        with pytest.raises(TakenError) as taken:
             await client.put_object(Bucket="bucket", Key="a", Body=BODY)
-    sent = headers(wire.requests[0])
+    sent = headers(taken.value.args[0])
 
     assert sent["x-amz-content-sha256"] == "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
     assert "content-length" not in sent
@@ -160,9 +132,28 @@ async def test_what_an_answer_means(storage, status, code, family, cause):
     assert len(wire.requests) == 1  # the order's durable retry waits, not this process
 
 
-@pytest.mark.parametrize("trouble", [EndpointConnectionError, ReadTimeoutError])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>teapot</html>", b"<Code>" + 65 * b"A" + b"</Code>", b"<Code>a code</Code>", b"\xff"]
+)
+async def test_an_answer_without_a_code_is_told_by_its_status(storage, body):
+    r2, _ = storage((418, body))
+
+    with pytest.raises(Refused) as refused:
+        await r2.delete("keys/a.json")
+    assert (refused.value.cause, refused.value.detail) == (Cause.REJECTED, "storage answered 418")
+
+
+async def test_a_redirect_is_not_followed(storage):
+    r2, wire = storage((307, b""))
+
+    with pytest.raises(Refused):
+        await r2.put_new("keys/a.json", BODY)
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize("trouble", [httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError])
 async def test_no_answer_is_transient(storage, trouble):
-    r2, wire = storage(trouble(endpoint_url=ENDPOINT), trouble(endpoint_url=ENDPOINT))
+    r2, wire = storage(trouble(ENDPOINT), trouble(ENDPOINT))
 
     for call in (r2.put_new("keys/a.json", BODY), r2.get("keys/a.json")):
         with pytest.raises(Transient) as failure:

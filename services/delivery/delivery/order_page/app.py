@@ -54,9 +54,7 @@ async def open_ports(settings: OrderPageSettings) -> AsyncIterator[Opened]:
     health = Health()
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(settings.database_url.get_secret_value()))
-        client = await stack.enter_async_context(
-            r2.open_client(settings.r2_endpoint_url, settings.r2_access_key_id, settings.r2_secret_access_key)
-        )
+        client = await stack.enter_async_context(r2.open_client())
         producer = await stack.enter_async_context(Producer(settings, client_id=SERVICE))
         orders, attempts = PostgresOrders(pool), PostgresAttempts(pool)
         producer.register(health)
@@ -64,7 +62,7 @@ async def open_ports(settings: OrderPageSettings) -> AsyncIterator[Opened]:
         Layout(settings, SERVICE).register(health, advisory=True)
         ports = PagePorts(
             orders=orders,
-            links=r2.R2(client, settings.r2_bucket, link_age=settings.link_lifetime, clock=now),
+            links=r2.R2(client, settings.bucket(), link_age=settings.link_lifetime, clock=now),
             events=producer,
             opens=partial(opened, secrets=settings.order_link_secrets, clock=now),
             confirms=partial(confirmed, secrets=settings.order_link_secrets, clock=now),
