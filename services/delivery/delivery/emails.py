@@ -45,7 +45,8 @@ class PostgresEmails:
             message.rendered_at,
         )
         with translated():
-            await self._pool.execute(QUERIES["add"], *facts)
+            if await self._pool.fetchval(QUERIES["add"], *facts) is not None:
+                return Email(message)
             row = await self._pool.fetchrow(QUERIES["kept"], message.id)
         if row is None:
             raise erased()  # meanwhile: nothing is kept for an order without its key

@@ -7,12 +7,14 @@ order by length(id) desc, id desc
 limit 1
 
 -- name: add
--- Keep a rendering; an earlier one of the same id wins. An erasure that runs is waited for: after it, nothing is kept.
+-- Keep a rendering, and tell its id; an earlier one of the same id wins, then there is no row. An erasure that runs is
+-- waited for: after it, nothing is kept.
 insert into emails (id, order_id, kind, sender, recipient, subject, html, text, link_expires_at, rendered_at, status)
 select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'rendered'
 from personal_keys where order_id = $2 and key is not null
 for share
 on conflict (id) do nothing
+returning id
 
 -- name: kept
 -- A message by its id.

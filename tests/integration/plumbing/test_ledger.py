@@ -131,12 +131,12 @@ class SlowReplies:
         self.is_held = asyncio.Event()
         self.may_pass = asyncio.Event()
 
-    async def fetchrow(self, statement, *values):
-        row = await self._pool.fetchrow(statement, *values)
+    async def fetch(self, statement, *values):
+        rows = await self._pool.fetch(statement, *values)
         if not self.is_held.is_set():
             self.is_held.set()
             await self.may_pass.wait()
-        return row
+        return rows
 
     def __getattr__(self, name):
         return getattr(self._pool, name)
@@ -154,6 +154,65 @@ async def test_a_claim_on_its_way_back_is_not_taken_for_a_lost_one(pool):
     replies.may_pass.set()
     assert await first == Claimed()
     assert isinstance(await second, Running)
+
+
+class Counted:
+    """A pool that counts its statements."""
+
+    def __init__(self, pool):
+        self._pool = pool
+        self.statements = 0
+
+    async def fetch(self, statement, *values):
+        self.statements += 1
+        return await self._pool.fetch(statement, *values)
+
+
+async def test_many_effects_are_claimed_and_finished_in_few_statements(pool):
+    counted = Counted(pool)
+    mine, other = ledger(counted), ledger(pool, "other")
+    running, finished, *new = effects = [wish() for _ in range(40)]
+    await other.claim(running, running.type, SOON)
+    await other.claim(finished, finished.type, SOON)
+    await other.finish(finished.effect_id, placed(finished, "theirs"))
+
+    first, second, *others = await asyncio.gather(*(mine.claim(effect, effect.type, SOON) for effect in effects))
+    assert isinstance(first, Running)
+    assert second == Finished(placed(finished, "theirs").model_copy(update={"occurred_at": second.outcome.occurred_at}))
+    assert others == [Claimed()] * 38
+
+    outcomes = [placed(effect, f"r-{number}") for number, effect in enumerate(new)]
+    assert await asyncio.gather(*(mine.finish(each.effect_id, each) for each in outcomes)) == outcomes
+    assert counted.statements == 2
+    assert [await other.look(each.effect_id) for each in outcomes] == [Finished(each) for each in outcomes]
+    rows = await pool.fetch(
+        "select effect_id, order_id::text, kind, attempt, deadline - claimed_at as span from effect_ledger"
+    )
+    assert {tuple(row.values()) for row in rows} == {
+        (effect.effect_id, effect.order_id, effect.type, 1, SOON + MARGIN) for effect in effects
+    }
+
+
+async def test_an_outcome_that_cannot_be_kept_costs_no_other_its_record(pool):
+    mine, effects = ledger(pool), [wish() for _ in range(5)]
+    await asyncio.gather(*(mine.claim(effect, effect.type, SOON) for effect in effects))
+    outcomes = [placed(effect) for effect in effects]
+    outcomes[3] = outcomes[3].model_copy(update={"reservation_id": "not for PostgreSQL: \0"})
+    found = await asyncio.gather(*(mine.finish(each.effect_id, each) for each in outcomes), return_exceptions=True)
+
+    assert isinstance(found.pop(3), asyncpg.DataError)
+    assert found == [*outcomes[:3], outcomes[4]]
+
+
+async def test_of_two_outcomes_of_one_effect_at_once_one_stands(pool):
+    mine, effect, other = ledger(pool), wish(), wish()
+    for each in (effect, other):
+        await mine.claim(each, each.type, SOON)
+    _, *found = await asyncio.gather(
+        mine.finish(other.effect_id, placed(other)),
+        *(mine.finish(effect.effect_id, placed(effect, f"r-{number}")) for number in range(4)),
+    )
+    assert len({each.reservation_id for each in found}) == 1
 
 
 async def test_finishing_what_was_never_claimed_is_a_mistake(pool):
