@@ -9,11 +9,20 @@ from bitloot.http_client.transport import AiohttpTransport
 __all__ = ["open_client"]
 
 
+class _NoCookies(httpx.Cookies):
+    """Keeps none: who asks is in each request, and looking for cookies is a seventh of what a call takes."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Leave an answer's cookies where they are."""
+
+
 def open_client(*, at_once: int, **options: Any) -> httpx.AsyncClient:
     """Return a client for those who get our secrets: at most so many calls at once; enter it with `async with`.
 
     Redirects are not followed: they would lead our credentials elsewhere. Nor does the environment count: it could send
-    them through a proxy, or replace them from a .netrc, and nobody would have decided that.
+    them through a proxy, or replace them from a .netrc, and nobody would have decided that. Cookies are not kept.
     """
     transport = AiohttpTransport(at_once=at_once)
-    return httpx.AsyncClient(transport=transport, follow_redirects=False, trust_env=False, **options)
+    client = httpx.AsyncClient(transport=transport, follow_redirects=False, trust_env=False, **options)
+    client._cookies = _NoCookies()  # noqa: SLF001 - what is given to it, it copies into cookies of its own
+    return client

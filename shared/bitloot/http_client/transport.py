@@ -80,7 +80,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         connector = aiohttp.TCPConnector(limit=self._at_once, keepalive_timeout=_KEPT_SECONDS, ssl=context)
         session = aiohttp.ClientSession(
             connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),  # the client has one
+            cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,  # the client does it
             trust_env=False,
         )

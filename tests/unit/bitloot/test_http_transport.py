@@ -190,12 +190,13 @@ async def test_what_is_asked_arrives_to_the_letter(mirror: TestServer):
         ]
 
 
-async def test_connections_are_used_again_and_cookies_are_the_clients(mirror: TestServer):
+async def test_connections_are_used_again_and_cookies_are_not_kept(mirror: TestServer):
     async with open_client(at_once=3) as client:
         for _ in range(3):
             told = (await client.get(str(mirror.make_url("/")))).json()
         assert told["connections"] == 1
-        assert [value for name, value in told["headers"] if name == "cookie"] == ["seen=yes"]
+        assert [value for name, value in told["headers"] if name == "cookie"] == []
+        assert not client.cookies
 
 
 async def test_a_connection_whose_answer_was_not_read_is_not_used_again():
