@@ -72,7 +72,7 @@ def create_app(health: Health, *, client_max_size: int = MAX_SIZE, probes: bool 
 
     Without `probes` health and metrics are not among its routes: they have a port of their own, see `serve_until`.
     """
-    app = web.Application(middlewares=[_observe, problem_middleware], client_max_size=client_max_size)
+    app = web.Application(middlewares=[_observe], client_max_size=client_max_size)
     app[HEALTH] = health
     app.on_response_prepare.append(_add_headers)
     if probes:
@@ -116,7 +116,7 @@ async def _observe(request: web.Request, handler: "Handler") -> web.StreamRespon
     name = "" if route in _PROBES else f"{method} {route}"
     with trace.use(trace.parse(request.headers.get(trace.HEADER)), name, "server"):
         try:
-            response = await handler(request)
+            response = await problem_middleware(request, handler)  # here: aiohttp goes a long way to each middleware
             status = response.status
         except web.HTTPException as redirect:
             status = redirect.status

@@ -33,6 +33,7 @@ _CHECKED_BITS = 80
 _CHECK_BITS = 42
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _UUID_LENGTH = 36
+_UNREADABLE = re.compile(r"[^\w.-]")
 _SALES = uuid.UUID("5c0f5f5e-7a43-4b0a-8b57-8f2d53e6a1c9")
 
 
@@ -125,6 +126,6 @@ def content_id(*facts: object) -> EventId:
 
     Two notifications with the same facts have the same id however their bytes differ.
     """
-    digest = hashlib.sha256("\x1f".join(str(fact) for fact in facts).encode(errors="backslashreplace")).hexdigest()
-    readable = "/".join(re.sub(r"[^\w.-]", "_", str(fact))[:64] for fact in facts[:3])
+    digest = hashlib.sha256("\x1f".join(map(str, facts)).encode(errors="backslashreplace")).hexdigest()
+    readable = "/".join([_UNREADABLE.sub("_", str(fact))[:64] for fact in facts[:3]])
     return EventId(f"{readable}/{digest[:16]}")

@@ -7,8 +7,10 @@ notification again. A repeat is published again: the order's state judges duplic
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from aiohttp import web
+from prometheus_client import Counter
 
 from bitloot import metrics, trace
 from bitloot.contracts.topics import WEBHOOKS_LOG
@@ -85,7 +87,7 @@ class Webhook:
             reach(CrashPoint.INGRESS_PUBLISHED)
         except (Transient, ProducerFailed) as error:
             raise self._not_stored(request, notification, error) from error
-        metrics.WEBHOOKS_ACCEPTED.labels(self._provider, notification.matched.partition("/")[0]).inc()
+        _accepted(self._provider, notification.matched).inc()
         tell(request, "webhook.accepted", _about(notification))
         return self._answer(request)
 
@@ -168,6 +170,11 @@ def _refuse_forms(request: web.Request) -> None:
         raise NotAccepted(415, Reason.MEDIA_TYPE, "A notification is JSON.")
 
 
+@lru_cache(maxsize=64)
+def _accepted(provider: Provider, matched: str) -> Counter:
+    return metrics.WEBHOOKS_ACCEPTED.labels(provider, matched.partition("/")[0])
+
+
 def _log_key(notification: Notification) -> str:
     return notification.order_id or f"{notification.provider}/{notification.external_id}"
 
@@ -199,9 +206,9 @@ def _log_record(notification: Notification, incoming: Incoming) -> WebhookLogged
 def _kept_headers(incoming: Incoming) -> dict[str, str]:
     # What is not UTF-8 comes as lone surrogates, which no record can hold.
     return {
-        name.lower(): value[:_MAX_HEADER].encode(errors="replace").decode()
+        lower: value[:_MAX_HEADER].encode(errors="replace").decode()
         for name, value in incoming.headers.items()
-        if name.lower() in _KEPT_HEADERS
+        if (lower := name.lower()) in _KEPT_HEADERS
     }
 
 
