@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from aiokafka.errors import CommitFailedError, IllegalStateError
@@ -23,6 +23,7 @@ from bitloot.fetch_sessions import by_sessions
 DRAIN_SECONDS = 20.0
 """What an event may take while partitions are taken away; below the time that the group waits."""
 _FETCH_WAIT_MS = 250
+_POLL_SECONDS = 1.0
 
 _log = log.get(__name__)
 
@@ -184,14 +185,35 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     # --- from Kafka to the agents ---
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's signature
-        """Fetch records; each partition's come in order and without holes, from where it stands."""
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Hand over records until the fetcher is stopped. Called by the fetcher.
+
+        Faust makes two tasks for each record, so as to leave it when the flow stops: a turn of the loop for each, after
+        which agents find one event to handle and its outputs leave by themselves.
+        """
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                await asyncio.sleep(0)
+                await self._hand_over()
+        except (*self.consumer_stopped_errors, asyncio.CancelledError):
+            if not self.app.should_stop:
+                raise
+
+    async def _hand_over(self) -> None:
+        """Fetch records and hand them over; each partition's come in order and without holes, from where it stands."""
         await self._align()
-        epoch = self._epoch
-        async for tp, message in super().getmany(timeout):
+        epoch, flowing = self._epoch, self.app.flow_control.is_active
+        records, wanted = await self._wait_next_records(_POLL_SECONDS)
+        for tp, record in self.scheduler.iterate(records):
+            if epoch != self._epoch or not flowing():
+                return  # what is left is read again when the flow goes on
             progress = self._progress.get(tp)
-            if epoch == self._epoch and progress is not None and progress.deliver(message.offset):
-                yield tp, message
+            if (
+                progress is not None
+                and (tp in wanted or tp in self._buffered_partitions)
+                and progress.deliver(record.offset)
+            ):
+                await self.callback(self._to_message(tp, record))
 
     async def _align(self) -> None:
         """Read on from where each partition stands. Nothing is on its way from the broker to us meanwhile."""
