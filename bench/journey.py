@@ -19,8 +19,10 @@ T = TypeVar("T")
 OURS = ("ingress", "fulfillment", "kinguin", "delivery", "sink", "admin-api", "order-page", "payments", "seller")
 """The processes that are ours to run; the others stand in for somebody, or are servers."""
 
+_PLACED = "select count(*) as orders from orders where id = any($1::uuid[])"
+
 _DONE = """
-select count(*) as fulfilled, min(paid_at) as first, max(mailed_at) as last,
+select count(*) as orders, min(paid_at) as first, max(mailed_at) as last,
        array_agg(extract(epoch from mailed_at - paid_at)::float8) as waits
 from orders where id = any($1::uuid[]) and status = 'fulfilled'
 """
@@ -92,6 +94,7 @@ async def run(stack: Mapping[str, Any], name: str, *, orders: int, per_second: f
                 return await work
 
         placed = await asyncio.gather(*(gated(shop.place(f"{name}-{n}")) for n in range(orders)))
+        await _until(stack["postgres"], _PLACED, placed, within=60)  # else the first payments wait behind all placing
         begun = time.monotonic()
         payments = []
         for n, order in enumerate(placed):
@@ -99,20 +102,21 @@ async def run(stack: Mapping[str, Any], name: str, *, orders: int, per_second: f
                 await asyncio.sleep(max(0.0, begun + n / per_second - time.monotonic()))
             payments.append(asyncio.create_task(gated(shop.pay(order))))
         await asyncio.gather(*payments)
-    seconds, waits = await _finished(stack["postgres"], placed, within=600)
+    done = await _until(stack["postgres"], _DONE, placed, within=600)
+    seconds, waits = (done["last"] - done["first"]).total_seconds(), tuple(done["waits"])
     cpu = {name: (used - before[name]) / orders for name, used in _cpu(stack["pids"]).items()}
     return Journey(orders, seconds, waits, cpu)
 
 
-async def _finished(dsn: str, placed: list[str], *, within: float) -> tuple[float, tuple[float, ...]]:
+async def _until(dsn: str, question: str, placed: list[str], *, within: float) -> asyncpg.Record:
+    """Ask until the answer's `orders` is the number of those placed, and return it."""
     connection = await asyncpg.connect(dsn)
     try:
         async with asyncio.timeout(within):
             while True:
-                row = await connection.fetchrow(_DONE, placed)
-                if row is not None and row["fulfilled"] == len(placed):
-                    seconds = (row["last"] - row["first"]).total_seconds()
-                    return seconds, tuple(row["waits"])
+                row = await connection.fetchrow(question, placed)
+                if row is not None and row["orders"] == len(placed):
+                    return row
                 await asyncio.sleep(0.2)
     finally:
         await connection.close()

@@ -18,7 +18,6 @@ from fulfillment.steady import SteadyClock
 from fulfillment.timers import Timers, of_notices, of_orders
 
 APP_ID = "fulfillment"
-_LINGER_MS = 5  # the effects of one poll go out in few requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Ports:
 @asynccontextmanager
 async def open_ports(settings: Settings, partitions: int) -> AsyncIterator[Ports]:
     """Connect; close last in, first out. Needs no broker."""
-    async with Producer(settings, client_id=APP_ID, linger_ms=_LINGER_MS) as outputs:
+    async with Producer(settings, client_id=APP_ID) as outputs:
         yield Ports(outputs, partitions)
 
 
