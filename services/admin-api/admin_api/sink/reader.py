@@ -21,6 +21,8 @@ from bitloot.witness import Witness
 
 _POLL_MS = 500
 _MAX_RECORDS = 5000  # some seconds' work for Postgres where it has to take them one by one, far below our time limit
+_FETCH_WAIT_MS = 100
+"""Only one fetch is out at a time: one for partitions that are read to their ends holds up what waits in the others."""
 _REQUEST_TIMEOUT_MS = 10_000
 _METADATA_MS = 10_000  # new partitions are found within this; and see `bitloot.consumer.Limits.metadata`
 
@@ -50,6 +52,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no
                 enable_auto_commit=False,
                 # Whoever asks for an offset that does not exist shall hear of it: never start anywhere silently.
                 auto_offset_reset="none",
+                fetch_max_wait_ms=_FETCH_WAIT_MS,
                 request_timeout_ms=_REQUEST_TIMEOUT_MS,
                 metadata_max_age_ms=_METADATA_MS,
             )
@@ -114,6 +117,15 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no
     def silence(self) -> float:
         """Return for how many seconds the broker has said nothing, though it was asked."""
         return time.monotonic() - self._heard_at
+
+    def waiting(self, cursors: Mapping[Partition, int]) -> int:
+        """Return how many records the broker has told of, with what it sent, that lie behind these cursors."""
+        found = 0
+        for each in self._assigned:
+            cursor = cursors.get((each.topic, each.partition))
+            if cursor is not None:
+                found += max(0, (self._consumer.highwater(each) or 0) - cursor)
+        return found
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
         """Read on from these offsets. Raises KafkaError when a partition is ours no more."""
