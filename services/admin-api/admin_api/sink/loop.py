@@ -30,18 +30,27 @@ GROUP = "sink"
 _BASE = timedelta(seconds=0.25)
 _CAP = timedelta(seconds=5)
 _FEW = 20
-_NOT_MANY = 200
+_MANY = 200
 _GATHER_SECONDS = 0.05
 _GATHER_MORE_SECONDS = 0.2
-"""After so few records the sink lets more come together: a transaction costs the same for one as for a hundred, and
-of an order's snapshots only the newest is written. It waits the less, the less there is: people who work by themselves
-see at once what they did. Nothing that moves an order waits for the sink."""
 _WATCH_SECONDS = 2.0
 _SILENCE_SECONDS = 30.0  # then the consumer is made anew: aiokafka has been seen not to come back by itself
 _STALL_SECONDS = 120.0  # every wait in the loop is shorter
 
 _offset = attrgetter("offset")
 _log = log.get(__name__)
+
+
+def gather_seconds(taken: int, waiting: int) -> float:
+    """Return for how long to let more records come together when so many were taken and so many are known to wait.
+
+    A transaction costs the same for one record as for a hundred, and of an order's snapshots only the newest is
+    written. It is the shorter, the less there is: people who work by themselves see at once what they did. Nothing
+    that moves an order waits for the sink.
+    """
+    if max(taken, waiting) >= _MANY:
+        return 0.0
+    return _GATHER_SECONDS if taken < _FEW else _GATHER_MORE_SECONDS
 
 
 class Sink:
@@ -120,10 +129,9 @@ class Sink:
                     return
                 if records:
                     await self._hand_over(writing, cursors, records)
-                    count = sum(map(len, records.values()))
-                    if count < _NOT_MANY and reader.waiting(cursors) < _NOT_MANY:
+                    if seconds := gather_seconds(sum(map(len, records.values())), reader.waiting(cursors)):
                         await writing.settle()
-                        await asyncio.sleep(_GATHER_SECONDS if count < _FEW else _GATHER_MORE_SECONDS)
+                        await asyncio.sleep(seconds)
                 else:  # an idle sink, too, must hear of a rebuild and of a database that is away
                     await writing.settle()
                     await self._writer.confirm(cursors)
