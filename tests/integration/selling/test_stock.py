@@ -87,6 +87,17 @@ async def test_a_try_does_not_take_back_the_mark_of_one_before(stock: Stock, poo
     assert await states(pool) == {"sent": 1}
 
 
+@pytest.mark.parametrize("other", [FIRST, SECOND])
+async def test_a_try_does_not_take_back_the_mark_of_one_since(stock: Stock, pool, add_codes, other: EffectId):
+    await add_codes("AAAA")
+    code = await stock.reserve(ONE, GAME, None)
+    await stock.send(ONE, code, FIRST)  # by a worker that is slow
+    await stock.send(ONE, code, other)  # and this one has answered
+    await stock.keep(code, FIRST)
+    assert await states(pool) == {"sent": 1}
+    assert await stock.settle(ONE, CodeFate.FREE) is CodeFate.WITHHELD
+
+
 @pytest.mark.parametrize("which", ["another sale", "another code", "a sale that is over"])
 async def test_only_the_code_of_a_living_sale_is_handed_out(stock: Stock, add_codes, which: str):
     await add_codes("AAAA")

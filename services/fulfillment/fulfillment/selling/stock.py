@@ -38,9 +38,11 @@ select id from stock_codes where product_id = $1 and state = 'free' order by id 
 _BIND_CODE = "update stock_codes set state = 'reserved', reservation_id = $2, reserved_at = now() where id = $1"
 _BIND_SALE = "update stock_sales set code_id = $2 where reservation_id = $1"
 
-# From here on the code may have left us, and is bound to its sale for ever.
+# From here on the code may have left us, and is bound to its sale for ever. After a second try nobody can say any more
+# that it did not: one that was slow and sent nothing knows nothing of what the other did meanwhile.
 _SEND = """
-update stock_codes set state = 'sent', sent_at = coalesce(sent_at, now()), sent_by = coalesce(sent_by, $3)
+update stock_codes set state = 'sent', sent_at = coalesce(sent_at, now()),
+    sent_by = case state when 'reserved' then $3 end
 where id = $1 and reservation_id = $2 and state in ('reserved', 'sent')
 returning sealed
 """
@@ -97,7 +99,7 @@ class Stock:
         raise Refused(Cause.CONFLICT, "the sale is over, or has another code")
 
     async def keep(self, code_id: CodeId, effect_id: EffectId) -> None:
-        """Take `send` back: this try sent nothing. It stays as it is when another try may have."""
+        """Take `send` back: this try sent nothing. It stays as it is when another try, before or since, may have."""
         with translated():
             await self._pool.execute(_KEEP, code_id, effect_id)
 
