@@ -160,21 +160,24 @@ class Producer:
             _Outgoing(topic, key, value if value is None else _checked(value), partition=partition), posted=True
         )
 
-    async def ebb(self, most: int) -> None:
-        """Wait while more than `most` records wait for their fate.
+    async def ebb(self, most: int, seconds: float) -> None:
+        """Wait while more than `most` records wait for their fate, or the oldest has waited for `seconds`.
 
         Who posts without waiting and is faster than the broker would else be ever further ahead, until the oldest
-        record has waited for too long.
+        record has waited for too long. Where processors are scarce that is a matter of time, not of number.
         """
-        while len(self._deadlines) > most:
-            await asyncio.wait({next(iter(self._deadlines))})
+        while self._deadlines:
+            oldest, watched = next(iter(self._deadlines.items()))
+            if len(self._deadlines) <= most and self._loop.time() < watched.until - self._timeout + seconds:
+                return
+            await asyncio.wait({oldest})
 
     async def flush(self) -> None:
-        """Wait for the fate of all that was sent or posted, however long that takes.
+        """Wait for the fate of all that was sent or posted until now, however long that takes.
 
         Raises the first failure of a post since the last flush, or `ProducerFailed`.
         """
-        while waiting := [*self._deadlines, *self._unacknowledged]:
+        if waiting := [*self._deadlines, *self._unacknowledged]:
             await asyncio.wait(waiting)
         self._raise_if_failed()
         if self._unreported is not None:

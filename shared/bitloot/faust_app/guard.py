@@ -10,6 +10,8 @@ from bitloot.kafka import Fate, Producer
 
 _ON_THE_WAY = 2_000
 """Records that may wait for their acknowledgement before events wait, too: what a broker takes in about a second."""
+_ON_THE_WAY_SECONDS = 1.0
+"""For how long the oldest of them may; a fifth of the time after which it counts as lost, and the process ends."""
 
 _log = log.get(__name__)
 
@@ -111,12 +113,16 @@ class Sends:
 
     async def ebb(self) -> None:
         """Wait while so much is on its way that the broker has to catch up. Call it before an event is begun."""
-        await self._outputs.ebb(_ON_THE_WAY)
+        await self._outputs.ebb(_ON_THE_WAY, _ON_THE_WAY_SECONDS)
 
     async def settle(self) -> None:
-        """Return when all that was sent is acknowledged. Raises if something was not, then and ever after."""
-        while self._since and self._guard.error is None:
-            await asyncio.wait({*self._since, self._guard.failed}, return_when=asyncio.FIRST_COMPLETED)
+        """Return when all that was sent until now is acknowledged. Raises if something was not, then and ever after.
+
+        What is sent meanwhile is of events that are not done yet: under load something always is.
+        """
+        for sent in tuple(self._since):
+            if not sent.done() and self._guard.error is None:
+                await asyncio.wait({sent, self._guard.failed}, return_when=asyncio.FIRST_COMPLETED)
         self._guard.check()
         await self._outputs.flush()
         self._guard.check()

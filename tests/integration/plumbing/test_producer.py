@@ -119,10 +119,32 @@ async def test_ebb_waits_until_the_broker_has_caught_up(broker: Broker):
     topic = await broker.topic()
     async with Producer(broker.settings, client_id="test") as producer:
         posted = [producer.post(topic, "key", revealed(n)) for n in range(50)]
-        await producer.ebb(50)
+        await producer.ebb(50, 60.0)
         assert not any(each.done() for each in posted), "so many may wait"
-        await producer.ebb(10)
+        await producer.ebb(10, 60.0)
         assert sum(not each.done() for each in posted) <= 10
+
+
+async def test_ebb_waits_for_what_has_waited_for_long(broker: Broker):
+    topic = await broker.topic()
+    async with Producer(broker.settings, client_id="test") as producer:
+        posted = [producer.post(topic, "key", revealed(n)) for n in range(50)]
+        await producer.ebb(50, 0.0)
+        assert all(each.done() for each in posted)
+
+
+async def test_flush_does_not_wait_for_what_is_posted_meanwhile(broker: Broker):
+    topic = await broker.topic()
+    missing = replace(ORDER_EVENTS, name=broker.prefix + "missing")
+    async with Producer(broker.settings, client_id="test") as producer:
+        posted = producer.post(topic, "key", revealed(1))
+        flushing = asyncio.create_task(producer.flush())
+        await asyncio.sleep(0)  # it has begun
+        late = producer.post(missing, "key", revealed(2))
+        await flushing
+        assert posted.done()
+        assert not late.done()
+        late.cancel()
 
 
 async def test_a_record_too_large_is_refused_before_it_is_sent(broker: Broker):

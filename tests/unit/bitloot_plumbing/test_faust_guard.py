@@ -115,6 +115,19 @@ async def test_settling_waits_for_every_record(guard):
     assert (outputs.flushed, sends.oldest) == (1, 0)
 
 
+async def test_settling_does_not_wait_for_what_is_sent_meanwhile(guard):
+    outputs = Outputs()
+    sends = Sends(outputs, guard)
+    before, meanwhile = (asyncio.get_running_loop().create_future() for _ in range(2))
+    sends.track(before)
+    settling = asyncio.create_task(sends.settle())
+    await asyncio.sleep(0)  # it has begun
+    sends.track(meanwhile)
+    before.set_result(None)
+    await settling
+    assert (outputs.flushed, meanwhile.done()) == (1, False)
+
+
 @pytest.mark.parametrize("canceled", [True, False])
 async def test_a_failed_record_fails_every_commit_after_it(guard, canceled):
     sends = Sends(Outputs(), guard)

@@ -25,7 +25,7 @@ class _Outputs:
         self.caught_up.set()
         self.asked = 0
 
-    async def ebb(self, _most: int) -> None:
+    async def ebb(self, _most: int, _seconds: float) -> None:
         self.asked += 1
         await self.caught_up.wait()
 
