@@ -66,7 +66,7 @@ class FetchSessions:
             for topic, partitions in request.topics
             for number, offset, most in partitions
         }
-        session = self._sessions.pop(node_id, None) or Session()
+        session = self._sessions.get(node_id) or Session()
         self._sessions[node_id] = session.anew()
         answer = await self._send(node_id, _Incremental(request, session, asked), **options)
         if answer.API_VERSION >= _Incremental.SINCE:

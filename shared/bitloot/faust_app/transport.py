@@ -150,19 +150,6 @@ class _ConsumerOnLoop(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return state.position if state.has_valid_position else None
 
 
-class _Nothing(dict[TP, int | None]):
-    """Takes the place of Faust's notes on what was read last, by which it drops records that it needs again."""
-
-    def __missing__(self, _tp: TP) -> None:
-        return None
-
-    def __setitem__(self, _tp: TP, _offset: int | None) -> None:
-        return None
-
-    def update(self, *_args: Any, **_kwargs: Any) -> None:
-        """Note nothing."""
-
-
 class Consumer(driver.Consumer):  # type: ignore[misc]
     """Hands over each record, in order, until it is done; commits only that and whose consequences are stored.
 
@@ -172,7 +159,6 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.in_work = self._unacked_messages = InWork(self.app.guard)
-        self._read_offset = _Nothing()
         self._progress: dict[TP, Progress] = {}
         self._epoch = 0  # of the positions: what was fetched in an older one is not handed over
         self._assignment_number = 0

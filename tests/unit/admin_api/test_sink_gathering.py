@@ -17,4 +17,4 @@ from admin_api.sink.loop import gather_seconds
     ],
 )
 def test_it_waits_the_longer_the_more_there_is_and_not_at_all_for_a_backlog(taken, waiting, seconds):
-    assert gather_seconds(taken, waiting) == seconds
+    assert gather_seconds(taken, lambda: waiting) == seconds

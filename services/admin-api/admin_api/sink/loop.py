@@ -3,8 +3,9 @@
 import asyncio
 import time
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from operator import attrgetter
 
 from aiokafka.errors import KafkaError
@@ -41,14 +42,16 @@ _offset = attrgetter("offset")
 _log = log.get(__name__)
 
 
-def gather_seconds(taken: int, waiting: int) -> float:
+def gather_seconds(taken: int, waiting: Callable[[], int]) -> float:
     """Return for how long to let more records come together when so many were taken and so many are known to wait.
+
+    What waits is asked only where it counts: not in a backlog.
 
     A transaction costs the same for one record as for a hundred, and of an order's snapshots only the newest is
     written. It is the shorter, the less there is: people who work by themselves see at once what they did. Nothing
     that moves an order waits for the sink.
     """
-    if max(taken, waiting) >= _MANY:
+    if taken >= _MANY or waiting() >= _MANY:
         return 0.0
     return _GATHER_SECONDS if taken < _FEW else _GATHER_MORE_SECONDS
 
@@ -129,7 +132,8 @@ class Sink:
                     return
                 if records:
                     await self._hand_over(writing, cursors, records)
-                    if seconds := gather_seconds(sum(map(len, records.values())), reader.waiting(cursors)):
+                    waiting = partial(reader.waiting, cursors)
+                    if seconds := gather_seconds(sum(map(len, records.values())), waiting):
                         await writing.settle()
                         await asyncio.sleep(seconds)
                 else:  # an idle sink, too, must hear of a rebuild and of a database that is away
