@@ -18,7 +18,7 @@ from typing import Any
 
 from bench import agent, alone, growth, ingress, journey, plot, recording, report, scale, sinks, workers
 from bench.profile import Profiler
-from bench.stage import NO_LIMITS
+from bench.stage import AS_DEPLOYED, NO_LIMITS
 from bitloot.contracts.topics import CHANGELOGS, TOPICS
 from embedded.paths import CHECKOUT
 from embedded.rundir import RunDir
@@ -41,7 +41,7 @@ PLOTS = CHECKOUT / "docs" / "images"
 @contextmanager
 def _stack(run_dir: Path) -> Iterator[Mapping[str, Any]]:
     """Run the whole system, as `make up` does, in a directory of its own, with a supplier that sets no limit."""
-    env = os.environ | {"BITLOOT_RUN_DIR": str(run_dir), **NO_LIMITS}
+    env = os.environ | {"BITLOOT_RUN_DIR": str(run_dir), **NO_LIMITS, **AS_DEPLOYED}
     subprocess.run([sys.executable, "-m", "embedded", "up"], env=env, check=True, cwd=CHECKOUT)
     try:
         yield json.loads((run_dir / "stack.json").read_text())

@@ -30,6 +30,7 @@ from embedded.runner import ServiceProcess
 from embedded.s3 import S3
 from embedded.services import SANDBOX, SERVICES, Instance, Service, tables_dir
 from embedded.stack import BUCKET
+from fulfillment.order import ASKING
 
 PARTITIONS = 12
 _READY_SECONDS = 600.0
@@ -37,6 +38,8 @@ _LOOK_SECONDS = 0.2
 _CONSUMED = "bitloot_records_consumed_total"
 NO_LIMITS = {"KINGUIN_CALLS_PER_MINUTE": "1000000", "NOWPAYMENTS_CALLS_PER_MINUTE": "1000000"}
 """With the limits that real accounts have, it is these that would be measured: 2,000 calls a minute are 11 orders/s."""
+AS_DEPLOYED = {"PAYMENT_POLL_AFTER": str(ASKING.total_seconds())}
+"""What `make up` sets otherwise, for people who try things out: it asks about each payment that is 5 s late."""
 _OUTSIDE = {
     "KINGUIN_BASE_URL": "/kinguin",
     "KINGUIN_AUTH_URL": "/kinguin-id/auth/token",
