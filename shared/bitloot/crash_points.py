@@ -43,7 +43,7 @@ class CrashPoint(StrEnum):
     LEDGER_PUBLISHED = "ledger.published"  # the outcome is in Kafka, the offset is not committed
     READ_ANSWERED = "read.answered"  # the provider answered a question, the answer is not in Kafka
     STORAGE_WRITTEN = "storage.written"  # the codes are in R2, nobody knows
-    MAIL_RENDERED = "mail.rendered"  # the mail is kept, not sent
+    MAIL_RENDERED = "mail.rendered"  # the mail is kept and its try begun, it is not sent
     MAIL_ACCEPTED = "mail.accepted"  # the provider has the mail, nothing is recorded
     SINK_WRITTEN = "sink.written"  # rows and offsets are written, the transaction is open
     SINK_COMMITTED = "sink.committed"  # the transaction is committed, the sink does not know

@@ -68,6 +68,24 @@ class PersonalKey:
         return hmac.digest(self._key, b"bitloot request\0" + text.encode(), hashlib.sha256).hex()
 
 
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """What the table holds of an order: its key, or a row whose key was destroyed, or no row (not `is_known`)."""
+
+    order_id: OrderId
+    is_known: bool
+    _key: bytes | None = field(repr=False)
+
+    def open(self, sealed: str) -> str:
+        """Return what was sealed for the order. Raises `Refused` for what will never open."""
+        if not self.is_known:
+            raise Refused(Cause.UNKNOWN_KEY_ID, "there is no key for the buyer's data: was the database set back?")
+        try:
+            return key_of(self.order_id, self._key).open(sealed)
+        except Malformed as error:
+            raise Refused(error.cause, error.detail) from error
+
+
 class Buyers(Protocol):
     """The personal data of buyers. All methods raise `Transient` while the keys cannot be reached.
 
@@ -104,7 +122,7 @@ class PostgresBuyers:
         row = None
         while row is None:
             row = await self._row(_MAKE, order_id, secrets.token_bytes(KEY_BYTES))
-        return _key(order_id, row)
+        return key_of(order_id, row["key"])
 
     async def seal(self, order_id: OrderId, text: str) -> str:
         """See `Buyers`."""
@@ -113,12 +131,7 @@ class PostgresBuyers:
     async def open(self, order_id: OrderId, sealed: str) -> str:
         """See `Buyers`."""
         row = await self._row(_FIND, order_id)
-        if row is None:
-            raise Refused(Cause.UNKNOWN_KEY_ID, "there is no key for the buyer's data: was the database set back?")
-        try:
-            return _key(order_id, row).open(sealed)
-        except Malformed as error:
-            raise Refused(error.cause, error.detail) from error
+        return StoredKey(order_id, row is not None, None if row is None else row["key"]).open(sealed)
 
     async def _row(self, query: str, order_id: OrderId, *more: object) -> asyncpg.Record | None:
         with translated():
@@ -126,7 +139,8 @@ class PostgresBuyers:
                 return await self._pool.fetchrow(query, UUID(order_id), *more)
 
 
-def _key(order_id: OrderId, row: asyncpg.Record) -> PersonalKey:
-    if row["key"] is None:
+def key_of(order_id: OrderId, key: bytes | None) -> PersonalKey:
+    """Return an order's key as it is stored. Raises `Refused` where it was destroyed."""
+    if key is None:
         raise erased()
-    return PersonalKey(order_id, row["key"])
+    return PersonalKey(order_id, key)

@@ -6,12 +6,12 @@ import asyncpg
 
 from bitloot.errors import Cause, Malformed, Refused, Transient
 from bitloot.ids import OrderId
-from bitloot.personal import PersonalKey, erased
+from bitloot.personal import PersonalKey, StoredKey, erased
 
 
 def key_of(order: str) -> PersonalKey:
     """Return the key of an order in tests."""
-    return PersonalKey(OrderId(order), hashlib.sha512(order.encode()).digest())
+    return PersonalKey(OrderId(order), _key_bytes(order))
 
 
 def sealed(order: str, text: str) -> str:
@@ -38,6 +38,12 @@ class FakeBuyers:
             raise erased()
         return key_of(order_id)
 
+    def stored(self, order_id: OrderId) -> StoredKey:
+        """Return what the table has of the order."""
+        if self.away:
+            raise Transient(Cause.DATABASE_UNAVAILABLE, "PostgreSQL: ConnectionRefusedError")
+        return StoredKey(order_id, is_known=True, _key=None if order_id in self.gone else _key_bytes(order_id))
+
     async def seal(self, order_id: OrderId, text: str) -> str:
         return (await self.of(order_id)).seal(text)
 
@@ -53,5 +59,9 @@ async def keep_key(connection: asyncpg.Connection | asyncpg.Pool, order: str) ->
     await connection.execute(
         "insert into personal_keys (order_id, key) values ($1::text::uuid, $2) on conflict do nothing",
         order,
-        hashlib.sha512(order.encode()).digest(),
+        _key_bytes(order),
     )
+
+
+def _key_bytes(order: str) -> bytes:
+    return hashlib.sha512(order.encode()).digest()

@@ -5,13 +5,15 @@ from dataclasses import replace
 from bitloot.errors import BitLootError
 from bitloot.ids import MessageId, OrderId
 from delivery.mail import Message
-from delivery.sending import Email, MailStatus, OrderOfAddress
+from delivery.sending import Email, Looked, MailStatus, OrderOfAddress
+from tests.fakes.buyers import FakeBuyers
 
 
 class FakeEmails:
     """Keeps messages in `kept`, in the order they came; `failures` maps a method's name to what its next call raises."""
 
-    def __init__(self) -> None:
+    def __init__(self, buyers: FakeBuyers | None = None) -> None:
+        self._buyers = buyers or FakeBuyers()
         self.kept: dict[str, Email] = {}
         self.errors: list[str] = []
         self.orders: dict[str, list[OrderOfAddress]] = {}
@@ -21,21 +23,25 @@ class FakeEmails:
         self._fail("of_address")
         return self.orders.get(email, [])
 
-    async def newest(self, order: OrderId, base: MessageId) -> Email | None:
-        self._fail("newest")
+    async def look(self, order: OrderId, base: MessageId) -> Looked:
+        self._fail("look")
         renderings = [
             email
             for key, email in self.kept.items()
             if email.message.order_id == order and (key == base or key.startswith(f"{base}."))
         ]
-        return renderings[-1] if renderings else None
+        return Looked(renderings[-1] if renderings else None, self._buyers.stored(order))
 
-    async def add(self, message: Message) -> Email:
-        self._fail("add")
-        return self.kept.setdefault(message.id, Email(message))
+    async def begin_new(self, message: Message) -> Email:
+        self._fail("begin_new")
+        self.kept.setdefault(message.id, Email(message))
+        return self._begun(message.id)
 
     async def begin(self, message: MessageId) -> Email:
         self._fail("begin")
+        return self._begun(message)
+
+    def _begun(self, message: MessageId) -> Email:
         after = {MailStatus.RENDERED: MailStatus.SENDING, MailStatus.SENDING: MailStatus.UNKNOWN}
         return self._set(message, after.get(self.kept[message].status, self.kept[message].status))
 

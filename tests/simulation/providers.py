@@ -17,7 +17,7 @@ from bitloot.ledger.book import Orders
 from bitloot.ledger.store import MARGIN, Claimed, Expired, Finished, Running
 from delivery.mail import Message, SignedLink
 from delivery.resend import Resend
-from delivery.sending import Email, MailStatus, OrderOfAddress
+from delivery.sending import Email, Looked, MailStatus, OrderOfAddress
 from delivery.storing import JSON, content
 from tests.fakes.buyers import FakeBuyers
 from tests.simulation.market import CALL_SECONDS
@@ -220,19 +220,6 @@ class NoOrders:
         raise NotImplementedError(email)
 
 
-class BuyersPort(FakeBuyers):
-    """Keys that are made of their orders' ids; to read one is a query."""
-
-    def __init__(self, process: "Process") -> None:
-        super().__init__()
-        self._process = process
-
-    async def open(self, order_id: OrderId, sealed: str) -> str:
-        if await query(self._process, "buyers"):
-            raise Transient(Cause.DATABASE_UNAVAILABLE, "no answer")
-        return await super().open(order_id, sealed)
-
-
 class EmailsPort:
     """The contract of `PostgresEmails`, on messages in memory."""
 
@@ -240,21 +227,24 @@ class EmailsPort:
         self._process = process
         self._kept = process.world.emails
 
-    async def newest(self, order: OrderId, base: MessageId) -> Email | None:
+    async def look(self, order: OrderId, base: MessageId) -> Looked:
         await self._query()
-        if self._process.world.has(Bug.MAIL_STATE_FORGOTTEN):
-            return None
         found = [email for key, email in self._kept.items() if key == base or key.startswith(f"{base}.")]
-        return found[-1] if found else None
+        forgotten = self._process.world.has(Bug.MAIL_STATE_FORGOTTEN)
+        return Looked(found[-1] if found and not forgotten else None, FakeBuyers().stored(order))
 
-    async def add(self, message: Message) -> Email:
+    async def begin_new(self, message: Message) -> Email:
         await self._query()
         if self._process.world.has(Bug.MAIL_STATE_FORGOTTEN):
             message = replace(message, id=MessageId(f"{message.id}.{self._process.world.number()}"))
-        return self._kept.setdefault(message.id, Email(message))
+        self._kept.setdefault(message.id, Email(message))
+        return self._begun(message.id)
 
     async def begin(self, message: MessageId) -> Email:
         await self._query()
+        return self._begun(message)
+
+    def _begun(self, message: MessageId) -> Email:
         after = {MailStatus.RENDERED: MailStatus.SENDING, MailStatus.SENDING: MailStatus.UNKNOWN}
         return self._set(message, after.get(self._kept[message].status, self._kept[message].status))
 

@@ -27,7 +27,7 @@ from tests.simulation.mutations import Bug
 from tests.simulation.nowpayments import NowPaymentsPort
 from tests.simulation.outside import Outside
 from tests.simulation.processes import SESSION_SECONDS, Process, WorkerProcess
-from tests.simulation.providers import BuyersPort, EmailsPort, LedgerPort, Mailbox, MailerPort, NoOrders, Row, StorePort
+from tests.simulation.providers import EmailsPort, LedgerPort, Mailbox, MailerPort, NoOrders, Row, StorePort
 from tests.simulation.schedule import (
     DAY,
     FAULTS_END,
@@ -206,7 +206,6 @@ class World:
         store = StorePort(process)
         mail = MailPorts(
             emails=EmailsPort(process),
-            buyers=BuyersPort(process),
             mailer=MailerPort(process),
             links=store,
             page_of=lambda order, generation: f"https://page/{order}/{generation}",

@@ -19,7 +19,6 @@ from bitloot.kafka import Producer
 from bitloot.keyring import Keyring
 from bitloot.layout import Layout
 from bitloot.ledger import EffectLedger, open_pool
-from bitloot.personal import PostgresBuyers
 from bitloot.rate_limit import RateLimit, SharedRow
 from bitloot.schema import migrated
 from bitloot.sealing import Opener
@@ -57,7 +56,6 @@ async def open_ports(settings: WorkerSettings, producer: Producer, pool: asyncpg
             sweeping=storage,
             mail=MailPorts(
                 emails=emails,
-                buyers=PostgresBuyers(pool),
                 mailer=mailer,
                 links=storage,
                 page_of=page_links(settings, now),

@@ -5,10 +5,10 @@ import asyncpg
 from bitloot.contracts.events import MailKind
 from bitloot.ids import MessageId, OrderId
 from bitloot.ledger import translated
-from bitloot.personal import erased
+from bitloot.personal import StoredKey, erased
 from delivery.mail import Message
 from delivery.queries import QUERIES
-from delivery.sending import Email, MailStatus, OrderOfAddress
+from delivery.sending import Email, Looked, MailStatus, OrderOfAddress
 
 
 class PostgresEmails:
@@ -21,14 +21,15 @@ class PostgresEmails:
         self._pool = pool
         self._former_sender = former_sender
 
-    async def newest(self, order: OrderId, base: MessageId) -> Email | None:
-        """Return the newest rendering of the mail `base`."""
+    async def look(self, order: OrderId, base: MessageId) -> Looked:
+        """Return the newest rendering of the mail `base`, and what opens its address: one round trip."""
         with translated():
-            row = await self._pool.fetchrow(QUERIES["newest"], order, base)
-        return self._email(row) if row else None
+            (row,) = await self._pool.fetch(QUERIES["look"], order, base)
+        newest = self._email(row) if row["id"] is not None else None
+        return Looked(newest, StoredKey(order, row["key_is_known"], row["key"]))
 
-    async def add(self, message: Message) -> Email:
-        """Keep a message; return the kept one, which is an earlier one of the same id if there is any.
+    async def begin_new(self, message: Message) -> Email:
+        """Keep a message of which a try begins, and return it; an earlier one of the same id stands, see `begin`.
 
         Raises `Refused` once the buyer's data was erased.
         """
@@ -45,9 +46,9 @@ class PostgresEmails:
             message.rendered_at,
         )
         with translated():
-            if await self._pool.fetchval(QUERIES["add"], *facts) is not None:
-                return Email(message)
-            row = await self._pool.fetchrow(QUERIES["kept"], message.id)
+            if await self._pool.fetchval(QUERIES["begin_new"], *facts) is not None:
+                return Email(message, MailStatus.SENDING)
+            row = await self._pool.fetchrow(QUERIES["begin"], message.id)
         if row is None:
             raise erased()  # meanwhile: nothing is kept for an order without its key
         return self._email(row)

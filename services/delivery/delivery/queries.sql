@@ -1,26 +1,29 @@
--- name: newest
--- The newest rendering of a mail: its base id, else the one with the highest number behind it.
-select id, order_id, kind, sender, recipient, subject, html, text, link_expires_at, rendered_at, status, provider_message_id
-from emails
-where order_id = $1 and (id = $2 or starts_with(id, $2 || '.'))
-order by length(id) desc, id desc
-limit 1
+-- name: look
+-- The personal key of an order, and the newest rendering of a mail: its base id, else the one with the highest number
+-- behind it. Always one row.
+select stored.order_id is not null as key_is_known, stored.key, newest.*
+from (select $1::uuid as order_id) as asked
+left join personal_keys as stored using (order_id)
+left join lateral (
+    select id, order_id, kind, sender, recipient, subject, html, text, link_expires_at, rendered_at, status, provider_message_id
+    from emails
+    where order_id = $1 and (id = $2 or starts_with(id, $2 || '.'))
+    order by length(id) desc, id desc
+    limit 1
+) as newest on true
 
--- name: add
--- Keep a rendering, and tell its id; an earlier one of the same id wins, then there is no row. An erasure that runs is
--- waited for: after it, nothing is kept.
-insert into emails (id, order_id, kind, sender, recipient, subject, html, text, link_expires_at, rendered_at, status)
-select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'rendered'
+-- name: begin_new
+-- Keep a rendering of which a try begins, and tell its id; an earlier one of the same id wins, then there is no row. An
+-- erasure that runs is waited for: after it, nothing is kept.
+insert into emails (
+    id, order_id, kind, sender, recipient, subject, html, text, link_expires_at, rendered_at,
+    status, attempts, last_attempt_at
+)
+select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'sending', 1, now()
 from personal_keys where order_id = $2 and key is not null
 for share
 on conflict (id) do nothing
 returning id
-
--- name: kept
--- A message by its id.
-select id, order_id, kind, sender, recipient, subject, html, text, link_expires_at, rendered_at, status, provider_message_id
-from emails
-where id = $1
 
 -- name: begin
 -- Count a try. Whoever finds one without an end can no longer know that all of them came to nothing.

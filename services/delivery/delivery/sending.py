@@ -4,9 +4,13 @@ The mail provider remembers an Idempotency-Key for 24 hours, so within that time
 whatever became of the try before: it arrives once. So the state of a message is only about two questions,
 whether it was accepted, and whether every try so far is *known* to have come to nothing:
 
-    RENDERED ──begin──► SENDING ──accepted──────────► ACCEPTED
-       ▲                │  │  └──said no for good───► REFUSED
-       └──said not now──┘  └─no answer, or a crash──► UNKNOWN (stays until ACCEPTED)
+    rendered and begun ──► SENDING ──accepted──────────► ACCEPTED
+                           ▲ │  │ └──said no for good───► REFUSED
+      RENDERED ────begin───┘ │  └─no answer, or a crash─► UNKNOWN (stays until ACCEPTED)
+          ▲                  │
+          └───said not now───┘
+
+A new rendering is kept and its first try begun in one statement: nothing that could fail lies between the two.
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +23,7 @@ from bitloot.contracts.events import MailKind, MailSent
 from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import Cause, Refused, Transient, Unknown
 from bitloot.ids import MessageId, OrderId, outcome_id
-from bitloot.personal import Buyers, erased
+from bitloot.personal import StoredKey, erased
 from delivery.clock import Clock
 from delivery.mail import Envelope, Links, Message, OrderLink, SignedLink, next_id, render
 
@@ -27,7 +31,7 @@ from delivery.mail import Envelope, Links, Message, OrderLink, SignedLink, next_
 class MailStatus(StrEnum):
     """What is known of a message. Stored."""
 
-    RENDERED = "rendered"  # never tried, or every try is known to have come to nothing
+    RENDERED = "rendered"  # every try is known to have come to nothing
     SENDING = "sending"  # a try is under way, or its process died
     UNKNOWN = "unknown"  # some try may have been accepted
     ACCEPTED = "accepted"  # the provider has it
@@ -43,15 +47,23 @@ class Email:
     provider_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What is known of a mail before a try: its newest rendering, and what opens its address."""
+
+    newest: Email | None
+    key: StoredKey
+
+
 class Emails(Protocol):
     """The kept messages. Every method raises `Transient` when they cannot be reached."""
 
-    async def newest(self, order: OrderId, base: MessageId) -> Email | None:
-        """Return the newest rendering of the mail `base`."""
+    async def look(self, order: OrderId, base: MessageId) -> Looked:
+        """Return the newest rendering of the mail `base`, and the key of the order's buyer."""
         ...
 
-    async def add(self, message: Message) -> Email:
-        """Keep a message; return the kept one, which is an earlier one of the same id if there is any.
+    async def begin_new(self, message: Message) -> Email:
+        """Keep a message of which a try begins, and return it; an earlier one of the same id stands, see `begin`.
 
         Raises `Refused` once the buyer's data was erased.
         """
@@ -134,7 +146,6 @@ class MailPorts:
     """What sending a mail needs from outside."""
 
     emails: Emails
-    buyers: Buyers
     mailer: Mailer
     links: LinkSigner
     page_of: PageLinks
@@ -155,7 +166,7 @@ async def send_mail(effect: SendMail, ports: MailPorts) -> MailSent:
     all that "transient" promises. Raises `Refused` when only a human can go on, or nobody: once the buyer's data was
     erased, no mail leaves any more.
     """
-    email = await _message(effect, ports)
+    email = await _begun(effect, ports)
     if email.status is not MailStatus.ACCEPTED:
         reach(CrashPoint.MAIL_RENDERED)
         email = await _try(email, ports)
@@ -171,12 +182,13 @@ async def send_mail(effect: SendMail, ports: MailPorts) -> MailSent:
     )
 
 
-async def _message(effect: SendMail, ports: MailPorts) -> Email:
-    """Return the message to send: the kept one, or a new rendering where that cannot double the mail."""
-    newest = await ports.emails.newest(effect.order_id, effect.message_id)
+async def _begun(effect: SendMail, ports: MailPorts) -> Email:
+    """Return the message to send, its try begun: the kept one, or a new rendering where that cannot double the mail."""
+    looked = await ports.emails.look(effect.order_id, effect.message_id)
+    newest = looked.newest
     if newest is not None and newest.status is MailStatus.ACCEPTED:
         return newest
-    address = await ports.buyers.open(effect.order_id, effect.email)
+    address = looked.key.open(effect.email)
     if newest is None:
         return await _render(effect, address, effect.message_id, ports)
     age = ports.clock() - newest.message.rendered_at
@@ -184,9 +196,10 @@ async def _message(effect: SendMail, ports: MailPorts) -> Email:
         if age >= ports.mailer.repeatable_for:
             # For a human, who may want it under a new number all the same: two mails are better than none.
             raise _unrepeatable()
-        return newest  # its signed link may have run out; the order page's link in it still works
+        # Its signed link may have run out; the order page's link in it still works.
+        return await ports.emails.begin(newest.message.id)
     if newest.status is MailStatus.RENDERED and _still_true(newest.message, ports):
-        return newest
+        return await ports.emails.begin(newest.message.id)
     return await _render(effect, address, next_id(effect.message_id, newest.message.id), ports)
 
 
@@ -201,7 +214,7 @@ def _unrepeatable() -> Refused:
 async def _render(effect: SendMail, address: str, message_id: MessageId, ports: MailPorts) -> Email:
     links = await _links(effect, address, ports)
     people = Envelope(ports.sender, address)
-    return await ports.emails.add(render(effect, message_id, links, ports.clock(), people))
+    return await ports.emails.begin_new(render(effect, message_id, links, ports.clock(), people))
 
 
 async def _links(effect: SendMail, address: str, ports: MailPorts) -> Links:
@@ -224,9 +237,6 @@ async def _orders(address: str, ports: MailPorts) -> tuple[OrderLink, ...]:
 
 
 async def _try(email: Email, ports: MailPorts) -> Email:
-    email = await ports.emails.begin(email.message.id)
-    if email.status is MailStatus.ACCEPTED:
-        return email  # by a try that had been given up for lost
     if not email.message.recipient:
         raise erased()  # since it was rendered
     if email.status is MailStatus.UNKNOWN and not ports.mailer.repeatable_for:

@@ -20,7 +20,6 @@ from bitloot.errors import Cause, Transient
 from bitloot.ids import order_id
 from bitloot.incarnation import incarnation
 from bitloot.ledger import EffectLedger
-from bitloot.personal import PostgresBuyers
 from delivery.emails import PostgresEmails
 from delivery.pace import Pace
 from delivery.sending import MailPorts
@@ -50,7 +49,6 @@ class World:
         emails = PostgresEmails(self.pool, former_sender=self.sender)
         mail = MailPorts(
             emails=emails,
-            buyers=PostgresBuyers(self.pool),
             mailer=self._mailer,
             links=self._r2,
             page_of=lambda order, _: f"https://shop.test/o/token-of-{order}",

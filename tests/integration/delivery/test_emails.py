@@ -13,7 +13,7 @@ from bitloot.ledger import open_pool
 from delivery.emails import PostgresEmails
 from delivery.mail import Message
 from delivery.sending import Email, MailStatus
-from tests.fakes.buyers import keep_key
+from tests.fakes.buyers import keep_key, sealed
 from tests.fakes.emails import FakeEmails
 
 ORDER = order_id("emails-suite")
@@ -48,54 +48,76 @@ def postgres_emails(pool):
     return PostgresEmails(pool, former_sender="former@bitloot.test")
 
 
+async def newest(emails, order=ORDER):
+    return (await emails.look(order, BASE)).newest
+
+
 async def status(emails):
-    return (await emails.newest(ORDER, BASE)).status
+    return (await newest(emails)).status
+
+
+async def not_now(emails, message=MESSAGE):
+    """Keep a message whose first try is known to have come to nothing."""
+    await emails.begin_new(message)
+    await emails.failed(message.id, MailStatus.RENDERED, "rate_limited: Resend answered 429")
 
 
 async def test_a_message_comes_back_as_it_was(emails):
-    assert await emails.newest(ORDER, BASE) is None
-    assert await emails.add(MESSAGE) == Email(MESSAGE)
-    assert await emails.newest(ORDER, BASE) == Email(MESSAGE, MailStatus.RENDERED, None)
+    assert await newest(emails) is None
+    assert await emails.begin_new(MESSAGE) == Email(MESSAGE, MailStatus.SENDING)
+    assert await newest(emails) == Email(MESSAGE, MailStatus.SENDING, None)
+
+
+async def test_the_key_of_the_buyer_comes_with_it(emails):
+    address = sealed(ORDER, "buyer@bitloot.test")
+
+    assert (await emails.look(ORDER, BASE)).key.open(address) == "buyer@bitloot.test"
+    await emails.begin_new(MESSAGE)
+    assert (await emails.look(ORDER, BASE)).key.open(address) == "buyer@bitloot.test"
 
 
 async def test_the_first_rendering_under_an_id_stands(emails):
-    await emails.add(MESSAGE)
+    await not_now(emails)
     other = replace(MESSAGE, text="another link")
 
-    assert (await emails.add(other)).message == MESSAGE
-    assert (await emails.newest(ORDER, BASE)).message == MESSAGE
+    assert await emails.begin_new(other) == Email(MESSAGE, MailStatus.SENDING)
+    assert await newest(emails) == Email(MESSAGE, MailStatus.SENDING)
+
+
+async def test_to_keep_what_is_being_sent_is_to_begin_another_try_of_it(emails):
+    await emails.begin_new(MESSAGE)
+
+    assert await emails.begin_new(replace(MESSAGE, text="another link")) == Email(MESSAGE, MailStatus.UNKNOWN)
 
 
 async def test_the_newest_rendering_has_the_highest_number(emails):
     for number in range(1, 12):
         suffix = f".{number}" if number > 1 else ""
-        await emails.add(replace(MESSAGE, id=MessageId(f"{BASE}{suffix}")))
-    await emails.add(replace(MESSAGE, id=MessageId(f"{ORDER}/mail/12")))
+        await emails.begin_new(replace(MESSAGE, id=MessageId(f"{BASE}{suffix}")))
+    await emails.begin_new(replace(MESSAGE, id=MessageId(f"{ORDER}/mail/12")))
 
-    assert (await emails.newest(ORDER, BASE)).message.id == f"{BASE}.11"
-    assert (await emails.newest(order_id("another"), BASE)) is None
+    assert (await newest(emails)).message.id == f"{BASE}.11"
+    assert await newest(emails, order_id("another")) is None
 
 
 async def test_a_try_that_ends_well(emails):
-    await emails.add(MESSAGE)
+    await not_now(emails)
 
     assert (await emails.begin(BASE)).status is MailStatus.SENDING
     await emails.accepted(BASE, "provider-1")
-    assert await emails.newest(ORDER, BASE) == Email(MESSAGE, MailStatus.ACCEPTED, "provider-1")
+    assert await newest(emails) == Email(MESSAGE, MailStatus.ACCEPTED, "provider-1")
 
 
 @pytest.mark.parametrize("end", [MailStatus.RENDERED, MailStatus.REFUSED, MailStatus.UNKNOWN])
 async def test_a_try_that_fails(emails, end):
-    await emails.add(MESSAGE)
-    await emails.begin(BASE)
+    await emails.begin_new(MESSAGE)
     await emails.failed(BASE, end, "why")
 
     assert await status(emails) is end
 
 
 async def test_a_try_without_an_end_is_unknown_to_the_next(emails):
-    await emails.add(MESSAGE)
-    await emails.begin(BASE)
+    await emails.begin_new(MESSAGE)
 
     assert (await emails.begin(BASE)).status is MailStatus.UNKNOWN
     await emails.failed(BASE, MailStatus.RENDERED, "refused this time")
@@ -106,8 +128,7 @@ async def test_a_try_without_an_end_is_unknown_to_the_next(emails):
 
 
 async def test_what_is_accepted_stays_accepted(emails):
-    await emails.add(MESSAGE)
-    await emails.begin(BASE)
+    await emails.begin_new(MESSAGE)
     await emails.accepted(BASE, "provider-1")
     await emails.accepted(BASE, "provider-2")
     await emails.failed(BASE, MailStatus.UNKNOWN, "late")
@@ -120,10 +141,9 @@ async def test_what_is_accepted_stays_accepted(emails):
 
 async def test_tries_are_counted_for_people(pool):
     emails = postgres_emails(pool)
-    await emails.add(MESSAGE)
-    for _ in range(2):
-        await emails.begin(BASE)
-        await emails.failed(BASE, MailStatus.RENDERED, "rate_limited: Resend answered 429")
+    await not_now(emails)
+    await emails.begin(BASE)
+    await emails.failed(BASE, MailStatus.RENDERED, "rate_limited: Resend answered 429")
     row = await pool.fetchrow("select kind, attempts, last_error, last_attempt_at, accepted_at from emails")
 
     assert (row["kind"], row["attempts"], row["last_error"]) == ("keys", 2, "rate_limited: Resend answered 429")
@@ -133,15 +153,15 @@ async def test_tries_are_counted_for_people(pool):
 
 async def test_a_message_from_before_senders_were_kept_has_the_former_one(pool):
     emails = postgres_emails(pool)
-    await emails.add(MESSAGE)
+    await emails.begin_new(MESSAGE)
     await pool.execute("update emails set sender = null")
 
-    assert (await emails.newest(ORDER, BASE)).message == replace(MESSAGE, sender="former@bitloot.test")
+    assert (await newest(emails)).message == replace(MESSAGE, sender="former@bitloot.test")
 
 
 async def test_two_workers_keep_one_rendering(pool):
     emails = postgres_emails(pool)
-    kept = await asyncio.gather(*(emails.add(replace(MESSAGE, text=f"link {number}")) for number in range(8)))
+    kept = await asyncio.gather(*(emails.begin_new(replace(MESSAGE, text=f"link {number}")) for number in range(8)))
 
     assert len({each.message.text for each in kept}) == 1
 
@@ -149,7 +169,7 @@ async def test_two_workers_keep_one_rendering(pool):
 async def test_a_database_that_is_away_is_transient():
     async with open_pool("postgresql://nobody@127.0.0.1:9/none") as pool:
         emails = postgres_emails(pool)
-        for call in (emails.newest(ORDER, BASE), emails.add(MESSAGE), emails.begin(BASE)):
+        for call in (emails.look(ORDER, BASE), emails.begin_new(MESSAGE), emails.begin(BASE)):
             with pytest.raises(Transient) as failure:
                 await call
             assert failure.value.cause is Cause.DATABASE_UNAVAILABLE
@@ -161,13 +181,32 @@ async def test_nothing_is_kept_of_a_buyer_whose_data_is_being_erased(pool):
     async with pool.acquire() as erasing:
         async with erasing.transaction():
             await erasing.execute("update personal_keys set key = null, erased_at = now()")
-            keeping = asyncio.create_task(emails.add(MESSAGE))
+            keeping = asyncio.create_task(emails.begin_new(MESSAGE))
             await blocked(pool)
         with pytest.raises(Refused) as failure:
             await keeping
 
     assert failure.value.cause is Cause.BUYER_ERASED
     assert await pool.fetchval("select count(*) from emails") == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ("update personal_keys set key = null, erased_at = now()", Cause.BUYER_ERASED),
+        ("delete from personal_keys", Cause.UNKNOWN_KEY_ID),
+    ],
+)
+async def test_without_a_key_nothing_opens_and_what_was_kept_is_still_found(pool, change, cause):
+    emails = postgres_emails(pool)
+    await emails.begin_new(MESSAGE)
+    await pool.execute(change)
+    looked = await emails.look(ORDER, BASE)
+
+    assert looked.newest == Email(MESSAGE, MailStatus.SENDING)
+    with pytest.raises(Refused) as failure:
+        looked.key.open(sealed(ORDER, "buyer@bitloot.test"))
+    assert failure.value.cause is cause
 
 
 async def blocked(pool):

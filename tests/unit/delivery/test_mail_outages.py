@@ -14,7 +14,6 @@ from bitloot.errors import Cause, Refused, Transient, Unknown
 from bitloot.ids import outcome_id
 from delivery.sending import MailPorts, send_mail
 from fulfillment.order import wake_at
-from tests.fakes.buyers import FakeBuyers
 from tests.fakes.emails import FakeEmails
 from tests.fakes.key_store import FakeKeyStore
 from tests.fakes.mailer import FakeMailer
@@ -61,7 +60,6 @@ class Day:
         emails = FakeEmails()
         ports = MailPorts(
             emails=emails,
-            buyers=FakeBuyers(),
             mailer=mailer,
             links=store,
             page_of=lambda order, generation: f"https://shop.test/o/{order}/{generation}",

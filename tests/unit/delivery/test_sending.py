@@ -26,13 +26,12 @@ class Room:
 
     def __init__(self):
         self.time = FakeTime()
-        self.emails = FakeEmails()
         self.buyers = FakeBuyers()
+        self.emails = FakeEmails(self.buyers)
         self.mailer = FakeMailer()
         self.store = FakeKeyStore(self.time)
         self.ports = MailPorts(
             emails=self.emails,
-            buyers=self.buyers,
             mailer=self.mailer,
             links=self.store,
             page_of=lambda order, generation: f"https://shop.test/o/{order}/{generation}",
@@ -44,6 +43,17 @@ class Room:
 
     async def send(self, attempt=1, **wish):
         return await send_mail(mail_effect(attempt=attempt, **wish), self.ports)
+
+    def lose_the_confirmation_of_a_new_rendering(self):
+        """Let the next one be kept and its try begun, and nobody hear of it: as a crash right after would."""
+        keep = self.emails.begin_new
+
+        async def kept_and_lost(message):
+            self.emails.begin_new = keep
+            await keep(message)
+            raise DATABASE_AWAY
+
+        self.emails.begin_new = kept_and_lost
 
     async def fails(self, attempt=1, **wish):
         with pytest.raises((Transient, Refused)) as failure:
@@ -103,17 +113,19 @@ async def test_a_rendering_that_was_kept_before_the_erasure_is_not_sent(room):
     assert room.ids == []
 
 
-async def test_an_erasure_between_rendering_and_sending_is_noticed(room):
-    kept = room.emails.add
+async def test_an_erasure_between_looking_and_trying_is_noticed(room):
+    room.mailer.refusals = [LATER]
+    await room.fails()
+    begin = room.emails.begin
 
-    async def erased_right_after(message):
-        email = await kept(message)
-        room.emails.kept[message.id] = replace(email, message=replace(message, recipient="", html="", text=""))
-        return email
+    async def erased_right_before(message):
+        email = room.emails.kept[message]
+        room.emails.kept[message] = replace(email, message=replace(email.message, recipient="", html="", text=""))
+        return await begin(message)
 
-    room.emails.add = erased_right_after
+    room.emails.begin = erased_right_before
 
-    assert (await room.fails()).cause is Cause.BUYER_ERASED
+    assert (await room.fails(attempt=2)).cause is Cause.BUYER_ERASED
     assert room.ids == []
 
 
@@ -188,7 +200,7 @@ async def test_a_process_that_died_while_sending_is_an_unknown_outcome(room):
 
 
 async def test_a_crash_between_rendering_and_sending_sends_the_kept_rendering(room):
-    room.emails.failures["begin"] = DATABASE_AWAY
+    room.lose_the_confirmation_of_a_new_rendering()
     await room.fails()
     room.time.advance(minutes=5)
     await room.send(attempt=2)
@@ -273,7 +285,7 @@ async def test_a_retry_says_the_same_whoever_sends_by_then(room):
 
 
 async def test_a_try_that_another_worker_finished_meanwhile_is_reported_as_sent(room):
-    room.emails.failures["begin"] = DATABASE_AWAY
+    room.lose_the_confirmation_of_a_new_rendering()
     await room.fails()
     await room.emails.accepted(MAIL, "accepted-elsewhere")
     outcome = await room.send(attempt=2)
@@ -301,6 +313,24 @@ async def test_where_nothing_can_be_repeated_a_process_that_died_while_sending_i
     failure = await room.fails(attempt=2)
 
     assert (type(failure), failure.cause) == (Refused, Cause.MAIL_OUTCOME_UNKNOWN)
+    assert room.ids == [MAIL]
+
+
+async def test_where_nothing_can_be_repeated_a_try_that_began_unheard_of_is_for_a_human(room):
+    room.mailer.repeatable_for = timedelta(0)
+    room.lose_the_confirmation_of_a_new_rendering()
+    await room.fails()
+
+    assert (await room.fails(attempt=2)).cause is Cause.MAIL_OUTCOME_UNKNOWN
+    assert room.ids == []
+
+
+async def test_a_rendering_that_could_not_be_kept_is_made_anew(room):
+    room.mailer.repeatable_for = timedelta(0)
+    room.emails.failures["begin_new"] = DATABASE_AWAY
+    await room.fails()
+    await room.send(attempt=2)
+
     assert room.ids == [MAIL]
 
 
