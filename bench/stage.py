@@ -30,7 +30,7 @@ from embedded.runner import ServiceProcess
 from embedded.s3 import S3
 from embedded.services import SANDBOX, SERVICES, Instance, Service, tables_dir
 from embedded.stack import BUCKET
-from fulfillment.order import ASKING
+from fulfillment.order.policy import ASKING
 
 PARTITIONS = 12
 _READY_SECONDS = 600.0

@@ -17,7 +17,7 @@ from bitloot.errors import Cause, Malformed
 from fulfillment.agents import OrdersAgent, OrderTables, ReservationRouter
 from fulfillment.dialects import rules
 from fulfillment.due import Due, DueIndex
-from fulfillment.order import Asking, Policy
+from fulfillment.order.policy import Asking, Policy
 from fulfillment.routing import HELD_FOR
 from fulfillment.set_aside import DeadLetters
 from fulfillment.steady import SteadyClock

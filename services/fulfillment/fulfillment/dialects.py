@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from fulfillment.order import LOOK_UPS, Retry
+from fulfillment.order.policy import LOOK_UPS, Retry
 from fulfillment.purchases import LIMITS, Limits
 
 Dialect = Literal["reservations", "esa"]

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from bitloot import metrics
 from bitloot.contracts.state import ItemStatus, ReservationStatus
-from fulfillment.order import Order, Purchase
+from fulfillment.order.state import Order, Purchase
 
 _HERE = frozenset({ItemStatus.RECEIVED, ItemStatus.STORED})
 _TAKEN_BACK = frozenset({ReservationStatus.CANCELED, ReservationStatus.REVERSED})

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from bitloot.settings import HttpSettings, KafkaSettings
 from fulfillment.dialects import Dialect, rules
-from fulfillment.order import ASKING, STUCK_AFTER, Asking, Policy
+from fulfillment.order.policy import ASKING, STUCK_AFTER, Asking, Policy
 from fulfillment.routing import HELD_FOR
 
 

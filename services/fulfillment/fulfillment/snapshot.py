@@ -2,7 +2,7 @@
 
 from bitloot.contracts.state import ItemState, ItemStatus, OrderSnapshot
 from bitloot.ids import EventId
-from fulfillment.order import Item, Order, Purchase
+from fulfillment.order.state import Item, Order, Purchase
 
 
 def snapshot(order: Order) -> OrderSnapshot:

@@ -21,7 +21,8 @@ from bitloot.contracts.state import ItemStatus, OrderStatus, PaymentVerdict, Res
 from bitloot.ids import EventId, ReservationId, order_id, outcome_id
 from fulfillment.codec import order_from_bytes, order_to_bytes
 from fulfillment.dialects import rules
-from fulfillment.order import RETRIES, STUCK_AFTER, UNPAID_FOR, Kind, Order, Policy, decide, pending, wake_at
+from fulfillment.order import Order, decide, pending, wake_at
+from fulfillment.order.policy import RETRIES, STUCK_AFTER, UNPAID_FOR, Kind, Policy
 from fulfillment.snapshot import snapshot
 from tests.unit.fulfillment.order_world import (
     ORDER,

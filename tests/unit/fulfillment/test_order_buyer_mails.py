@@ -8,7 +8,8 @@ import pytest
 from bitloot.contracts.effects import SendMail
 from bitloot.contracts.events import Failure, MailDelivery, MailKind, Notice, PaymentStatus
 from bitloot.contracts.state import OrderStatus
-from fulfillment.order import Kind, pending, wake_at
+from fulfillment.order import pending, wake_at
+from fulfillment.order.policy import Kind
 from tests.unit.fulfillment.order_world import (
     ORDER,
     World,

@@ -17,7 +17,7 @@ from bitloot.contracts.events import (
 from bitloot.contracts.state import OrderStatus
 from bitloot.errors import Cause
 from bitloot.ids import EventId, ReservationId, outcome_id
-from fulfillment.order import STUCK_AFTER
+from fulfillment.order.policy import STUCK_AFTER
 from tests.unit.fulfillment.order_world import (
     ORDER,
     Reservation,

@@ -11,7 +11,7 @@ from bitloot.contracts.events import (
 )
 from bitloot.contracts.state import ItemStatus, OrderStatus
 from bitloot.ids import ReservationId
-from fulfillment.order import Kind
+from fulfillment.order.policy import Kind
 from tests.unit.fulfillment.order_world import (
     ORDER,
     failed,

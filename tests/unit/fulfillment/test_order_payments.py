@@ -17,7 +17,8 @@ from bitloot.contracts.events import (
 )
 from bitloot.contracts.state import OrderStatus, PaymentVerdict
 from bitloot.ids import EventId, PaymentId, outcome_id
-from fulfillment.order import ASKING, MOST_OFFERS, RETRIES, UNPAID_FOR, Kind, Policy, wake_at
+from fulfillment.order import wake_at
+from fulfillment.order.policy import ASKING, MOST_OFFERS, RETRIES, UNPAID_FOR, Kind, Policy
 from fulfillment.snapshot import snapshot
 from tests.unit.fulfillment.order_world import (
     INVOICE,

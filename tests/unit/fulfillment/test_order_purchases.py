@@ -23,7 +23,8 @@ from bitloot.contracts.state import ItemStatus, OrderStatus, ReservationStatus
 from bitloot.ids import EventId, ProductId, ReservationId, content_id, outcome_id
 from fulfillment.codec import order_from_bytes, order_to_bytes
 from fulfillment.dialects import rules
-from fulfillment.order import CALLS, Kind, Policy, wake_at
+from fulfillment.order import wake_at
+from fulfillment.order.policy import CALLS, Kind, Policy
 from fulfillment.purchases import LIMITS
 from fulfillment.snapshot import snapshot
 from tests.unit.fulfillment.order_world import ORDER, World, failed, payment, placed, reprocess, sealed

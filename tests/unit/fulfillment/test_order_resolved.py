@@ -5,7 +5,8 @@ import pytest
 from bitloot.contracts.effects import BuyKey
 from bitloot.contracts.events import Failure, Notice, PaymentStatus, Resolution
 from bitloot.contracts.state import OrderStatus
-from fulfillment.order import Kind, pending, wake_at
+from fulfillment.order import pending, wake_at
+from fulfillment.order.policy import Kind
 from fulfillment.snapshot import snapshot
 from tests.unit.fulfillment.order_world import (
     World,

@@ -12,7 +12,8 @@ from bitloot.errors import Malformed
 from bitloot.ids import EventId
 from fulfillment.agents import OrderTables
 from fulfillment.codec import mark_from_bytes, order_from_bytes, order_to_bytes
-from fulfillment.order import UNPAID_FOR, Policy, wake_at
+from fulfillment.order import wake_at
+from fulfillment.order.policy import UNPAID_FOR, Policy
 from tests.unit.fulfillment.agent_rig import MemoryTable, Rig
 from tests.unit.fulfillment.order_world import (
     ORDER,

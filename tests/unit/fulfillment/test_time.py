@@ -13,7 +13,8 @@ from bitloot.errors import Cause
 from bitloot.ids import EventId
 from fulfillment.codec import order_from_bytes
 from fulfillment.due import FIRE_AGAIN_AFTER
-from fulfillment.order import MOVING_FOR, RETRIES, STUCK_AFTER, UNPAID_FOR, Kind, Policy, wake_at
+from fulfillment.order import wake_at
+from fulfillment.order.policy import MOVING_FOR, RETRIES, STUCK_AFTER, UNPAID_FOR, Kind, Policy
 from fulfillment.routing import HELD_FOR, MAX_HELD
 from fulfillment.settings import Settings
 from fulfillment.steady import SteadyClock
