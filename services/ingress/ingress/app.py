@@ -17,7 +17,6 @@ from bitloot.kafka import Producer
 from bitloot.keyring import Keyring
 from bitloot.layout import Layout
 from bitloot.ledger import EffectLedger, open_pool
-from bitloot.personal import Buyers, PostgresBuyers
 from bitloot.schema import migrated
 from bitloot.sealing import Sealer
 from ingress import kinguin, kinguin_seller, nowpayments, resend
@@ -29,10 +28,9 @@ from ingress.client import open_client
 from ingress.coins import Coins
 from ingress.first_bills import LedgerBills
 from ingress.gateway import Bounds, Gateway
-from ingress.order_index import PostgresOrderIndex
 from ingress.order_request import Limits
 from ingress.orders import Orders
-from ingress.ports import Checkouts, CoinRules, FirstBills, OrderIndex, Publisher
+from ingress.ports import Checkouts, CoinRules, FirstBills, Publisher
 from ingress.refusals import PostgresSamples, Samples
 from ingress.settings import Settings
 from ingress.webhook import Webhook
@@ -48,8 +46,6 @@ class Ports:
     """What the ingress has of the outside."""
 
     publisher: Publisher
-    buyers: Buyers
-    index: OrderIndex
     checkouts: Checkouts
     bills: FirstBills
     coins: CoinRules
@@ -60,7 +56,7 @@ def build(settings: Settings, ports: Ports, health: Health) -> web.Application:
     """Return the application on these ports."""
     app = create_app(health, probes=settings.probe_port is None)
     add = app.router.add_post
-    placing = CheckoutPorts(ports.publisher, ports.buyers, ports.index, ports.checkouts, ports.bills, ports.coins)
+    placing = CheckoutPorts(ports.publisher, ports.checkouts, ports.bills, ports.coins)
     checkout = Checkout(placing, settings.addresses)
     limits = Limits(settings.order_max_items, settings.order_max_quantity)
     add("/orders", Orders(checkout, settings.shop_token, limits).handle)
@@ -121,8 +117,6 @@ async def open_ports(settings: Settings, health: Health) -> AsyncIterator[Ports]
         stack.callback(keeping.cancel)
         yield Ports(
             publisher=producer,
-            buyers=PostgresBuyers(pool, patience=settings.order_index_seconds),
-            index=PostgresOrderIndex(pool, patience=settings.order_index_seconds),
             checkouts=PostgresCheckouts(pool, patience=settings.order_index_seconds),
             bills=LedgerBills(
                 Billing(gateway, settings.addresses),

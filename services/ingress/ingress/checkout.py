@@ -19,10 +19,10 @@ from bitloot.contracts.topics import ORDER_EVENTS
 from bitloot.crash_points import CrashPoint, reach
 from bitloot.errors import Cause, Refused, Transient
 from bitloot.ids import EventId, OrderId, ProductId
-from bitloot.personal import Buyers, PersonalKey
+from bitloot.personal import PersonalKey
 from ingress.addresses import Addresses
 from ingress.order_request import OrderRequest
-from ingress.ports import Begun, Checkouts, CoinRules, FirstBills, OrderIndex, Publisher
+from ingress.ports import Begun, Checkouts, CoinRules, FirstBills, Opened, Publisher
 
 _log = log.get(__name__)
 
@@ -71,8 +71,6 @@ class CheckoutPorts:
     """What placing orders needs of the outside."""
 
     publisher: Publisher
-    buyers: Buyers
-    index: OrderIndex
     checkouts: Checkouts
     bills: FirstBills
     coins: CoinRules
@@ -118,14 +116,10 @@ class Checkout:
 
     async def _place(self, order: OrderId, request: OrderRequest) -> Placed:
         known = self._memory.get(order)
-        key = await self._ports.buyers.of(order) if known is None else known.key
-        # Keyed: a plain hash of so little beside the mail address would let anybody try addresses.
-        request_hash = key.digest(request.hash)
-        known = known or await self._look_up(order, key)
-        if known is not None and known.request_hash != request_hash:
-            raise Conflict
         if known is None:
-            known = await self._prepare(order, request, key, request_hash)
+            known = await self._look_up(order, request)
+        elif known.request_hash != _hash(known.key, request):
+            raise Conflict
         replayed = known.published
         if not replayed:
             # Kept before it is published: when Kafka is away, the next try has the same payment and time.
@@ -136,40 +130,46 @@ class Checkout:
         status_url = self._addresses.status_url(order, known.placed_at)
         return Placed(order, status_url, known.payment, replayed)
 
-    async def _look_up(self, order: OrderId, key: PersonalKey) -> _Remembered | None:
-        try:
-            found = await self._ports.index.find(order)
-        except Transient as error:
-            # An order is not refused because the read model is away; a repeat is the same order anyhow.
-            _log.warning("order.lookup_failed", order_id=order, cause=error.cause, detail=error.detail)
-            return None
-        if found is None:
-            return None
-        return _Remembered(key, found.request_hash, found.placed_at, found.payment, published=True)
+    async def _look_up(self, order: OrderId, request: OrderRequest) -> _Remembered:
+        """Return what is known of an order outside this process; begin it where nothing is."""
+        # With a coin the request is looked at before it is noted: one that cannot be paid may be put right.
+        begin = request.pay_currency is None
+        opened = await self._ports.checkouts.open(order, request.hash, self._now(), begin=begin)
+        request_hash = _hash(opened.key, request)
+        if (placed := opened.placed) is None:
+            return await self._prepare(order, request, opened, request_hash)
+        if placed.request_hash != request_hash:
+            raise Conflict
+        return _Remembered(opened.key, request_hash, placed.placed_at, placed.payment, published=True)
 
-    async def _prepare(self, order: OrderId, request: OrderRequest, key: PersonalKey, request_hash: str) -> _Remembered:
+    async def _prepare(self, order: OrderId, request: OrderRequest, opened: Opened, request_hash: str) -> _Remembered:
         """Begin an order, or go on with one that was begun elsewhere; raises what `place` does."""
         try:
             if request.pay_currency is not None:
                 await self._ports.coins.check(request.total, request.currency, request.pay_currency)
             mine = Begun(request_hash, self._now())
             try:
-                begun = await self._ports.checkouts.begin(order, mine)
+                begun = opened.begun or await self._ports.checkouts.begin(order, mine)
             except Transient as error:
                 _log.error("order.without_payment", order_id=order, cause=error.cause, detail=error.detail)
-                return _Remembered(key, request_hash, mine.placed_at, None)
+                return _Remembered(opened.key, request_hash, mine.placed_at, None)
             if begun.request_hash != request_hash:
                 raise Conflict
             payment = await self._ports.bills.first(_wish(order, request, begun.placed_at))
         except Refused as error:
             raise NotPayable(error.cause, error.detail) from error
-        return _Remembered(key, request_hash, begun.placed_at, payment)
+        return _Remembered(opened.key, request_hash, begun.placed_at, payment)
 
     def _remember(self, order: OrderId, known: _Remembered) -> None:
         self._memory[order] = known
         self._memory.move_to_end(order)
         if len(self._memory) > self._limit:
             self._memory.popitem(last=False)
+
+
+def _hash(key: PersonalKey, request: OrderRequest) -> str:
+    """Return what a request is known again by. A hash without a key would let anybody try addresses."""
+    return key.digest(request.hash)
 
 
 def _wish(order: OrderId, request: OrderRequest, placed_at: datetime) -> CreatePayment:

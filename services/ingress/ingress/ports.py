@@ -11,6 +11,7 @@ from bitloot.contracts.effects import CreatePayment
 from bitloot.contracts.events import PaymentFacts, PaymentInstructions
 from bitloot.contracts.topics import Topic
 from bitloot.ids import OrderId, PaymentId
+from bitloot.personal import PersonalKey
 
 
 class Publisher(Protocol):
@@ -32,13 +33,6 @@ class KnownOrder:
     payment: PaymentInstructions | None
 
 
-class OrderIndex(Protocol):
-    """The orders that were placed before; it may lag behind and it may be away."""
-
-    async def find(self, order_id: OrderId) -> KnownOrder | None:
-        """Return what is known of the order. Raises `Transient` when nothing can be said."""
-
-
 @dataclass(frozen=True, slots=True)
 class Begun:
     """The first request under an `Idempotency-Key`."""
@@ -47,14 +41,30 @@ class Begun:
     placed_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What is known of an order that somebody places: its key, its first request, and what the read model has of it.
+
+    The read model may lag behind.
+    """
+
+    key: PersonalKey
+    begun: Begun | None
+    placed: KnownOrder | None
+
+
 class Checkouts(Protocol):
-    """Which orders have begun to be placed, by any process of ours."""
+    """Which orders have begun to be placed, by any process of ours. Methods raise `Transient` when it cannot say."""
+
+    async def open(self, order_id: OrderId, request: str, now: datetime, *, begin: bool) -> Opened:
+        """Return what is known of an order, whose personal key is made now if there is none.
+
+        With `begin`, and where the key is made now, this is its first request: it is noted, by its hash `request` under
+        the new key. Raises `Refused` where the key was destroyed.
+        """
 
     async def begin(self, order_id: OrderId, begun: Begun) -> Begun:
-        """Note the first request for an order, and return it: an earlier one if there is any.
-
-        Raises `Transient` when nothing can be noted.
-        """
+        """Note the first request for an order, and return it: an earlier one if there is any."""
 
 
 class PaymentProvider(Protocol):

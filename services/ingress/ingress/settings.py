@@ -83,7 +83,7 @@ class Settings(KafkaSettings, PostgresSettings, HttpSettings, BillingSettings, C
         5.0, gt=0, le=60, description="how many seconds Kafka may take to acknowledge before we answer 503"
     )
     order_index_seconds: float = Field(
-        1.0, gt=0, le=30, description="how many seconds a look for an earlier order, or for its key, may take"
+        1.0, gt=0, le=30, description="how many seconds Postgres may take to tell what it knows of an order"
     )
 
     @property

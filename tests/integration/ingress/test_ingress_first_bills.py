@@ -16,9 +16,7 @@ from bitloot.contracts.topics import ORDER_EVENTS
 from bitloot.errors import BitLootError, Cause, Refused, Transient, Unknown
 from bitloot.ids import OrderId, PaymentId
 from bitloot.ledger import EffectLedger, open_pool, perform
-from ingress.checkouts import PostgresCheckouts
 from ingress.first_bills import LedgerBills, created
-from ingress.ports import Begun
 from tests.fakes.producer import FakeProducer
 from tests.integration.ingress.test_ingress_billing import ID, wish
 
@@ -155,16 +153,4 @@ async def test_nobody_waits_longer_than_told(pool: Any, provider: Provider):
 async def test_without_a_database_nobody_is_asked(provider: Provider):
     async with open_pool("postgresql://u:p@127.0.0.1:9/none") as away:
         assert await bills(away, provider).first(wish()) is None
-        with pytest.raises(Transient):
-            await PostgresCheckouts(away, patience=5).begin(ID, Begun("hash", PLACED))
     assert provider.asked == 0
-
-
-async def test_the_first_request_of_a_key_stands(pool: Any):
-    checkouts = PostgresCheckouts(pool, patience=10)
-    first = Begun("hash", PLACED)
-
-    assert await checkouts.begin(ID, first) == first
-    assert await checkouts.begin(ID, Begun("another", PLACED + timedelta(hours=1))) == first
-    others = await asyncio.gather(*(checkouts.begin(ids.order_id("b"), Begun(f"hash {n}", PLACED)) for n in range(10)))
-    assert len({each.request_hash for each in others}) == 1

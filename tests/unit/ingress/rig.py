@@ -24,7 +24,7 @@ from bitloot.ids import OrderId, PaymentId
 from bitloot.sealing import KeyPair, Opener, generate_key_pair
 from bitloot.signing import nowpayments_sign, svix_sign
 from ingress.app import Ports
-from ingress.ports import Begun, KnownOrder
+from ingress.ports import Begun, KnownOrder, Opened
 from ingress.refusals import Refused as RefusedNotification
 from ingress.settings import Settings
 from tests.fakes.buyers import FakeBuyers
@@ -63,6 +63,7 @@ CODES = ("ABCDE-FGHJK-LMNPQ-RSTUV-WXYZ2", "22222-33333-44444-55555-66666", "C0DE
 ORDER = ids.order_id("unit-test-order")
 KEY_PAIR: KeyPair = generate_key_pair("test")
 HASH_KEY = generate_key("test")
+DATABASE_AWAY = Transient(Cause.DATABASE_UNAVAILABLE, "ConnectionRefusedError")
 
 
 def settings(**changes: Any) -> Settings:
@@ -84,29 +85,32 @@ def settings(**changes: Any) -> Settings:
     return Settings(**(values | changes))
 
 
-class FakeIndex:
-    """A read model that holds what a test puts there, or is away."""
-
-    def __init__(self) -> None:
-        self.orders: dict[OrderId, KnownOrder] = {}
-        self.away = False
-
-    async def find(self, order_id: OrderId) -> KnownOrder | None:
-        if self.away:
-            raise Transient(Cause.DATABASE_UNAVAILABLE, "ConnectionRefusedError")
-        return self.orders.get(order_id)
-
-
 class FakeCheckouts:
-    """A table of orders that were begun, or no database."""
+    """What a database knows of orders: their keys, first requests, and what a test puts into the read model.
+
+    `away` is without a database, `away_later` one that goes away after it has told what it knows.
+    """
 
     def __init__(self) -> None:
+        self.buyers = FakeBuyers()
         self.begun: dict[OrderId, Begun] = {}
+        self.placed: dict[OrderId, KnownOrder] = {}
         self.away = False
+        self.away_later = False
+        self._keys: set[OrderId] = set()
+
+    async def open(self, order_id: OrderId, request: str, now: datetime, *, begin: bool) -> Opened:
+        if self.away:
+            raise DATABASE_AWAY
+        key = await self.buyers.of(order_id)
+        if begin and order_id not in self._keys and not self.away_later:
+            self.begun.setdefault(order_id, Begun(key.digest(request), now))
+        self._keys.add(order_id)
+        return Opened(key, self.begun.get(order_id), self.placed.get(order_id))
 
     async def begin(self, order_id: OrderId, begun: Begun) -> Begun:
-        if self.away:
-            raise Transient(Cause.DATABASE_UNAVAILABLE, "ConnectionRefusedError")
+        if self.away or self.away_later:
+            raise DATABASE_AWAY
         return self.begun.setdefault(order_id, begun)
 
 
@@ -156,8 +160,6 @@ class Fakes:
     """What a test's ingress has of the outside."""
 
     producer: FakeProducer = field(default_factory=FakeProducer)
-    buyers: FakeBuyers = field(default_factory=FakeBuyers)
-    index: FakeIndex = field(default_factory=FakeIndex)
     checkouts: FakeCheckouts = field(default_factory=FakeCheckouts)
     bills: FakeBills = field(default_factory=FakeBills)
     coins: FakeCoins = field(default_factory=FakeCoins)
@@ -168,7 +170,7 @@ class Fakes:
 
     @property
     def ports(self) -> Ports:
-        return Ports(self.producer, self.buyers, self.index, self.checkouts, self.bills, self.coins, self)
+        return Ports(self.producer, self.checkouts, self.bills, self.coins, self)
 
 
 def ipn(**changes: Any) -> dict[str, Any]:
@@ -227,11 +229,7 @@ class Rig:
 
     @property
     def buyers(self) -> FakeBuyers:
-        return self.fakes.buyers
-
-    @property
-    def index(self) -> FakeIndex:
-        return self.fakes.index
+        return self.fakes.checkouts.buyers
 
     @property
     def checkouts(self) -> FakeCheckouts:

@@ -145,4 +145,4 @@ def test_secrets_are_not_shown_by_the_settings():
 
 def test_building_opens_nothing():
     # No loop runs here: whatever connects belongs in `open_ports`.
-    assert build(rigs.settings(), Ports(object(), object(), object(), object(), object(), object(), object()), Health())  # type: ignore[arg-type]
+    assert build(rigs.settings(), Ports(object(), object(), object(), object(), object()), Health())  # type: ignore[arg-type]
