@@ -50,7 +50,7 @@ Fate = asyncio.Future[RecordMetadata]
 REQUEST_TIMEOUT_MS = 10_000  # a broker that hangs is asked again after this long; a repeat has the same number
 RETRY_BACKOFF_MS = 250  # aiokafka writes two log lines for each try while a broker is away
 _REQUEST_BYTES = 2**20  # of a record, with its key and headers
-_BATCH_BYTES = 256 << 10  # of one partition; a record that finds it full waits for the response before
+_BATCH_BYTES = 512 << 10  # of one partition; a record that finds it full waits for the response before
 _RECONNECT_SECONDS = 0.5
 _METADATA_SECONDS = 10.0
 _SHORT_KEY = 100  # bytes: our ids have 36
@@ -160,17 +160,26 @@ class Producer:
             _Outgoing(topic, key, value if value is None else _checked(value), partition=partition), posted=True
         )
 
-    async def ebb(self, most: int, seconds: float) -> None:
-        """Wait while more than `most` records wait for their fate, or the oldest has waited for `seconds`.
+    def is_high(self, most: int, seconds: float) -> bool:
+        """Tell whether who posts should wait: the broker is behind.
 
-        Who posts without waiting and is faster than the broker would else be ever further ahead, until the oldest
-        record has waited for too long. Where processors are scarce that is a matter of time, not of number.
+        It is when more than `most` records wait for their fate, or the oldest has waited for `seconds`: who is faster
+        than the broker would else be ever further ahead, until the oldest record has waited for too long. Where
+        processors are scarce that is a matter of time, not of number. And it is when a record found its batch full:
+        all that come after it would take turns, each at twice the cost.
         """
-        while self._deadlines:
-            oldest, watched = next(iter(self._deadlines.items()))
-            if len(self._deadlines) <= most and self._loop.time() < watched.until - self._timeout + seconds:
-                return
-            await asyncio.wait({oldest})
+        if self._waiting or len(self._deadlines) > most:
+            return True
+        oldest = next(iter(self._deadlines.values()), None)
+        return oldest is not None and self._loop.time() >= oldest.until - self._timeout + seconds
+
+    async def ebb(self, most: int, seconds: float) -> None:
+        """Wait while that is so."""
+        while self.is_high(most, seconds):
+            if self._deadlines:
+                await asyncio.wait({next(iter(self._deadlines))})
+            else:
+                await asyncio.sleep(0)  # a record whose time is over leaves the line one turn later
 
     async def flush(self) -> None:
         """Wait for the fate of all that was sent or posted until now, however long that takes.

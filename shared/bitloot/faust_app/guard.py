@@ -111,8 +111,13 @@ class Sends:
         first = next(iter(self._since.values()), None)
         return 0.0 if first is None else time.monotonic() - first
 
+    @property
+    def is_high(self) -> bool:
+        """Whether so much is on its way that the broker has to catch up. Look before an event is begun."""
+        return self._outputs.is_high(_ON_THE_WAY, _ON_THE_WAY_SECONDS)
+
     async def ebb(self) -> None:
-        """Wait while so much is on its way that the broker has to catch up. Call it before an event is begun."""
+        """Wait while that is so."""
         await self._outputs.ebb(_ON_THE_WAY, _ON_THE_WAY_SECONDS)
 
     async def settle(self) -> None:

@@ -27,13 +27,14 @@ class Stream(faust.Stream):  # type: ignore[misc]  # Faust has no usable types
         """Iterate over events; going on to the next one acknowledges the last."""
         self._finalized = True
         started_here = await self.maybe_start()
-        turn_ends = 0.0
+        sends, turn_ends = self.app.sends, 0.0
         try:
             while not self.should_stop:
                 if time.monotonic() >= turn_ends:
                     await sleep(0)
                     turn_ends = time.monotonic() + _TURN_SECONDS
-                await self.app.sends.ebb()
+                if sends.is_high:
+                    await sends.ebb()
                 try:
                     event = await self.channel.__anext__()
                 except StopAsyncIteration:  # how Faust tells an agent to end

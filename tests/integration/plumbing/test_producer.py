@@ -118,6 +118,7 @@ async def test_bytes_go_to_the_partition_that_is_named_and_none_deletes(broker: 
 async def test_ebb_waits_until_the_broker_has_caught_up(broker: Broker):
     topic = await broker.topic()
     async with Producer(broker.settings, client_id="test") as producer:
+        await producer.send(topic, "key", revealed(0))
         posted = [producer.post(topic, "key", revealed(n)) for n in range(50)]
         await producer.ebb(50, 60.0)
         assert not any(each.done() for each in posted), "so many may wait"
@@ -131,6 +132,29 @@ async def test_ebb_waits_for_what_has_waited_for_long(broker: Broker):
         posted = [producer.post(topic, "key", revealed(n)) for n in range(50)]
         await producer.ebb(50, 0.0)
         assert all(each.done() for each in posted)
+
+
+async def test_ebb_waits_for_what_has_found_its_batch_full(broker: Broker):
+    topic = await broker.topic(partitions=1)
+    async with Producer(broker.settings, client_id="test") as producer:
+        await producer.ebb(50, 60.0)
+        await producer.send(topic, "key", revealed(0))
+        for number in range(8):
+            producer.post_raw(topic.name, b"%d" % number, bytes(100_000), partition=0)
+        assert producer.is_high(50, 60.0)
+        await producer.ebb(50, 60.0)
+        assert not producer.is_high(50, 60.0)
+    assert [record.key for record in await broker.read(topic)][1:] == [b"%d" % number for number in range(8)]
+
+
+async def test_ebb_ends_though_what_took_turns_was_given_up(broker: Broker):
+    topic = await broker.topic()
+    producer = Producer(broker.settings, client_id="test", timeout_seconds=0.05)  # not connected
+    posted = producer.post(topic, "key", revealed(1))
+    assert producer.is_high(50, 60.0)
+    await producer.ebb(50, 60.0)
+    with pytest.raises(Transient):
+        await posted
 
 
 async def test_flush_does_not_wait_for_what_is_posted_meanwhile(broker: Broker):
