@@ -108,6 +108,7 @@ class OrdersAgent:
         self._due = due
         self._clock = clock
         self._policy = policy
+        self._recent = codec.RecentOrders()
 
     async def run(self, stream: Stream) -> None:
         """Handle every event."""
@@ -128,7 +129,7 @@ class OrdersAgent:
 
     def _take(self, key: bytes, stored: bytes | None, event: OrderEvent, started: float) -> None:
         try:
-            result = _bounded(step(stored, event, self._policy))
+            result = _bounded(step(stored, event, self._policy, self._recent.read))
         except Exception:
             if isinstance(event, TimerFired):  # it would come again and again, and end as a dead letter each time
                 self._due.set(event.order_id, None)
@@ -137,6 +138,7 @@ class OrdersAgent:
             del self._orders[key]
         if result.value is not None:
             self._orders[key] = result.value
+            self._recent.keep(result.value, result.after)
             reach(CrashPoint.ORDERS_STORED)
         self._set_timer(event, result)
         for topic, output_key, record in result.outputs:

@@ -1,5 +1,6 @@
 """One event of one order, from stored bytes to stored bytes and records to send."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -47,14 +48,19 @@ class Step:
     leaves: bool = False
 
 
-def step(stored: bytes | None, event: OrderEvent, policy: Policy = DEFAULT_POLICY) -> Step:
+def step(
+    stored: bytes | None,
+    event: OrderEvent,
+    policy: Policy = DEFAULT_POLICY,
+    read: Callable[[bytes], Order] = order_from_bytes,
+) -> Step:
     """Return what becomes of the order in `stored` (None: nothing was heard of it) by `event`.
 
     An event that changes nothing may be one whose outputs, or whose record in the table's changelog, were lost in a
     crash: the table on this disk can be ahead of everything else. So then what that event had led to is stored and
     sent once more. Any other event without news, a provider's repeat or a late timer, does nothing.
     """
-    before = Order(event.order_id) if stored is None else order_from_bytes(stored)
+    before = Order(event.order_id) if stored is None else read(stored)
     if isinstance(event, TimerFired) and _has_stayed(before, event, policy):
         return _leave(before, event, policy)
     after, effects = decide(before, event, policy)

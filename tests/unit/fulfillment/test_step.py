@@ -7,7 +7,7 @@ import pytest
 from bitloot.contracts.events import Notice, PaymentStatus, TimerFired
 from bitloot.contracts.topics import DELIVERIES, KINGUIN_CALLS, KINGUIN_NOTICES, ORDER_STATE
 from bitloot.ids import item_id
-from fulfillment.codec import order_from_bytes, time_of, wake_of
+from fulfillment.codec import RecentOrders, order_from_bytes, time_of, wake_of
 from fulfillment.order import wake_at
 from fulfillment.step import step
 from tests.unit.fulfillment.order_world import ORDER, START, World, payment, placed
@@ -86,3 +86,31 @@ def test_the_wake_up_time_stands_at_the_start_of_the_bytes():
 def test_a_broken_value_is_an_error_not_an_empty_order():
     with pytest.raises(ValueError):
         step(b"\0" * 16 + b"{", placed())
+
+
+def test_an_order_that_was_just_written_is_not_read_again_and_forgotten_then():
+    first = step(None, placed())
+    recent = RecentOrders()
+    recent.keep(first.value, first.after)
+    assert recent.read(first.value) is first.after
+    again = recent.read(first.value)
+    assert again == first.after
+    assert again is not first.after
+
+
+def test_what_the_table_holds_counts_whatever_was_written_last():
+    first = step(None, placed())
+    paid = step(first.value, FINISHED)
+    recent = RecentOrders()
+    recent.keep(paid.value, paid.after)
+    assert step(first.value, FINISHED, read=recent.read).outputs == paid.outputs
+
+
+def test_only_so_many_orders_are_remembered():
+    first = step(None, placed())
+    paid = step(first.value, FINISHED)
+    recent = RecentOrders(most=1)
+    recent.keep(first.value, first.after)
+    recent.keep(paid.value, paid.after)
+    assert recent.read(first.value) is not first.after
+    assert recent.read(paid.value) is paid.after
