@@ -69,7 +69,10 @@ def parse(header: str | bytes | None) -> Trace | None:
 def from_headers(headers: Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None) -> Trace | None:
     """Read the trace from a Kafka record's headers, as aiokafka (pairs) or faust (a dict) gives them."""
     pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
-    return next((trace for name, value in pairs if name.lower() == HEADER and (trace := parse(value))), None)
+    for name, value in pairs:
+        if name.lower() == HEADER and (trace := parse(value)):
+            return trace
+    return None
 
 
 def headers() -> list[tuple[str, bytes]]:
