@@ -19,7 +19,7 @@ from admin_api.api.ports import Originals, Ports, Publisher
 from admin_api.api.settings_page import told
 from admin_api.settings import ApiSettings
 from admin_api.sink.batch import Batch, Decoder
-from admin_api.sink.source import RawRecord, Topics
+from admin_api.sink.source import Topics
 from admin_api.sink.store import Store
 from bitloot.code_hashes import CodeHasher
 from bitloot.contracts import codec
@@ -99,7 +99,8 @@ class Api:
         batch = Batch()
         for value in values:
             key = str(getattr(value, "order_id", None) or value.event_id)
-            raw = RawRecord(topic.name, 0, self.seeded, records.at(self.seeded), key.encode(), codec.encode(value))
+            at = records.at(self.seeded)
+            raw = records.taken(topic.name, key.encode(), codec.encode(value), offset=self.seeded, at=at)
             Decoder(self.ports.topics).add(batch, raw)
             if isinstance(value, OrderRecord):
                 await keep_key(self.ports.pool, value.order_id)

@@ -15,7 +15,6 @@ from pydantic import SecretStr
 
 from admin_api.migrations import migrate
 from admin_api.sink.batch import Batch, Decoder
-from admin_api.sink.source import RawRecord
 from admin_api.sink.store import Move, Overtaken, Store
 from bitloot.contracts import codec
 from bitloot.health import Health
@@ -134,7 +133,7 @@ async def test_two_sinks_on_the_same_partitions_apply_nothing_twice(model: ReadM
 
 async def test_an_overtaken_sink_writes_nothing(model: ReadModel):
     key, value = records.order(1).encode(), codec.encode(records.revealed(1))
-    raw = RawRecord(model.topics.events.name, 0, 7, records.START, key, value)
+    raw = records.taken(model.topics.events.name, key, value, offset=7)
     batch = Batch()
     Decoder(model.topics).add(batch, raw)
     partition = (model.topics.events.name, 0)

@@ -3,6 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from aiokafka.structs import ConsumerRecord
+
+from admin_api.sink.source import RawRecord
 from bitloot import ids
 from bitloot.contracts.dead_letters import DeadLetter
 from bitloot.contracts.events import (
@@ -36,6 +39,15 @@ BOX = "c2VhbGVkLWJveC1vZi1hLWNvZGU="
 
 def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
+
+
+def taken(
+    topic: str, key: bytes | None, value: bytes | None, *, partition: int = 0, offset: int = 1, at: datetime = START
+) -> RawRecord:
+    """A record as the consumer gives it."""
+    milliseconds = int(at.timestamp() * 1000)
+    record: RawRecord = ConsumerRecord(topic, partition, offset, milliseconds, 0, key, value, None, 0, 0, ())
+    return record
 
 
 def sealed(number: int = 1) -> SealedCode:

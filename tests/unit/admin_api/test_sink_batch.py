@@ -16,7 +16,7 @@ TOPICS = Topics()
 
 def raw(topic: Topic, record: Record, offset: int = 0, key: str | None = None) -> RawRecord:
     own = key or getattr(record, "order_id", None) or record.event_id
-    return RawRecord(topic.name, 0, offset, records.at(offset), own.encode(), codec.encode(record))
+    return records.taken(topic.name, own.encode(), codec.encode(record), offset=offset, at=records.at(offset))
 
 
 def batch_of(*raws: RawRecord) -> Batch:
@@ -27,11 +27,12 @@ def batch_of(*raws: RawRecord) -> Batch:
 
 
 def test_repeats_within_a_batch_are_one_row():
-    batch = batch_of(*(raw(TOPICS.events, records.revealed(1), offset) for offset in (4, 5, 6)))
+    told = [raw(TOPICS.events, records.revealed(1), offset) for offset in (4, 5, 6)]
+    batch = batch_of(*told)
 
     (row,) = batch.events.values()
     assert (row["repeats"], row["kafka_offset"]) == (2, 4)
-    assert (row["recorded_at"], row["last_recorded_at"]) == (records.at(4), records.at(6))
+    assert (row["recorded_at"], row["last_recorded_at"]) == (told[0].timestamp, told[-1].timestamp)
 
 
 def test_of_repeated_notifications_the_first_gives_the_number_and_the_last_the_content():
@@ -71,14 +72,8 @@ def test_of_snapshots_of_one_version_the_first_one_stands():
 
 
 def test_a_snapshot_that_a_newer_one_replaces_is_looked_at_no_further_than_its_version():
-    older = RawRecord(
-        TOPICS.state.name,
-        0,
-        1,
-        records.START,
-        records.order(1).encode(),
-        json.dumps({"order_id": records.order(1), "version": 2}).encode(),
-    )
+    value = json.dumps({"order_id": records.order(1), "version": 2}).encode()
+    older = records.taken(TOPICS.state.name, records.order(1).encode(), value)
 
     assert batch_of(older, raw(TOPICS.state, records.snapshot(1, 3), offset=2)).orders.keys() == {records.order(1)}
     with pytest.raises(Malformed):
@@ -88,7 +83,7 @@ def test_a_snapshot_that_a_newer_one_replaces_is_looked_at_no_further_than_its_v
 @pytest.mark.parametrize("head", [{"version": 0}, {"version": "new"}, {"order_id": "other"}, {"schema_version": 2}])
 def test_the_head_of_an_older_snapshot_must_be_right(head: dict[str, object]):
     value = json.dumps({"order_id": records.order(1), "version": 2} | head).encode()
-    older = RawRecord(TOPICS.state.name, 0, 1, records.START, records.order(1).encode(), value)
+    older = records.taken(TOPICS.state.name, records.order(1).encode(), value)
 
     with pytest.raises(Malformed):
         batch_of(older, raw(TOPICS.state, records.snapshot(1, 3), offset=2))
@@ -98,7 +93,7 @@ def written(number: int, version: int, key: int) -> RawRecord:
     """A snapshot as we write it, of which all behind the version says nothing that a snapshot can."""
     whole = codec.encode(records.snapshot(number, version)).decode()
     value = whole.replace('"status":"fulfilled"', '"status":"no such"').encode()
-    return RawRecord(TOPICS.state.name, 0, 1, records.START, records.order(key).encode(), value)
+    return records.taken(TOPICS.state.name, records.order(key).encode(), value)
 
 
 def test_the_version_of_a_snapshot_as_we_write_it_is_believed_of_its_own_order_only():
@@ -127,8 +122,8 @@ def test_the_character_zero_becomes_the_mark_of_what_cannot_be_shown(text: bytes
 def test_a_record_that_cannot_be_used_leaves_the_batch_as_it_was():
     decoder, batch = Decoder(TOPICS), Batch()
     for broken in (
-        RawRecord(TOPICS.events.name, 0, 1, records.START, b"k", b"{"),
-        RawRecord(TOPICS.state.name, 0, 1, records.START, None, None),
+        records.taken(TOPICS.events.name, b"k", b"{"),
+        records.taken(TOPICS.state.name, None, None),
         raw(TOPICS.state, records.snapshot(1), key="other"),
         raw(TOPICS.webhooks, records.webhook(1, order_id="abc")),
     ):
@@ -139,7 +134,7 @@ def test_a_record_that_cannot_be_used_leaves_the_batch_as_it_was():
 
 
 def test_a_damaged_letter_becomes_a_row_at_once():
-    batch = batch_of(RawRecord(TOPICS.dead_letters.name, 2, 5, records.at(3), b"k", b"damaged"))
+    batch = batch_of(records.taken(TOPICS.dead_letters.name, b"k", b"damaged", partition=2, offset=5, at=records.at(3)))
 
     (row,) = batch.dead_letters.values()
     assert (row["consumer"], row["topic"], row["reason"]) == ("sink", TOPICS.dead_letters.name, "bad_record")

@@ -1,12 +1,13 @@
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 from pydantic_core import to_json
 
 from admin_api.sink import rows
 from admin_api.sink.sealed import counted, counted_json, masked
-from admin_api.sink.source import RawRecord
+from admin_api.sink.source import number
 from bitloot.contracts import codec
 from bitloot.contracts.events import PurchasesFound, TimerFired
 from bitloot.contracts.state import Incident, OrderStatus, Review
@@ -15,7 +16,7 @@ from bitloot.errors import Malformed
 from bitloot.ids import EffectId, EventId
 from tests.unit.admin_api import records
 
-RAW = RawRecord("orders.events.v1", 3, 17, records.at(60), b"key", b"value")
+RAW = records.taken("orders.events.v1", b"key", b"value", partition=3, offset=17, at=records.at(60))
 
 
 def test_a_snapshot_becomes_the_rows_of_its_order():
@@ -83,7 +84,7 @@ def test_an_event_becomes_a_line_of_the_timeline_without_codes():
     assert row is not None
     assert (row["order_id"], row["type"]) == (records.order(1), "codes.received")
     assert (row["kafka_partition"], row["kafka_offset"], row["repeats"]) == (3, 17, 0)
-    assert row["recorded_at"] == row["last_recorded_at"] == records.at(60)
+    assert row["recorded_at"] == row["last_recorded_at"] == RAW.timestamp
     assert json.loads(row["payload"]) == {
         "effect_id": f"{records.order(1)}-1/fetch_codes/1",
         "purchase_id": f"{records.order(1)}-1",
@@ -173,10 +174,10 @@ def test_an_order_id_must_be_a_uuid_in_its_usual_form(order_id: str):
 
 
 def test_numbers_of_records_are_their_own_and_fit_a_browser():
-    raws = [RAW._replace(partition=partition, offset=offset) for partition in range(12) for offset in range(50)]
+    raws = [replace(RAW, partition=partition, offset=offset) for partition in range(12) for offset in range(50)]
 
-    assert len({raw.number for raw in raws}) == len(raws)
-    assert RAW._replace(partition=4095, offset=2**41 - 1).number == 2**53 - 1
+    assert len({number(raw) for raw in raws}) == len(raws)
+    assert number(replace(RAW, partition=4095, offset=2**41 - 1)) == 2**53 - 1
 
 
 @pytest.mark.parametrize(
@@ -191,6 +192,14 @@ def test_numbers_of_records_are_their_own_and_fit_a_browser():
         (["codes", []], ["codes", []]),
         ({"codes": '{"codes":[]'}, {"codes": '{"codes":[]'}),
         ({"box": 3}, {"box": 3}),
+        ({"email": "p1:a", "all": ["p1:b", "p2:c"]}, {"email": "[sealed]", "all": ["[sealed]", "p2:c"]}),
+        ({"a": 'p1:"\\', "b": 'p1:\\"x'}, {"a": "[sealed]", "b": "[sealed]"}),
+        (
+            {"p1:a": "p1:", "a": '"p1:', "b": '\\"p1:c"', "c": ',"p1:'},
+            {"p1:a": "[sealed]", "a": '"p1:', "b": '\\"p1:c"', "c": ',"p1:'},
+        ),
+        ({"codes": [], "email": "p1:a"}, {"codes": 0, "email": "[sealed]"}),
+        ("p1:a", "[sealed]"),
         (None, None),
     ],
 )

@@ -3,10 +3,9 @@
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import TopicPartition
 
 from admin_api.sink.source import RawRecord
 from admin_api.sink.store import Partition
@@ -43,7 +42,7 @@ class History:
         while left:
             chosen = [TopicPartition(*each) for each in left]
             found = await self._consumer.getmany(*chosen, timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
-            records = [_raw(record) for batch in found.values() for record in batch]
+            records: list[RawRecord] = [record for batch in found.values() for record in batch]
             if records:
                 heard_at = time.monotonic()
                 yield [each for each in records if each.offset < targets[each.topic, each.partition]]
@@ -79,15 +78,3 @@ async def open_history(settings: KafkaSettings, cluster: Cluster) -> AsyncIterat
         yield History(consumer, {(each.topic, each.partition): (first[each], end[each]) for each in partitions})
     finally:
         await finish(consumer.stop())
-
-
-def _raw(record: "ConsumerRecord[bytes | None, bytes | None]") -> RawRecord:
-    return RawRecord(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        recorded_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
-    )

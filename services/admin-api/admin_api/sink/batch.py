@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter
 
 from admin_api.sink import rows
 from admin_api.sink.rows import OrderRows, Row
-from admin_api.sink.source import RawRecord, Topics
+from admin_api.sink.source import RawRecord, Topics, recorded_at
 from admin_api.sink.zeros import without_zeros
 from bitloot.contracts import codec
 from bitloot.contracts.base import Model
@@ -123,7 +123,7 @@ class Decoder:
             letter = _decoded(self._topics.dead_letters, raw)
         except Malformed as error:
             # A letter about a letter would come back here for ever: it becomes a row at once.
-            letter = dead_letter(rows.CONSUMER, raw, error).model_copy(update={"occurred_at": raw.recorded_at})
+            letter = dead_letter(rows.CONSUMER, raw, error).model_copy(update={"occurred_at": recorded_at(raw)})
         batch.dead_letters.setdefault((letter.event_id,), rows.dead_letter_row(letter, raw))
 
 

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from admin_api.sink.ahead import OneAhead
 from admin_api.sink.progress import Progress
 from admin_api.sink.reader import Reader
-from admin_api.sink.source import RawRecord, Topics
+from admin_api.sink.source import RawRecord, Topics, recorded_at
 from admin_api.sink.store import Move, Overtaken, Partition
 from admin_api.sink.writer import Prepared, Writer
 from bitloot import log, metrics
@@ -171,8 +171,8 @@ class Sink:
         moves = {each: Move(cursors[each], found[-1].offset + 1) for each, found in new.items()}
         prepared = await self._writer.prepare([raw for found in new.values() for raw in found])
         cursors.update({each: move.new for each, move in moves.items()})
-        oldest = {each: found[0].recorded_at for each, found in new.items()}
-        newest = max(found[-1].recorded_at for found in new.values())
+        oldest = {each: recorded_at(found[0]) for each, found in new.items()}
+        newest = max(recorded_at(found[-1]) for found in new.values())
         await writing.begin(self._write(prepared, moves, oldest, newest))
 
     async def _write(
@@ -182,8 +182,8 @@ class Sink:
         oldest: Mapping[Partition, datetime],
         newest: datetime,
     ) -> None:
-        for each, recorded_at in oldest.items():
-            self.progress.took(each, recorded_at)
+        for each, since in oldest.items():
+            self.progress.took(each, since)
         started = time.perf_counter()
         await self._writer.write(prepared, moves)
         self.progress.wrote(moves, newest)

@@ -203,17 +203,19 @@ delete from reservations as stored using newest
 where stored.order_id = newest.id and stored.order_version < newest.version
 
 -- name: write_order_events
--- Add events to timelines; one that is known already is counted. Parameters (pairwise): the columns.
+-- Add events to timelines; one that is known already is counted. Parameters (pairwise): the columns, with the times of
+-- recording in milliseconds since 1970, as Kafka has them.
 insert into order_events as stored (
     order_id, event_id, type, occurred_at, recorded_at, payload, kafka_partition, kafka_offset, repeats,
     last_recorded_at
 )
 select
-    order_id, event_id, type, occurred_at, recorded_at, payload::jsonb, kafka_partition, kafka_offset, repeats,
-    last_recorded_at
+    order_id, event_id, type, occurred_at, 'epoch'::timestamptz + recorded_at * interval '1 millisecond',
+    payload::jsonb, kafka_partition, kafka_offset, repeats,
+    'epoch'::timestamptz + last_recorded_at * interval '1 millisecond'
 from unnest(
-    $1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::integer[],
-    $8::bigint[], $9::integer[], $10::timestamptz[]
+    $1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[], $6::text[], $7::integer[],
+    $8::bigint[], $9::integer[], $10::bigint[]
 ) as told (
     order_id, event_id, type, occurred_at, recorded_at, payload, kafka_partition, kafka_offset, repeats,
     last_recorded_at

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from admin_api import replay_headers
 from admin_api.sink.sealed import counted_json, masked
-from admin_api.sink.source import RawRecord
+from admin_api.sink.source import RawRecord, number
 from bitloot.contracts.dead_letters import DeadLetter
 from bitloot.contracts.events import CodesReceived, KinguinNotified, OrderEvent, OrderRecord, TimerFired
 from bitloot.contracts.state import OrderSnapshot
@@ -87,8 +87,8 @@ def event_row(event: OrderEvent, raw: RawRecord) -> Row | None:
         "type": event.type,
         "occurred_at": event.occurred_at,
         "payload": counted_json(event.model_dump_json(exclude=_COLUMNS_OF_EVENTS, exclude_none=True)),
-        "recorded_at": raw.recorded_at,
-        "last_recorded_at": raw.recorded_at,
+        "recorded_at": raw.timestamp,
+        "last_recorded_at": raw.timestamp,
         "kafka_partition": raw.partition,
         "kafka_offset": raw.offset,
         "repeats": 0,
@@ -121,7 +121,7 @@ def code_hash_rows(event: OrderRecord) -> list[Row]:
 def webhook_row(logged: WebhookLogged, raw: RawRecord) -> Row:
     """Return a notification as a row of the log."""
     return {
-        "id": raw.number,
+        "id": number(raw),
         "provider": logged.provider,
         "external_id": logged.external_id,
         "event_type": logged.event_type,
@@ -146,7 +146,7 @@ def webhook_row(logged: WebhookLogged, raw: RawRecord) -> Row:
 def dead_letter_row(letter: DeadLetter, raw: RawRecord) -> Row:
     """Return a dead letter as a row for people; what is needed to replay it stays in Kafka."""
     return letter.model_dump(mode="json") | {
-        "id": raw.number,
+        "id": number(raw),
         "record_offset": letter.offset,
         "replay_of": letter.headers.get(replay_headers.OF),
         "replay_action": letter.headers.get(replay_headers.ACTION),
