@@ -23,6 +23,8 @@ _POLL_MS = 500
 _MAX_RECORDS = 5000  # some seconds' work for Postgres where it has to take them one by one, far below our time limit
 _FETCH_WAIT_MS = 100
 """Only one fetch is out at a time: one for partitions that are read to their ends holds up what waits in the others."""
+_FETCH_BYTES = 64 << 10
+"""Until there is so much a broker lets that time pass: else each record that is written anywhere is an answer."""
 _REQUEST_TIMEOUT_MS = 10_000
 _METADATA_MS = 10_000  # new partitions are found within this; and see `bitloot.consumer.Limits.metadata`
 
@@ -53,6 +55,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no
                 # Whoever asks for an offset that does not exist shall hear of it: never start anywhere silently.
                 auto_offset_reset="none",
                 fetch_max_wait_ms=_FETCH_WAIT_MS,
+                fetch_min_bytes=_FETCH_BYTES,
                 request_timeout_ms=_REQUEST_TIMEOUT_MS,
                 metadata_max_age_ms=_METADATA_MS,
             )
