@@ -15,6 +15,7 @@ from bitloot.ledger.book import Book, Failed, Wish
 from bitloot.ledger.pool import NOT_MIGRATED, open_pool, translated
 from bitloot.ledger.run import Act, Clock, Publish, late_id, perform, perform_read, settle
 from bitloot.ledger.store import Claimed, EffectLedger, Expired, Finished, Running
+from bitloot.ledger.together import Together
 
 __all__ = [
     "NOT_MIGRATED",
@@ -28,6 +29,7 @@ __all__ = [
     "Finished",
     "Publish",
     "Running",
+    "Together",
     "Wish",
     "late_id",
     "open_pool",

@@ -76,6 +76,22 @@ async def test_processes_that_open_an_order_at_the_same_time_have_one_key_and_on
     assert opened[0].begun.request_hash in {opened[0].key.digest(f"request {n}") for n in range(10)}
 
 
+async def test_orders_that_are_opened_together_are_each_what_they_would_be_alone(pool: Any, checkouts: Any):
+    many = [ids.order_id(f"order {n}") for n in range(150)]
+    await asyncio.gather(*(checkouts.open(each, "before", PLACED, begin=True) for each in many[:50]))
+    await pool.execute("update personal_keys set key = null, erased_at = now() where order_id = $1", many[0])
+
+    opening = (checkouts.open(each, "now", LATER, begin=each in many[:100]) for each in many)
+    erased, *opened = await asyncio.gather(*opening, return_exceptions=True)
+
+    assert isinstance(erased, Refused)
+    told = [each.begun and (each.begun.placed_at, each.begun.request_hash) for each in opened]
+    assert told[:49] == [(PLACED, each.key.digest("before")) for each in opened[:49]]
+    assert told[49:99] == [(LATER, each.key.digest("now")) for each in opened[49:99]]
+    assert told[99:] == [None] * 50
+    assert len({each.key for each in opened}) == 149
+
+
 async def test_the_first_request_of_a_key_stands(checkouts: Any):
     first = Begun("hash", PLACED)
 
@@ -141,6 +157,9 @@ class CutPool:
     """A pool whose connection was cut in the middle of a query, as when the server is restarted."""
 
     async def fetchrow(self, *_query: object) -> None:
+        await self.fetch()
+
+    async def fetch(self, *_query: object, **_options: object) -> None:
         raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
 
 
