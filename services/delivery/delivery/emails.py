@@ -1,10 +1,12 @@
 """The kept messages, in the table `emails`."""
 
+from collections.abc import Mapping
+
 import asyncpg
 
 from bitloot.contracts.events import MailKind
 from bitloot.ids import MessageId, OrderId
-from bitloot.ledger import translated
+from bitloot.ledger import Together, translated
 from bitloot.personal import StoredKey, erased
 from delivery.mail import Message
 from delivery.queries import QUERIES
@@ -20,13 +22,20 @@ class PostgresEmails:
     def __init__(self, pool: asyncpg.Pool, *, former_sender: str) -> None:
         self._pool = pool
         self._former_sender = former_sender
+        self._looking: Together[OrderId, asyncpg.Record] = Together(self._look_all)
 
     async def look(self, order: OrderId, base: MessageId) -> Looked:
-        """Return the newest rendering of the mail `base`, and what opens its address: one round trip."""
-        with translated():
-            (row,) = await self._pool.fetch(QUERIES["look"], order, base)
+        """Return the newest rendering of the mail `base`, and what opens its address."""
+        row = await self._looking(base, order)
+        if row is None:
+            raise LookupError(f"nothing was said of {base}")
         newest = self._email(row) if row["id"] is not None else None
         return Looked(newest, StoredKey(order, row["key_is_known"], row["key"]))
+
+    async def _look_all(self, wanted: Mapping[str, OrderId]) -> Mapping[str, asyncpg.Record]:
+        with translated():
+            rows = await self._pool.fetch(QUERIES["look"], list(wanted.values()), list(wanted))
+        return {row["base"]: row for row in rows}
 
     async def begin_new(self, message: Message) -> Email:
         """Keep a message of which a try begins, and return it; an earlier one of the same id stands, see `begin`.

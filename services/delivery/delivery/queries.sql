@@ -1,13 +1,13 @@
 -- name: look
--- The personal key of an order, and the newest rendering of a mail: its base id, else the one with the highest number
--- behind it. Always one row.
-select stored.order_id is not null as key_is_known, stored.key, newest.*
-from (select $1::uuid as order_id) as asked
-left join personal_keys as stored using (order_id)
+-- Of each mail asked for the personal key of its order, and the newest rendering: its base id, else the one with the
+-- highest number behind it.
+select asked.base, stored.order_id is not null as key_is_known, stored.key, newest.*
+from unnest($1::uuid[], $2::text[]) as asked (of_order, base)
+left join personal_keys as stored on stored.order_id = asked.of_order
 left join lateral (
     select id, order_id, kind, sender, recipient, subject, html, text, link_expires_at, rendered_at, status, provider_message_id
     from emails
-    where order_id = $1 and (id = $2 or starts_with(id, $2 || '.'))
+    where order_id = asked.of_order and (id = asked.base or starts_with(id, asked.base || '.'))
     order by length(id) desc, id desc
     limit 1
 ) as newest on true

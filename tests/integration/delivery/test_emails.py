@@ -136,6 +136,17 @@ async def test_what_is_accepted_stays_accepted(emails):
     assert await emails.begin(BASE) == Email(MESSAGE, MailStatus.ACCEPTED, "provider-1")
 
 
+async def test_mails_that_are_looked_for_together_are_each_found(emails):
+    bases = [MessageId(f"{ORDER}/mail/{number}") for number in range(1, 13)]
+    for base in bases[:6]:
+        await emails.begin_new(replace(MESSAGE, id=base))
+    found = await asyncio.gather(*(emails.look(ORDER, base) for base in (*bases, *bases)))
+
+    kept = [each.newest and each.newest.message.id for each in found]
+    assert kept == [*bases[:6], *[None] * 6] * 2
+    assert all(each.key.open(sealed(ORDER, "buyer@bitloot.test")) == "buyer@bitloot.test" for each in found)
+
+
 # --- What only the database can show --------------------------------------------------------------
 
 
