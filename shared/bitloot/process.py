@@ -13,13 +13,23 @@ from bitloot.settings import Settings
 S = TypeVar("S", bound=Settings)
 
 
-def run(service: str, settings: type[S], serve: Callable[[S, asyncio.Event], Coroutine[None, None, None]]) -> None:
+_YOUNG_OBJECTS = 20_000
+
+
+def run(
+    service: str,
+    settings: type[S],
+    serve: Callable[[S, asyncio.Event], Coroutine[None, None, None]],
+    *,
+    young_objects: int = _YOUNG_OBJECTS,
+) -> None:
     """Be the process `service`; call once, from `__main__`.
 
     `serve` gets the settings and an event that SIGTERM and SIGINT set. What it raises ends the process with a
-    traceback in the log and a status that makes an orchestrator start it again.
+    traceback in the log and a status that makes an orchestrator start it again. Cycles are looked for when there are
+    `young_objects` more than before: several times what is alive between two pieces of work, or it finds nothing else.
     """
-    _rest_the_collector()
+    _rest_the_collector(young_objects)
     loaded = settings.load()
     log.configure(service, loaded.service_instance, loaded.log_level)
     metrics.announce(service)
@@ -35,14 +45,14 @@ def run(service: str, settings: type[S], serve: Callable[[S, asyncio.Event], Cor
         runner.run(until_signal())
 
 
-def _rest_the_collector() -> None:
+def _rest_the_collector(young_objects: int) -> None:
     """Look for cycles seldom, and never in what the imports have made: they stay, and are most of all objects.
 
     At the default of 700 new objects the orders agent spent a twentieth of its time in it.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(young_objects, 20, 20)
 
 
 async def until(stop: asyncio.Event, *work: Coroutine[None, None, None]) -> None:
