@@ -469,6 +469,73 @@ def test_a_list_is_asked_for_again_after_a_failure(failure, cause):
     assert (type(again), again.attempt) == (FindPayments, 2)
 
 
+def test_payments_of_an_invoice_are_listed_until_the_order_closes_however_late_a_way_to_pay_was_made():
+    world = placed_world()
+    asked = asked_about_invoices(world, START + timedelta(days=7))
+    (create,) = world.tell(requested("late", "btc", at=world.now))
+    late = ADDRESS.model_copy(update={"payment_id": PaymentId("7"), "valid_until": START + timedelta(days=14)})
+    world.tell(created(create, late, at=world.now))
+    asked += asked_about_invoices(world, START + timedelta(days=20))
+    assert (world.order.status, world.order.closed_at) == (OrderStatus.CANCELED, START + timedelta(days=15))
+    assert START + timedelta(days=15) - asked[-1] < timedelta(hours=2.6)
+    assert all(later - earlier < timedelta(hours=2.6) for earlier, later in pairwise(asked))
+
+
+def test_an_order_waits_for_a_late_invoice_as_long_as_its_payments_live():
+    world = World()
+    (create,) = world.tell(placed(payment_instructions=None))
+    world.now = START + timedelta(days=7) - timedelta(hours=1)
+    world.tell(created(create, INVOICE, at=world.now))
+    assert world.order.close_at == world.now + timedelta(days=8), "an invoice tells no end of its own"
+    asked_about_invoices(world, START + timedelta(days=9))
+    world.payments[PAYMENT] = facts_of(FINISHED)
+    effects = []
+    while not effects:
+        finds = [effect for effect in world.fire_timer() if isinstance(effect, FindPayments)]
+        effects = [effect for find in finds for effect in world.tell(world.outcome(find))]
+    assert [type(effect) for effect in effects] == [CheckPayment]
+    assert [type(effect) for effect in world.tell(world.outcome(effects[0]))] == [BuyKey]
+
+
+def test_payments_of_an_invoice_are_listed_while_a_moving_one_puts_off_the_end():
+    world = placed_world()
+    world.payments[PAYMENT] = facts_of(payment(PaymentStatus.CONFIRMING))
+    asked = asked_about_invoices(world, START + timedelta(days=12))
+    assert world.order.status is OrderStatus.AWAITING_PAYMENT
+    assert world.now - asked[-1] < timedelta(hours=2.6)
+
+
+def test_an_order_that_waits_for_a_human_is_asked_about_no_longer_than_it_would_have_waited_for_money():
+    world = placed_world()
+    world.payments[PAYMENT] = facts_of(payment(PaymentStatus.PARTIALLY_PAID, actually_paid=Decimal("0.0005")))
+    asked = asked_about_invoices(world, START + timedelta(days=30))
+    assert world.order.status is OrderStatus.NEEDS_REVIEW
+    assert timedelta(0) <= START + UNPAID_FOR - asked[-1] < timedelta(hours=2.6)
+
+
+def asked_about_invoices(world: World, until) -> list:
+    """Let time pass, answer every question about payments, and return when an invoice's were listed."""
+    asked = []
+    while (due := wake_at(world.order)) is not None and due <= until:
+        for effect in world.fire_timer():
+            if isinstance(effect, FindPayments):
+                asked.append(world.now)
+            if not isinstance(effect, CreatePayment):
+                world.tell(world.outcome(effect))
+    world.now = max(world.now, until)
+    return asked
+
+
+def created(create: CreatePayment, offer: PaymentInstructions, *, at) -> PaymentCreated:
+    return PaymentCreated(
+        event_id=outcome_id(create.effect_id, "created"),
+        occurred_at=at,
+        order_id=ORDER,
+        effect_id=create.effect_id,
+        payment_instructions=offer,
+    )
+
+
 def test_a_list_that_is_told_twice_changes_nothing():
     world = placed_world()
     world.payments[PAYMENT] = facts_of(payment(PaymentStatus.CONFIRMING))

@@ -8,7 +8,7 @@ from bitloot.ids import PaymentId
 from fulfillment import payment_rules
 from fulfillment.order.outbox import find_owed, owe, seed_of, settle, without_owed
 from fulfillment.order.paying import bill_of, payment_told
-from fulfillment.order.policy import RETRIES, UNPAID_FOR, Kind, Policy
+from fulfillment.order.policy import RETRIES, Kind, Policy
 from fulfillment.order.retries import effect_refused, is_no_try, try_again, wait_longer
 from fulfillment.order.state import Order, Owed
 from fulfillment.payment_rules import MOVING
@@ -37,11 +37,15 @@ def payments_found(state: Order, event: PaymentsFound, policy: Policy) -> Order:
 
 
 def _find_on(order: Order, owed: Owed | None, now: datetime, policy: Policy) -> Order:
-    """List the payments of the invoice again, later each time, as long as the order waits for its money."""
-    if owed is None or order.closed or order.paid_at is not None or order.placed_at is None:
+    """List the payments of the invoice again, later each time, until the order is paid or closed.
+
+    An order that waits for a human has no end: it is asked about for as long as it would have waited for its money.
+    """
+    if owed is None or order.closed or order.paid_at is not None or order.close_at is None:
         return order
     wait = policy.asking.wait(owed.tries + 1, seed_of(order, owed))
-    if now + wait > order.placed_at + UNPAID_FOR:
+    # What is put off while the order waits for money is taken out by its end, which a moving payment may put off.
+    if order.status is not OrderStatus.AWAITING_PAYMENT and now + wait > order.close_at:
         return order
     return owe(order, Kind.FIND, now, wait=wait, tries=owed.tries + 1)
 

@@ -112,7 +112,7 @@ def _check(order: Order, payment: PaymentState, now: datetime) -> Order:
     order = without_owed(order, find_owed(order, Kind.CHECK, None, payment_id=payment.payment_id))
     order = owe(order, Kind.CHECK, now, payment_id=payment.payment_id)
     if order.status is OrderStatus.AWAITING_PAYMENT:
-        order = replace(order, status=OrderStatus.PAID, close_at=None)
+        order = replace(order, status=OrderStatus.PAID)
     return order
 
 

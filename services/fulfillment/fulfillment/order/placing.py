@@ -5,12 +5,12 @@ from datetime import datetime
 
 from bitloot.contracts.events import OrderPlaced, PaymentCreated, PaymentInstructions, PaymentRequested
 from bitloot.contracts.state import OrderStatus, PaymentVerdict
+from fulfillment import payment_rules
 from fulfillment.order.asking import ask_on
 from fulfillment.order.outbox import find_owed, owe, settle
 from fulfillment.order.paying import judge_payment
 from fulfillment.order.policy import MOST_OFFERS, UNPAID_FOR, Kind, Policy
 from fulfillment.order.state import Item, Order
-from fulfillment.payment_rules import AFTERMATH
 
 
 def order_placed(state: Order, event: OrderPlaced, policy: Policy) -> Order:
@@ -77,8 +77,8 @@ def _offered(order: Order, offer: PaymentInstructions, now: datetime, policy: Po
     if offer in order.offers:
         return order
     order = replace(order, offers=(*order.offers, offer))
-    if order.close_at is not None and offer.valid_until is not None:
-        order = replace(order, close_at=max(order.close_at, offer.valid_until + AFTERMATH))
+    if order.close_at is not None:
+        order = replace(order, close_at=max(order.close_at, payment_rules.asked_until(offer, now)))
     for payment in order.payments:
         if payment.verdict is PaymentVerdict.FOREIGN:
             order = judge_payment(order, payment, None, now, policy)
