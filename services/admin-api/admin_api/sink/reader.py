@@ -9,7 +9,6 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
-from admin_api.sink.shares import take
 from admin_api.sink.source import RawRecord
 from admin_api.sink.store import Partition
 from bitloot.broker import options
@@ -142,7 +141,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no
         try:
             # Polls with no partitions, too (more sinks than partitions, or between two assignments): a member that
             # does not poll is thrown out, and never joins again.
-            found = await take(self._consumer.getmany, chosen, wait_ms=_POLL_MS, most=_MAX_RECORDS)
+            found = await self._consumer.getmany(*chosen, timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
         except (NoOffsetForPartitionError, OffsetOutOfRangeError):
             if chosen and era == self.era:
                 raise
