@@ -37,6 +37,7 @@ class Bug(StrEnum):
     TOMBSTONE_NOT_RESTORED = "rows that were deleted come back after a rebalance"
     EXPIRY_FORGETS_NOTICES = "notices that waited in vain are dropped without a dead letter"
     LATE_OUTCOME_DROPPED = "the outcome of a worker that was given up is dropped"
+    NEWEST_INVOICE_ONLY = "of several invoices only the newest is asked about"
 
 
 FOUND_AT = {
@@ -65,10 +66,11 @@ FOUND_AT = {
     Bug.TOMBSTONE_NOT_RESTORED: 93,
     Bug.EXPIRY_FORGETS_NOTICES: 228,
     Bug.LATE_OUTCOME_DROPPED: 16,
+    Bug.NEWEST_INVOICE_ONLY: 50,
 }
 """Seeds that find the bugs, so that a test needs not look for them; where one does not any more it looks anew."""
 
-IN_THE_TABLE = frozenset({Bug.OUTBOX_CLEARED_EARLY, Bug.PAYMENT_FORGOTTEN, Bug.CLOSED_REOPENS})
+IN_THE_TABLE = frozenset({Bug.OUTBOX_CLEARED_EARLY, Bug.PAYMENT_FORGOTTEN, Bug.CLOSED_REOPENS, Bug.NEWEST_INVOICE_ONLY})
 """What is wrong with stored orders."""
 
 
@@ -76,6 +78,9 @@ def as_written(order: Order, bugs: frozenset[Bug]) -> Order:
     """Return an order as an agent with these bugs stores it."""
     if Bug.OUTBOX_CLEARED_EARLY in bugs:
         order = replace(order, outbox=tuple(owed for owed in order.outbox if not owed.emissions))
+    if Bug.NEWEST_INVOICE_ONLY in bugs and order.offers:
+        asked = {None, order.offers[-1].invoice_id}
+        order = replace(order, outbox=tuple(owed for owed in order.outbox if owed.invoice_id in asked))
     return order
 
 

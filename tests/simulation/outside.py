@@ -41,12 +41,16 @@ STRANGER = order_id("nobody's")
 
 
 def instructions(order: OrderId, billed: str) -> PaymentInstructions:
-    """Return how an order can be paid: its first payment, or an invoice that all of its payments belong to."""
+    """Return how an order can be paid: its first payment, or an invoice that all of its payments belong to.
+
+    For `twice` the second invoice, which nobody pays.
+    """
     if billed == "address":
         return PaymentInstructions(
             payment_id=PaymentId(f"{order}/0"), pay_currency="btc", pay_address="TEST", pay_amount=Decimal("0.002")
         )
-    return PaymentInstructions(pay_url="https://pay.example.test", invoice_id=f"{order}/invoice")
+    number = "/2" if billed == "twice" else ""
+    return PaymentInstructions(pay_url="https://pay.example.test", invoice_id=f"{order}/invoice{number}")
 
 
 class Outside:
@@ -98,6 +102,9 @@ class Outside:
             pay_currency="btc" if plan.billed == "address" else None,
             payment_instructions=None if plan.billed == "later" else instructions(order, plan.billed),
         )
+        if plan.billed == "twice":
+            first = instructions(order, "invoice")
+            self.accept(ORDER_EVENTS, order, event.model_copy(update={"payment_instructions": first}))
         self.accept(ORDER_EVENTS, order, event)
 
     def pay(self, order: OrderId, plan: OrderPlan, told: Notification) -> None:

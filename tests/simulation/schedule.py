@@ -17,6 +17,7 @@ HOUR = 3600.0
 Group = Literal["fulfillment", "payments", "kinguin", "delivery"]
 Dialect = Literal["reservations", "esa"]
 Part = Literal["broker", "database", "kinguin", "mail", "store", "nowpayments"]
+Billed = Literal["invoice", "twice", "address", "later"]
 How = Literal["not_now", "lost_before", "lost_after", "late", "refused", "error_before", "error_after", "garbled"]
 Supply = Literal["whole", "parts", "short", "mended", "repeated", "shared"]
 """How codes come: at once; in two parts; for ever one too few; so, and mended later; one twice; one in two items.
@@ -173,8 +174,9 @@ class OrderPlan:
     names_order: bool
     """Whether Kinguin's notifications name the order."""
     supply: Supply = "whole"
-    billed: Literal["invoice", "address", "later"] = "invoice"
-    """What the order is placed with; `later`: NOWPayments did not answer then."""
+    billed: Billed = "invoice"
+    """What the order is placed with; `twice`: by two processes, and its buyer pays one of the two invoices; `later`:
+    NOWPayments did not answer then."""
     lost: bool = False
     """Whether every notification is lost."""
 
@@ -299,7 +301,7 @@ def _with_billing(rng: random.Random, orders: tuple[OrderPlan, ...]) -> tuple[tu
     for order in orders:
         # Of a second payment, or one that was sent back, only a notification tells.
         findable = all(told.payment == 0 and told.status != "refunded" for told in order.payments)
-        how: Literal["invoice", "address", "later"] = rng.choice(("invoice", "invoice", "invoice", "address", "later"))
+        how: Billed = rng.choice(("invoice", "invoice", "twice", "address", "later"))
         billed.append(replace(order, billed=how, lost=findable and rng.random() < 0.15))
     faults = [_payment_fault(rng) for _ in range(rng.choice((0, 0, 0, 1, 2)))]
     return tuple(billed), faults

@@ -1,5 +1,6 @@
 """Payments, case by case: contract "NOWPayments", sections 3, 4 and 6."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -495,6 +496,56 @@ def test_an_order_waits_for_a_late_invoice_as_long_as_its_payments_live():
         effects = [effect for find in finds for effect in world.tell(world.outcome(find))]
     assert [type(effect) for effect in effects] == [CheckPayment]
     assert [type(effect) for effect in world.tell(world.outcome(effects[0]))] == [BuyKey]
+
+
+@pytest.mark.parametrize("paid", ["first", "second"])
+def test_each_invoice_that_a_buyer_was_shown_is_asked_about(paid):
+    world = placed_world(payment_instructions=INVOICE.model_copy(update={"invoice_id": "first"}))
+    asked_about_invoices(world, START + timedelta(days=1))
+    world.tell(placed(payment_instructions=INVOICE.model_copy(update={"invoice_id": "second"}), at=world.now))
+    soon = world.now + timedelta(hours=2.6)
+    world.payments[PAYMENT] = facts_of(payment(PaymentStatus.FINISHED, invoice_id=paid))
+    listed, bought = set(), []
+    while not bought and world.now < soon:
+        for effect in world.fire_timer():
+            listed.add(effect.invoice_id)
+            for check in world.tell(world.outcome(effect)):
+                bought += world.tell(world.outcome(check))
+    assert paid in listed
+    assert [type(effect) for effect in bought] == [BuyKey]
+
+
+def test_a_new_invoice_is_asked_about_soon_and_the_one_before_as_often_as_ever():
+    world = placed_world()
+    asked_about_invoices(world, START + timedelta(days=1))
+    second = INVOICE.model_copy(update={"invoice_id": "second"})
+    world.tell(placed(payment_instructions=second, at=world.now))
+    begun, when = world.now, {"second": [], INVOICE.invoice_id: []}
+    while world.now < begun + timedelta(days=1):
+        for find in world.fire_timer():
+            when[find.invoice_id].append(world.now)
+            world.tell(world.outcome(find))
+    assert when["second"][0] == begun + ASKING
+    assert len(when[INVOICE.invoice_id]) >= 9
+    assert all(later - earlier < timedelta(hours=2.6) for times in when.values() for earlier, later in pairwise(times))
+
+
+def test_an_invoice_refused_is_asked_about_again_and_not_in_the_place_of_another():
+    world = placed_world()
+    world.tell(placed(payment_instructions=INVOICE.model_copy(update={"invoice_id": "second"})))
+    first, second = sorted(world.fire_timer(), key=lambda find: find.attempt)
+    world.tell(failed(first, Failure.REFUSED, at=world.now, cause="rejected"))
+    world.tell(failed(second, Failure.TRANSIENT, at=world.now))
+    again = {find.invoice_id for _ in range(2) for find in world.fire_timer()}
+    assert again == {INVOICE.invoice_id, "second"}
+
+
+def test_a_question_owed_since_before_questions_named_their_invoice_is_about_the_newest():
+    world = placed_world()
+    (owed,) = world.order.outbox
+    world.order = replace(world.order, outbox=(replace(owed, invoice_id=None),))
+    (find,) = world.fire_timer()
+    assert find.invoice_id == INVOICE.invoice_id
 
 
 def test_payments_of_an_invoice_are_listed_while_a_moving_one_puts_off_the_end():

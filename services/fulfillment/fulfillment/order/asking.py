@@ -37,7 +37,7 @@ def payments_found(state: Order, event: PaymentsFound, policy: Policy) -> Order:
 
 
 def _find_on(order: Order, owed: Owed | None, now: datetime, policy: Policy) -> Order:
-    """List the payments of the invoice again, later each time, until the order is paid or closed.
+    """List the payments of an invoice again, later each time, until the order is paid or closed.
 
     An order that waits for a human has no end: it is asked about for as long as it would have waited for its money.
     """
@@ -47,7 +47,7 @@ def _find_on(order: Order, owed: Owed | None, now: datetime, policy: Policy) -> 
     # What is put off while the order waits for money is taken out by its end, which a moving payment may put off.
     if order.status is not OrderStatus.AWAITING_PAYMENT and now + wait > order.close_at:
         return order
-    return owe(order, Kind.FIND, now, wait=wait, tries=owed.tries + 1)
+    return owe(order, Kind.FIND, now, wait=wait, tries=owed.tries + 1, invoice_id=owed.invoice_id)
 
 
 def ask_on(order: Order, payment_id: PaymentId, now: datetime, policy: Policy, owed: Owed | None) -> Order:

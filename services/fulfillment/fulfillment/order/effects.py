@@ -91,8 +91,9 @@ def _payment_effect(order: Order, owed: Owed, about: dict[str, Any]) -> Effect:
             **about, amount=order.total, currency=order.currency, pay_currency=coin, placed_at=placed_at
         )
     if owed.payment_id is None:
+        # A question that has been owed since before questions named their invoice is about the newest one.
         invoices = [offer.invoice_id for offer in order.offers if offer.invoice_id is not None]
-        return FindPayments(**about, invoice_id=invoices[-1])
+        return FindPayments(**about, invoice_id=owed.invoice_id or invoices[-1])
     known = next((p for p in order.payments if p.payment_id == owed.payment_id), None)
     return CheckPayment(
         **about,

@@ -20,14 +20,27 @@ def owe(
     series_since: datetime | None = None,
     notice: int | None = None,
     payment_id: PaymentId | None = None,
+    invoice_id: str | None = None,
 ) -> Order:
     """Put the next attempt of an effect into the outbox, unless one of its kind is owed already."""
-    if find_owed(order, kind, purchase_id, notice, payment_id) is not None:
+    if find_owed(order, kind, purchase_id, notice, payment_id, invoice_id) is not None:
         return order
     counter = f"{purchase_id or order.order_id}/{kind}"
     attempt = order.attempts.get(counter, 0) + 1
     due_at, since = now + wait, series_since or now
-    owed = Owed(kind, purchase_id, attempt, now, due_at, since, tries, waits, notice=notice, payment_id=payment_id)
+    owed = Owed(
+        kind,
+        purchase_id,
+        attempt,
+        now,
+        due_at,
+        since,
+        tries,
+        waits,
+        notice=notice,
+        payment_id=payment_id,
+        invoice_id=invoice_id,
+    )
     return replace(order, outbox=(*order.outbox, owed), attempts=order.attempts | {counter: attempt})
 
 
@@ -55,9 +68,10 @@ def find_owed(
     purchase_id: PurchaseId | None,
     notice: int | None = None,
     payment_id: PaymentId | None = None,
+    invoice_id: str | None = None,
 ) -> Owed | None:
-    """Return what is owed of this kind for the same purchase, notice and payment, or None."""
-    return next((o for o in order.outbox if o.key == (kind, purchase_id, notice, payment_id)), None)
+    """Return what is owed of this kind for the same purchase, notice, payment and invoice, or None."""
+    return next((o for o in order.outbox if o.key == (kind, purchase_id, notice, payment_id, invoice_id)), None)
 
 
 def at_work(order: Order) -> bool:

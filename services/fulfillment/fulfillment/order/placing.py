@@ -86,4 +86,6 @@ def _offered(order: Order, offer: PaymentInstructions, now: datetime, policy: Po
         return order
     if offer.payment_id is not None:
         return owe(order, Kind.CHECK, now, wait=policy.asking.first, payment_id=offer.payment_id)
-    return order if offer.invoice_id is None else owe(order, Kind.FIND, now, wait=policy.asking.first)
+    if offer.invoice_id is None:
+        return order
+    return owe(order, Kind.FIND, now, wait=policy.asking.first, invoice_id=offer.invoice_id)

@@ -72,6 +72,7 @@ def _once_more(order: Order, owed: Owed, now: datetime, wait: timedelta) -> Orde
         series_since=owed.series_since,
         notice=owed.notice,
         payment_id=owed.payment_id,
+        invoice_id=owed.invoice_id,
     )
 
 

@@ -57,11 +57,12 @@ class Owed:
     sent_at: datetime | None = None
     notice: int | None = None
     payment_id: PaymentId | None = None
+    invoice_id: str | None = None
 
     @property
-    def key(self) -> tuple[Kind, PurchaseId | None, int | None, PaymentId | None]:
+    def key(self) -> tuple[Kind, PurchaseId | None, int | None, PaymentId | None, str | None]:
         """Return what there is at most one of in an outbox."""
-        return self.kind, self.purchase_id, self.notice, self.payment_id
+        return self.kind, self.purchase_id, self.notice, self.payment_id, self.invoice_id
 
 
 @dataclass(frozen=True, slots=True)
