@@ -93,7 +93,7 @@ The orders agent begins with an empty disk and so many orders in the changelog, 
 
 `python -m bench`: first the ingress and the echo with a broker of their own; then the stack of `make up` in a directory of its own (one process of each service, one broker,
 PostgreSQL with its durable defaults). A load generator over raw sockets with prepared requests asks the ingress and the echo, and the outside interface takes the orders. Times
-of orders are those in the table `orders` (`paid_at`, `mailed_at`). Parts are measured from the first record they tell of to the last offset they committed. With `PROFILE=1` py-spy
+of orders are those in the table `orders` (`paid_at`, `mailed_at`). Parts are measured from the first record they tell of to the last, as they tell it; that all of them are committed is waited for afterwards. With `PROFILE=1` py-spy
 (to be installed beside) writes what each process did to `.run/profile`.
 """
 

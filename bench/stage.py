@@ -35,6 +35,7 @@ from fulfillment.order.policy import ASKING
 PARTITIONS = 12
 _READY_SECONDS = 600.0
 _LOOK_SECONDS = 0.2
+_COMMITTED_SECONDS = 60.0
 _CONSUMED = "bitloot_records_consumed_total"
 NO_LIMITS = {"KINGUIN_CALLS_PER_MINUTE": "1000000", "NOWPAYMENTS_CALLS_PER_MINUTE": "1000000"}
 """With the limits that real accounts have, it is these that would be measured: 2,000 calls a minute are 11 orders/s."""
@@ -189,17 +190,19 @@ class Stage:
                     return
 
     async def drained(self, topic: Topic, group: str, processes: Sequence[ServiceProcess], count: int) -> Drained:
-        """Return what the processes together came to until their group has committed `count` records of the topic.
+        """Return what the processes together came to from the first to the last of `count` records of the topic.
 
-        It begins when they tell of their first record: commits come in jumps.
+        As they tell it: commits come in jumps of a second. That their group commits all of them is waited for then.
         """
 
         async def done() -> int:
-            taken = sum([await self._consumed(process, topic) for process in processes])
-            # Only the last look needs the group's word for it.
-            return taken if taken < count else min(taken, await self._committed(topic, group))
+            return sum([await self._consumed(process, topic) for process in processes])
 
-        return await drain(done, [process.pid for process in processes], count, every=_LOOK_SECONDS)
+        drained = await drain(done, [process.pid for process in processes], count, every=_LOOK_SECONDS)
+        async with asyncio.timeout(_COMMITTED_SECONDS):
+            while await self._committed(topic, group) < count:
+                await asyncio.sleep(_LOOK_SECONDS)
+        return drained
 
     async def _consumed(self, process: ServiceProcess, topic: Topic) -> int:
         told = (await self._client.get(f"{process.url}/metrics")).raise_for_status().text
