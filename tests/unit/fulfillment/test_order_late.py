@@ -9,7 +9,7 @@ from bitloot.contracts.events import (
     Notice,
     PaymentStatus,
 )
-from bitloot.contracts.state import ItemStatus, OrderStatus
+from bitloot.contracts.state import ItemStatus, OrderStatus, ReservationStatus
 from bitloot.ids import ReservationId
 from fulfillment.order.policy import Kind
 from tests.unit.fulfillment.order_world import (
@@ -102,6 +102,43 @@ def test_a_late_purchase_of_an_order_whose_money_went_back_is_an_incident():
     assert world.order.status is OrderStatus.REFUNDED
     assert [i.cause for i in world.order.incidents] == ["purchase_after_end"]
     assert [owed.kind for owed in world.order.outbox] == [Kind.NOTICE]
+
+
+@pytest.mark.parametrize(("given", "status"), [(True, ReservationStatus.GIVEN), (False, ReservationStatus.RESERVED)])
+def test_what_an_ended_order_has_at_kinguin_is_told_as_far_as_kinguin_has_it(given, status):
+    world, buy = refunded_world()
+    world.tell(given_up(buy, at=world.now, given=given))
+    (reservation,) = world.order.reservations
+    assert (reservation.status, reservation.given_at) == (status, world.now if given else None)
+
+
+def test_a_reservation_of_an_ended_order_that_is_bought_after_all_is_told_as_bought_and_one_incident():
+    world, buy = refunded_world()
+    world.tell(given_up(buy, at=world.now, given=False))
+    world.tell(given_up(buy, at=world.now))
+    assert [r.status for r in world.order.reservations] == [ReservationStatus.GIVEN]
+    assert [i.cause for i in world.order.incidents] == ["purchase_after_end"]
+
+
+def refunded_world():
+    world, (buy,) = paid_world()
+    world.tell(failed(buy, Failure.TRANSIENT, at=world.now))
+    world.tell(payment(PaymentStatus.REFUNDED))
+    return world, buy
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_second_purchase_is_told_as_bought_whenever_that_is_heard(ended):
+    world, first, second = abandoned_world()
+    world.tell(world.outcome(second))
+    if ended:
+        world.settle(world.tell(world.notice(world.reservations[0], Notice.DELIVERED, codes=True)))
+    world.tell(given_up(first, at=world.now, reservation="r9", given=False))
+    world.tell(given_up(first, at=world.now, reservation="r9"))
+    status = {r.reservation_id: r.status for r in world.order.reservations}
+    assert status["r9"] is ReservationStatus.GIVEN
+    assert world.order.purchases[0].reservation_id == "r1"
+    assert [i.cause for i in world.order.incidents] == ["second_purchase"]
 
 
 def test_a_look_up_that_was_sent_twice_hides_nothing_of_its_second_answer():

@@ -16,7 +16,7 @@ def reservation_told(
 ) -> Order:
     """Take note that Kinguin has this reservation for the purchase, whoever says so and however late."""
     if order.closed:
-        return _found_after_end(order, purchase, reservation, now)
+        return _found_after_end(order, purchase, reservation, now, given=given)
     if any(r.reservation_id == reservation and r.status in ENDED_BY_SUPPLIER.values() for r in order.reservations):
         return order  # it was taken back since: a purchase bought anew must not take it for its own
     if purchase.reservation_id not in {None, reservation}:
@@ -32,29 +32,30 @@ def _second_purchase(
 
     What is bought counts more than what is only reserved, as long as nobody is buying the latter.
     """
-    known = any(r.reservation_id == reservation for r in order.reservations)
+    known = _is_known(order, reservation)
+    order = record_reservation(order, purchase, reservation, _reached(given=given), now)
     if not known:
         detail = (
             f"Kinguin has reservation {reservation} beside {purchase.reservation_id} for {name_items(order, purchase)}"
         )
-        status = ReservationStatus.GIVEN if given else ReservationStatus.RESERVED
-        order = note_incident(
-            record_reservation(order, purchase, reservation, status, now), now, "second_purchase", detail
-        )
+        order = note_incident(order, now, "second_purchase", detail)
     idle = purchase.status is ItemStatus.RESERVED and find_owed(order, Kind.GIVE, purchase.purchase_id) is None
-    if given and idle:
+    if given and idle and not order.closed:
         fresh = replace(purchase, status=ItemStatus.BUYING, reservation_id=None)
         return _learned(with_purchase(order, fresh), fresh, reservation, now, given=True)
     return _ask_when_idle(order, purchase.purchase_id, now)
 
 
-def _found_after_end(order: Order, purchase: Purchase, reservation: ReservationId, now: datetime) -> Order:
+def _found_after_end(
+    order: Order, purchase: Purchase, reservation: ReservationId, now: datetime, *, given: bool
+) -> Order:
     """Record a purchase that an order knows of only after its end: nothing follows but that a human hears of it."""
-    if any(r.reservation_id == reservation for r in order.reservations):
+    if purchase.reservation_id not in {None, reservation}:
+        return _second_purchase(order, purchase, reservation, now, given=given)
+    known = _is_known(order, reservation)
+    order = record_reservation(order, purchase, reservation, _reached(given=given), now)
+    if known:
         return order
-    if purchase.reservation_id is not None:
-        return _second_purchase(order, purchase, reservation, now, given=False)
-    order = record_reservation(order, purchase, reservation, ReservationStatus.RESERVED, now)
     detail = f"Kinguin has reservation {reservation} for {name_items(order, purchase)} of an order that has ended"
     return note_incident(order, now, "purchase_after_end", detail)
 
@@ -89,8 +90,7 @@ def _learned(state: Order, purchase: Purchase, reservation: ReservationId, now: 
     rank = {ItemStatus.BUYING: 0, ItemStatus.FAILED: 0, ItemStatus.RESERVED: 1}.get(purchase.status, 2)
     if rank >= 1 + given:
         return state
-    status = ReservationStatus.GIVEN if given else ReservationStatus.RESERVED
-    order = record_reservation(state, purchase, reservation, status, now)
+    order = record_reservation(state, purchase, reservation, _reached(given=given), now)
     reached = ItemStatus.BOUGHT if given else ItemStatus.RESERVED
     order = with_purchase(order, replace(purchase, status=reached, reservation_id=reservation, tries=0, look_ups=0))
     order = drop_unsent(order, purchase.purchase_id, Kind.BUY)  # it would buy a second time
@@ -114,6 +114,14 @@ def reservation_ended(
     order = drop_owed(order, purchase.purchase_id, Kind.FETCH, Kind.GIVE, Kind.LOOK_UP)
     order = with_purchase(order, replace(purchase, status=ItemStatus.CANCELED, reservation_id=reservation))
     return to_review(order, now, f"supplier_{status}", detail, purchase)
+
+
+def _is_known(order: Order, reservation: ReservationId) -> bool:
+    return any(each.reservation_id == reservation for each in order.reservations)
+
+
+def _reached(*, given: bool) -> ReservationStatus:
+    return ReservationStatus.GIVEN if given else ReservationStatus.RESERVED
 
 
 _RESERVATION_TIME = {
