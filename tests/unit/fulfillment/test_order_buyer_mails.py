@@ -342,3 +342,21 @@ def test_nothing_is_erased_of_an_order_that_was_never_placed():
     world = World()
     assert world.tell(buyer_erased("one", at=world.now)) == ()
     assert world.order.erased_at is None
+
+
+def test_links_are_revoked_after_the_buyer_was_erased_and_no_mail_is_written_anew():
+    world, mail = stored_world()
+    world.tell(buyer_erased("one", at=world.now))
+    assert world.tell(link_revoked("two", at=world.now)) == ()
+    assert (world.order.generation, world.order.answers[-1].accepted) == (2, True)
+    world.tell(world.outcome(mail))  # it had left before
+    assert (world.order.status, world.order.incidents) == (OrderStatus.FULFILLED, ())
+
+
+def test_the_keys_of_an_erased_buyer_wait_for_a_human_once_their_mail_is_refused():
+    world, mail = stored_world()
+    world.tell(failed(mail, Failure.TRANSIENT, at=world.now))
+    world.tell(buyer_erased("one", at=world.now))
+    (mail,) = world.fire_timer()
+    world.tell(failed(mail, Failure.REFUSED, at=world.now, cause="buyer_erased"))
+    assert (world.order.status, world.order.review.cause) == (OrderStatus.NEEDS_REVIEW, "buyer_erased")

@@ -99,7 +99,10 @@ def email_changed(state: Order, event: EmailChanged) -> Order:
 
 
 def buyer_erased(state: Order, event: BuyerErased) -> Order:
-    """Owe no mail any more that nobody was asked to send yet: none of them can be addressed."""
+    """Owe no notice any more that nobody was asked to send yet: none of them can be addressed.
+
+    The mail with the keys stays owed: that it is refused is how an open order comes to a human (ADR 0032).
+    """
     if event.action_id in state.actions or state.placed_at is None or state.erased_at is not None:
         return state
     return replace(drop_unsent_notices(state), erased_at=event.occurred_at)
@@ -110,8 +113,10 @@ def link_revoked(state: Order, event: LinkRevoked) -> Order:
     if event.action_id in state.actions or state.placed_at is None:
         return state
     order = replace(state, generation=state.generation + 1)
+    if order.erased_at is not None or find_owed(order, Kind.MAIL, None) is None:
+        return order
     # What is rendered already has the link that has just been revoked.
-    return order if find_owed(order, Kind.MAIL, None) is None else renew_mail(order, event.occurred_at)
+    return renew_mail(order, event.occurred_at)
 
 
 def mail_delivery_updated(state: Order, event: MailDeliveryUpdated) -> Order:
