@@ -419,7 +419,7 @@ class KeysReturnRequested(OrderRecord):
     """An admin wants Kinguin to take back what an order has bought and nobody has downloaded.
 
     One `action_id` is one click. What becomes of it: `keys.returned` and a review `keys_returned`, or an incident
-    `return_refused`.
+    `return_refused`. Where nothing can be returned its answer says so at once.
     """
 
     type: Literal["keys.return_requested"] = "keys.return_requested"

@@ -260,6 +260,19 @@ def test_codes_that_were_not_there_for_long_use_up_no_tries():
 # Pre-orders
 
 
+@pytest.mark.parametrize("named", [f"{ORDER}-7", f"{ORDER}-2"])
+def test_codes_that_are_pending_for_another_purchase_than_was_asked_about_change_nothing(named):
+    world = World()
+    world.tell(placed(1, 1))
+    for buy in world.pay(payment(PaymentStatus.FINISHED, price_amount=Decimal(10))):
+        world.tell(world.outcome(buy))
+    fetch = next(effect for effect in world.fire_timer() if effect.purchase_id == f"{ORDER}-1")
+    before = world.order
+    pending = CodesPending(**about(world, fetch, "pending") | {"purchase_id": named}, provider_status="processing")
+    assert world.tell(pending) == ()
+    assert world.order is before
+
+
 def test_a_preorder_waits_for_its_day_and_is_not_stuck():
     world, fetch = bought(1)
     release = world.now + timedelta(days=40)
@@ -416,8 +429,19 @@ def test_where_nothing_can_be_returned_the_admin_hears_why(when):
         world, fetch = bought(1)
         world.reservations[0].codes_ready = True
         world.settle(world.tell(world.outcome(fetch)))
-    assert world.tell(asks_return(world)) == ()
-    assert [incident.cause for incident in world.order.incidents] == ["return_refused"]
+    world.tell(asks_return(world))
+    answer = world.order.answers[-1]
+    assert (answer.accepted, answer.detail.partition(":")[0]) == (False, "Nothing can be returned")
+    assert world.order.incidents == (), "a refused click is no more than its answer"
+
+
+def test_a_return_that_is_asked_for_already_is_refused():
+    world, (buy,) = paid(1)
+    world.tell(world.outcome(buy))
+    world.tell(asks_return(world))
+    assert world.order.answers[-1].accepted
+    assert world.tell(asks_return(world, "two")) == ()
+    assert not world.order.answers[-1].accepted
 
 
 # Pictures

@@ -4,9 +4,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
+from bitloot.contracts.base import Record
 from bitloot.contracts.events import (
     BuyerErased,
     EmailChanged,
+    KeysReturnRequested,
     MailRequested,
     OrderEvent,
     PaymentRequested,
@@ -117,14 +119,10 @@ def _why_not(state: Order, event: OrderEvent) -> str:  # noqa: PLR0911 - one lin
     """Return why nothing follows from an action."""
     if state.status is OrderStatus.UNPLACED:
         return "The order is not placed."
-    if isinstance(event, PaymentRequested):
-        return "The order is not to be paid now, or there is a way to pay like this already."
     if state.erased_at is not None and isinstance(event, MailRequested | EmailChanged | BuyerErased):
         return "The buyer's data was erased."
-    if isinstance(event, MailRequested):
-        return "A mail that says the same is on its way already."
-    if isinstance(event, EmailChanged):
-        return "The links to the order page were renewed since the change was asked for."
+    if type(event) in _WHY_NOT:
+        return _WHY_NOT[type(event)]
     if isinstance(event, ReviewResolved) and state.review is not None and _under_way(state):
         return f"{', '.join(sorted({owed.kind for owed in _under_way(state)}))} is under way: its outcome comes first."
     if isinstance(event, ReviewResolved) and state.status is not OrderStatus.NEEDS_REVIEW:
@@ -134,3 +132,13 @@ def _why_not(state: Order, event: OrderEvent) -> str:  # noqa: PLR0911 - one lin
     if state.refunded:
         return "The payment was sent back."
     return f"The order is {state.status}: all that it waits for was asked for already."
+
+
+_WHY_NOT: dict[type[Record], str] = {
+    PaymentRequested: "The order is not to be paid now, or there is a way to pay like this already.",
+    MailRequested: "A mail that says the same is on its way already.",
+    EmailChanged: "The links to the order page were renewed since the change was asked for.",
+    KeysReturnRequested: "Nothing can be returned: no keys wait at Kinguin that are bought, and neither downloaded nor "
+    "asked back yet.",
+}
+"""Of an order that may take such a click there is one reason not to."""

@@ -109,7 +109,7 @@ def _cured_by_codes(review: Review) -> bool:
 def codes_pending(state: Order, event: CodesPending, policy: Policy) -> Order:
     """Ask for the codes again later, for as long as an order may take; of a pre-order once a day."""
     order, owed = settle(state, event.effect_id)
-    if owed is None:
+    if owed is None or owed.purchase_id != event.purchase_id:
         return state
     purchase = purchase_of(order, event.purchase_id)
     if purchase.status is not ItemStatus.BOUGHT:

@@ -6,7 +6,7 @@ from datetime import datetime
 from bitloot.contracts.events import KeysReturned, KeysReturnRequested
 from bitloot.contracts.state import ItemStatus, ReservationStatus
 from fulfillment.order.outbox import drop_unsent, find_owed, owe, settle
-from fulfillment.order.policy import REMEMBERED_ACTIONS, Kind
+from fulfillment.order.policy import Kind
 from fulfillment.order.reservations import record_reservation
 from fulfillment.order.review import note_incident, to_review
 from fulfillment.order.state import Order, Purchase, known_purchase, name_items, with_purchase
@@ -16,12 +16,8 @@ def keys_return_requested(state: Order, event: KeysReturnRequested) -> Order:
     """Ask Kinguin to take back what was bought and nobody has downloaded. From here on it is not handed on."""
     if event.action_id in state.actions:
         return state
-    order = replace(state, actions=(*state.actions, event.action_id)[-REMEMBERED_ACTIONS:])
-    now = event.occurred_at
+    order, now = state, event.occurred_at
     asked = [p for p in order.purchases if p.status is ItemStatus.BOUGHT and not p.is_returning and not order.closed]
-    if not asked:
-        detail = "Nothing can be returned: no keys wait at Kinguin that are bought and not downloaded"
-        return note_incident(order, now, "return_refused", detail)
     for purchase in asked:
         order = drop_unsent(order, purchase.purchase_id, Kind.FETCH)
         order = with_purchase(order, replace(purchase, is_returning=True, tries=0))
