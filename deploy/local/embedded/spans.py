@@ -140,9 +140,13 @@ def text(spans: Iterable[Span]) -> str:
 
 
 def whole(spans: list[Span]) -> bool:
-    """Tell whether a trace goes from a payment's notification to the mail."""
-    names = {(span.service, span.name) for span in spans}
-    return {("ingress", "POST /webhooks/nowpayments"), ("delivery", "resend send")} <= names
+    """Tell whether a trace goes from a payment's notification to the mail, and all that led to something is there.
+
+    Each process sends its spans when it likes: the mail's can come before that of the event which asked for it.
+    """
+    names, known = {(span.service, span.name) for span in spans}, {span.span_id for span in spans}
+    ends = {("ingress", "POST /webhooks/nowpayments"), ("delivery", "resend send")}
+    return ends <= names and all(span.parent_id in known for span in spans if span.parent_id)
 
 
 def _orders(receiver: Receiver) -> set[str]:
