@@ -23,8 +23,6 @@ def owe(
     invoice_id: str | None = None,
 ) -> Order:
     """Put the next attempt of an effect into the outbox, unless one of its kind is owed already."""
-    if find_owed(order, kind, purchase_id, notice, payment_id, invoice_id) is not None:
-        return order
     counter = f"{purchase_id or order.order_id}/{kind}"
     attempt = order.attempts.get(counter, 0) + 1
     due_at, since = now + wait, series_since or now
@@ -41,6 +39,8 @@ def owe(
         payment_id=payment_id,
         invoice_id=invoice_id,
     )
+    if any(each.key == owed.key for each in order.outbox):
+        return order
     return replace(order, outbox=(*order.outbox, owed), attempts=order.attempts | {counter: attempt})
 
 
@@ -63,15 +63,10 @@ def seed_of(order: Order, owed: Owed) -> str:
 
 
 def find_owed(
-    order: Order,
-    kind: Kind,
-    purchase_id: PurchaseId | None,
-    notice: int | None = None,
-    payment_id: PaymentId | None = None,
-    invoice_id: str | None = None,
+    order: Order, kind: Kind, purchase_id: PurchaseId | None, *, payment_id: PaymentId | None = None
 ) -> Owed | None:
-    """Return what is owed of this kind for the same purchase, notice, payment and invoice, or None."""
-    return next((o for o in order.outbox if o.key == (kind, purchase_id, notice, payment_id, invoice_id)), None)
+    """Return what is owed of this kind for the same purchase and payment, or None."""
+    return next((o for o in order.outbox if o.key == (kind, purchase_id, None, payment_id, None)), None)
 
 
 def at_work(order: Order) -> bool:
