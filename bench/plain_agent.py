@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from bitloot.contracts.codec import decode, encode
 from bitloot.contracts.topics import ORDER_EVENTS, ORDERS_CHANGELOG
+from bitloot.kafka import BATCH_BYTES
 from bitloot.process import loop_factory
 from fulfillment.step import step
 
@@ -31,7 +32,7 @@ async def run(bootstrap: str, count: int) -> None:
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap,
         linger_ms=5,
-        max_batch_size=512 << 10,  # as ours; with aiokafka's 16 KiB an event costs the loop half as much again
+        max_batch_size=BATCH_BYTES,  # as ours; with aiokafka's 16 KiB an event costs the loop half as much again
         enable_idempotence=True,
     )
     async with consumer, producer:

@@ -50,7 +50,7 @@ Fate = asyncio.Future[RecordMetadata]
 REQUEST_TIMEOUT_MS = 10_000  # a broker that hangs is asked again after this long; a repeat has the same number
 RETRY_BACKOFF_MS = 250  # aiokafka writes two log lines for each try while a broker is away
 _REQUEST_BYTES = 2**20  # of a record, with its key and headers
-_BATCH_BYTES = 512 << 10  # of one partition; a record that finds it full waits for the response before
+BATCH_BYTES = 512 << 10  # of one partition; a record that finds it full waits for the response before
 _RECONNECT_SECONDS = 0.5
 _METADATA_SECONDS = 10.0
 _SHORT_KEY = 100  # bytes: our ids have 36
@@ -225,7 +225,7 @@ class Producer:
                 retry_backoff_ms=RETRY_BACKOFF_MS,
                 metadata_max_age_ms=int(_METADATA_SECONDS * 1000),
                 max_request_size=_REQUEST_BYTES,
-                max_batch_size=_BATCH_BYTES,
+                max_batch_size=BATCH_BYTES,
             )
             _keep_batches(producer)
             pin = Pin(producer.client, self._fail)

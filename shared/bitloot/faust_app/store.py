@@ -114,12 +114,11 @@ class Store(rocksdb.Store):  # type: ignore[misc]
     # --- one key: without Faust's index of where keys were last, which nothing here asks ---
 
     def _get(self, key: bytes) -> bytes | None:
-        event = current_event()
-        if event is None:
-            found = self._get_bucket_for_key(key)
-            return None if found is None else found.value
-        value: bytes | None = self._db_for_partition(event.message.partition).get(key)
-        return value
+        for database in self._dbs_for_key(key):
+            value: bytes | None = database.get(key)
+            if value is not None:
+                return value
+        return None
 
     def _set(self, key: bytes, value: bytes) -> None:
         self._db_for_partition(current_event().message.partition).put(key, value)
@@ -135,12 +134,6 @@ class Store(rocksdb.Store):  # type: ignore[misc]
     def _dbs_for_key(self, key: bytes) -> Iterable[Any]:  # noqa: ARG002 - Faust's signature
         event = current_event()
         return [self._db_for_partition(event.message.partition)] if event is not None else self._dbs_for_actives()
-
-    def _get_bucket_for_key(self, key: bytes) -> Any:
-        for database in self._dbs_for_actives():
-            if (value := database.get(key)) is not None:
-                return rocksdb._DBValueTuple(database, value)  # noqa: SLF001 - what the caller wants
-        return None
 
 
 class BytesTable(faust.Table):  # type: ignore[misc]
