@@ -50,7 +50,7 @@ def _stack(run_dir: Path) -> Iterator[Mapping[str, Any]]:
 
 
 async def _at_the_door(directory: Path, profiler: Profiler, rounds: int, requests: int) -> Sequence[ingress.Round]:
-    async with alone.pair(directory) as servers:
+    async with alone.doors(directory) as servers:
         with profiler.watching({"ingress": servers.ingress.pid}):
             return await ingress.measure(servers, rounds=rounds, requests=requests)
 

@@ -1,4 +1,4 @@
-"""The ingress with nothing but a broker beside it, and the bare echo: who shares the cores with it is known.
+"""The ingress with nothing but a broker beside it, a plain one and a bare echo: who shares the cores is known.
 
 PostgreSQL is away, as it may be: notifications are accepted without it.
 """
@@ -35,6 +35,7 @@ _NOBODY = Addresses(
 )
 """The broker's own is known when it is there."""
 _READY_SECONDS = 30.0
+_SECRET = "NOWPAYMENTS_IPN_SECRET"  # noqa: S105 - a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,11 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """The two that are measured side by side, and the broker that one of them needs."""
+class Doors:
+    """The three that are measured side by side, and the broker that two of them need."""
 
     ingress: Served
+    plain: Served
     echo: Served
     kafka_pid: int
     secret: SecretStr
@@ -57,25 +59,25 @@ class Pair:
 
 
 @asynccontextmanager
-async def pair(directory: Path) -> AsyncIterator[Pair]:
-    """Start a broker, the ingress and the echo below `directory`; on the way out end them."""
+async def doors(directory: Path) -> AsyncIterator[Doors]:
+    """Start a broker, the ingress, the plain one and the echo below `directory`; on the way out end them."""
     everything = settings(_NOBODY, {})
-    port = free_port()
-    echo = ["bench.echo", str(port)]
+    env = {**os.environ, _SECRET: everything[_SECRET]}
     async with (
         Stage(directory, everything) as stage,
         stage.service("ingress") as ingress,
-        _process("echo", echo, dict(os.environ), directory, f"http://127.0.0.1:{port}") as served,
+        _process("plain_ingress", [stage.kafka.bootstrap], env, directory) as plain,
+        _process("echo", [], env, directory) as echo,
     ):
-        secret = SecretStr(everything["NOWPAYMENTS_IPN_SECRET"])
-        yield Pair(Served(ingress.url, ingress.pid), served, stage.kafka.pid, secret)
+        yield Doors(Served(ingress.url, ingress.pid), plain, echo, stage.kafka.pid, SecretStr(everything[_SECRET]))
 
 
 @asynccontextmanager
-async def _process(
-    name: str, module: list[str], env: dict[str, str], directory: Path, url: str
-) -> AsyncIterator[Served]:
-    child = Child(name, [sys.executable, "-m", *module], log_file=directory / f"{name}.log", env=env, cwd=CHECKOUT)
+async def _process(name: str, arguments: list[str], env: dict[str, str], directory: Path) -> AsyncIterator[Served]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", f"bench.{name}", str(port), *arguments]
+    child = Child(name, command, log_file=directory / f"{name}.log", env=env, cwd=CHECKOUT)
     try:
         await _answers(child, url)
         yield Served(url, child.pid)

@@ -1,7 +1,7 @@
-"""How many signed notifications the ingress takes a second, beside a bare echo of the same bodies.
+"""How many signed notifications the ingress takes a second, beside a plain one and a bare echo of the same bodies.
 
-Both servers are one process each; the load generator has the other core to itself and the broker. Rounds are
-interleaved: what the machine does to one, it does to the other. Where others work on the same cores, requests a second
+All servers are one process each; the load generator has the other core to itself and the broker. Rounds are
+interleaved: what the machine does to one, it does to the others. Where others work on the same cores, requests a second
 say less than CPU seconds of the process for each request, which are taken beside them.
 """
 
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from bench.alone import Pair, Served
+from bench.alone import Doors, Served
 from bench.load import Load, drive, post
 from bench.processes import cpu_seconds
 from bitloot.canonical_json import parse
@@ -24,12 +24,14 @@ CONNECTIONS = 64
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One measurement of both servers, one after the other."""
+    """One measurement of all servers, one after the other."""
 
     ingress: Load
+    plain: Load
     echo: Load
     ingress_cpu: float
     """Seconds of the process for one request."""
+    plain_cpu: float
     echo_cpu: float
     kafka_cpu: float
     """Seconds of the broker for one notification."""
@@ -38,6 +40,11 @@ class Round:
     def ratio(self) -> float:
         """Return the ingress's requests per second as a part of the echo's."""
         return self.ingress.per_second / self.echo.per_second
+
+    @property
+    def plain_ratio(self) -> float:
+        """Return the ingress's requests per second as a part of the plain one's."""
+        return self.ingress.per_second / self.plain.per_second
 
     @property
     def cpu_ratio(self) -> float:
@@ -78,7 +85,7 @@ def _notification(name: str, payment_id: int, secret: SecretStr) -> tuple[bytes,
     return body, nowpayments_sign(parse(body).canonical, secret)
 
 
-async def measure(servers: Pair, *, rounds: int, requests: int) -> Sequence[Round]:
+async def measure(servers: Doors, *, rounds: int, requests: int) -> Sequence[Round]:
     """Return `rounds` measurements of `requests` notifications each. Raises where an answer was not 200."""
     measured = []
     for number in range(rounds + 1):
@@ -86,8 +93,9 @@ async def measure(servers: Pair, *, rounds: int, requests: int) -> Sequence[Roun
         kafka = cpu_seconds(servers.kafka_pid)
         ingress, ingress_cpu = await _run(servers.ingress, "/webhooks/nowpayments", bodies)
         kafka = (cpu_seconds(servers.kafka_pid) - kafka) / requests
+        plain, plain_cpu = await _run(servers.plain, "/webhooks/nowpayments", bodies)
         echo, echo_cpu = await _run(servers.echo, "/", bodies)
-        measured.append(Round(ingress, echo, ingress_cpu, echo_cpu, kafka))
+        measured.append(Round(ingress, plain, echo, ingress_cpu, plain_cpu, echo_cpu, kafka))
     return measured[1:]  # the first one warmed both up
 
 

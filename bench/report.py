@@ -26,7 +26,8 @@ measured side by side in one run mean something; absolute figures are of this ma
 
 Signed NOWPayments notifications, all distinct, {connections} connections, {requests} requests a round, {count} interleaved rounds after one to warm
 up. The ingress verifies each, and answers when Kafka has acknowledged both records. The echo is an aiohttp server that answers with the body it got.
-Nothing else of ours runs: the ingress, the echo, one broker, and the load generator.
+The plain ingress is the echo with the work itself: it verifies, sends the body to the same two topics and answers when both have it (`bench/plain_ingress.py`), without a model, an event, a log line, a metric or a limit.
+Nothing else of ours runs: these three, one broker, and the load generator.
 
 {door}
 
@@ -205,18 +206,22 @@ def _table(rows: Mapping[str, str]) -> str:
 
 
 def door(rounds: Sequence[Round]) -> str:
-    """Return the table of the ingress and the echo."""
+    """Return the table of the ingress, the plain one and the echo."""
     rows = {
         "ingress, requests/s": _spread((r.ingress.per_second for r in rounds), 0),
         "bare echo, requests/s": _spread((r.echo.per_second for r in rounds), 0),
-        "ratio of requests/s": _spread((r.ratio for r in rounds), 2),
+        "plain ingress, requests/s": _spread((r.plain.per_second for r in rounds), 0),
+        "ratio of requests/s, ingress and echo": _spread((r.ratio for r in rounds), 2),
+        "ratio of requests/s, ingress and plain ingress": _spread((r.plain_ratio for r in rounds), 2),
         "ingress, CPU µs a request": _spread((r.ingress_cpu * 1e6 for r in rounds), 0),
         "bare echo, CPU µs a request": _spread((r.echo_cpu * 1e6 for r in rounds), 0),
-        "ratio of CPU": _spread((r.cpu_ratio for r in rounds), 2),
+        "plain ingress, CPU µs a request": _spread((r.plain_cpu * 1e6 for r in rounds), 0),
+        "ratio of CPU, ingress and echo": _spread((r.cpu_ratio for r in rounds), 2),
         "Kafka, CPU µs a notification": _spread((r.kafka_cpu * 1e6 for r in rounds), 0),
         "ingress, p50 ms": _spread((r.ingress.quantile(0.5) * 1000 for r in rounds), 1),
         "ingress, p99 ms": _spread((r.ingress.quantile(0.99) * 1000 for r in rounds), 1),
         "bare echo, p99 ms": _spread((r.echo.quantile(0.99) * 1000 for r in rounds), 1),
+        "plain ingress, p99 ms": _spread((r.plain.quantile(0.99) * 1000 for r in rounds), 1),
     }
     return _table(rows)
 
