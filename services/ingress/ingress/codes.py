@@ -93,8 +93,8 @@ def redacted(document: Document) -> str:
 
 
 def mentions_code(text: str, document: Document) -> bool:
-    """Tell whether one of the body's codes is part of `text`."""
-    return any(suspect in text for suspect in _suspects(document))
+    """Tell whether one of the body's codes is part of `text`, in any case of letters."""
+    return _holds(text, tuple(_suspects(document)))
 
 
 def _read_code(entry: JsonValue) -> Code | None:
@@ -119,7 +119,7 @@ def _read_image(serial: str, media_type: str) -> Code | None:
 
 
 def _suspects(document: Document) -> set[str]:
-    """Return every text of the lists of codes that is long enough to be one, whatever their shape."""
+    """Return every text of the lists of codes that is long enough to be one, whatever their shape; case folded."""
     found: set[str] = set()
     waiting: list[JsonValue] = [document.get(name) for name in _LISTS]
     while waiting:
@@ -136,12 +136,12 @@ def _suspects(document: Document) -> set[str]:
                 waiting.extend(members.keys() - {"serial", "type", "id", "name", "code", "key"})
             case number:
                 found.add(str(number))
-    return {text for text in found if len(text) >= _LEAST}
+    return {text.casefold() for text in found if len(text) >= _LEAST}
 
 
 def _name(name: str, suspects: Sequence[str]) -> str:
     harmless = name in _HARMLESS or name in _LISTS or (len(name) <= 40 and _FIELD_NAME.fullmatch(name))
-    return name if harmless and not any(each in name for each in suspects) else SEALED
+    return name if harmless and not _holds(name, suspects) else SEALED
 
 
 def _value(name: str, value: JsonValue, suspects: Sequence[str]) -> JsonValue:
@@ -158,7 +158,12 @@ def _harmless(value: JsonValue, suspects: Sequence[str]) -> JsonValue:
             return SEALED
         case list():
             return [SEALED if isinstance(each, list) else _harmless(each, suspects) for each in value[:100]]
-        case _ if any(each in str(value) for each in suspects):
+        case _ if _holds(str(value), suspects):
             return SEALED
         case _:
             return value
+
+
+def _holds(text: str, suspects: Sequence[str]) -> bool:
+    folded = text.casefold()
+    return any(each in folded for each in suspects)

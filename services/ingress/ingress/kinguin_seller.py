@@ -15,7 +15,7 @@ from bitloot.ids import OfferId, ProductId, ReservationId, content_id
 from bitloot.problem import Problem
 from bitloot.proxies import Networks
 from ingress import codes, fields
-from ingress.kinguin import TOKEN_HEADER, check_address, verify_token
+from ingress.kinguin import TOKEN_HEADER, check_address, check_words, verify_token
 from ingress.notification import Incoming, Notification, Publication, Reader, parse_object
 
 _OLD_WORDS = {"RESERVE": SaleStatus.BUYING, "GIVE": SaleStatus.BOUGHT}  # older texts of Kinguin's
@@ -51,6 +51,8 @@ def _sale(incoming: Incoming, matched: str) -> Notification:
     status, delivered = status_of(word), fields.word(document, "releasedExternalStockId")
     event_type = (word or "unknown").lower()
     external_id = reservation or fields.label(document, "offerId")
+    about = [fields.label(document, name) for name in ("productId", "offerId")]
+    check_words(document, word, external_id, delivered, *about)
     updated_at = fields.label(document, "updatedAt")
     event_id = content_id("kinguin-seller", external_id, event_type, updated_at, delivered)
     publication = None

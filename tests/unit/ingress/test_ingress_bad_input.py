@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tests.unit.ingress.rig import (
     IPN_SECRET,
     KINGUIN_TOKEN,
     ORDER,
+    SELLER_TOKEN,
     SHOP_TOKEN,
     Rig,
     body_of,
@@ -407,9 +408,25 @@ async def test_kinguin_fields_of_another_type(rig: Rig, name: str, value: object
     assert rig.logged == []
 
 
-async def test_a_code_in_place_of_an_id(rig: Rig):
-    body = {"event": "delivered", "reservationId": f"r-{CODES[0]}", "codes": [CODES[0]]}
-    await refusal(await rig.kinguin(body), 400)
+@pytest.mark.parametrize("spelled", [str, str.lower])
+@pytest.mark.parametrize("name", ["event", "status", "reservationId", "orderId"])
+async def test_a_code_in_place_of_an_id(rig: Rig, name: str, spelled: Callable[[str], str]):
+    body = {"event": "delivered", "reservationId": "r-1", "codes": [CODES[0]], name: f"r-{spelled(CODES[0])}"}
+    await refusal(await rig.kinguin(body), 400, "code")
+    assert rig.producer.sent == []
+
+
+@pytest.mark.parametrize("name", ["orderId", "orderExternalId", "status"])
+async def test_a_code_in_place_of_an_id_of_the_buyer_api(rig: Rig, name: str):
+    body = {"orderId": "X", "orderExternalId": f"{ORDER}-1", "status": "completed", "keys": [{"serial": CODES[0]}]}
+    await refusal(await rig.esa(body | {name: f"{ORDER}-{CODES[0]}"}), 400, "code")
+    assert rig.producer.sent == []
+
+
+@pytest.mark.parametrize("name", ["reservationId", "offerId", "status", "releasedExternalStockId"])
+async def test_a_code_in_place_of_an_id_of_a_sale(rig: Rig, name: str):
+    body = {"status": "DELIVERED", "reservationId": "r-1", "offerId": "o-1", "codes": [CODES[0]], name: CODES[0]}
+    await refusal(await rig.kinguin(body, token=SELLER_TOKEN, path="/webhooks/kinguin-seller"), 400, "code")
     assert rig.producer.sent == []
 
 

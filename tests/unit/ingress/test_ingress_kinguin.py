@@ -231,6 +231,13 @@ async def test_two_lists_that_disagree_are_left_to_be_fetched(rig: Rig):
     assert leaks(published(rig)) == []
 
 
+@pytest.mark.parametrize("word", ["delivered", "DELIVERED"])
+async def test_a_status_of_a_code_is_no_code(rig: Rig, word: str):
+    keys = [{"serial": CODES[0], "type": "text/plain", "status": "DELIVERED"}]
+    response = await rig.kinguin({"event": word, "status": "DELIVERED", "reservationId": "r-1", "keys": keys})
+    assert response.status == 200
+
+
 async def test_a_code_is_hidden_wherever_it_stands(rig: Rig):
     await rig.kinguin(
         notice(
@@ -239,6 +246,7 @@ async def test_a_code_is_hidden_wherever_it_stands(rig: Rig):
             serial=CODES[1],
             note={"deep": [CODES[2]]},
             cheapestOfferId=["offer-1", CODES[0], {"x": CODES[1]}],
+            requestedKeyType=CODES[0].lower(),
             unknownNumber=4711471147114711,
             **{CODES[0]: True, f"x{CODES[0]}": 1},
         )
@@ -247,6 +255,7 @@ async def test_a_code_is_hidden_wherever_it_stands(rig: Rig):
     assert leaks(published(rig)) == []
     body = json.loads(rig.logged[0].body)
     assert body["name"] == body["serial"] == body["note"] == body["unknownNumber"] == "[sealed]"
+    assert body["requestedKeyType"] == "[sealed]"
     assert body["cheapestOfferId"] == ["offer-1", "[sealed]", "[sealed]"]
 
 
