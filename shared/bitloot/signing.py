@@ -142,6 +142,11 @@ def svix_verify(
     return Verdict(Refusal.MISMATCH)
 
 
+def svix_message_id(headers: Mapping[str, str]) -> str:
+    """Return the id that `svix_verify` takes the signature to be over; empty without one."""
+    return _svix_headers(headers)[0]
+
+
 def svix_sign(raw: bytes, message_id: str, timestamp: int, secret: SecretStr) -> str:
     """Return one entry of the `svix-signature` header."""
     message = _svix_message(message_id, str(timestamp), raw)

@@ -12,7 +12,8 @@ _SECONDS = 10.0  # a sender has its two kilobytes ready
 async def read_body(request: web.Request, *, patience: float = _SECONDS) -> bytes:
     """Return the bytes as they came, in `patience` seconds. Raises `NotAccepted` 413, 415 or 408."""
     limit = request.client_max_size
-    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+    # A proxy may say it once more; of several, aiohttp undoes the last.
+    if any(each.strip().lower() != "identity" for each in request.headers.getall("Content-Encoding", [])):
         raise NotAccepted(415, Reason.MEDIA_TYPE, "A compressed body is not accepted.")
     if (request.content_length or 0) > limit:
         raise _too_large(limit)

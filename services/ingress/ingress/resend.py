@@ -13,11 +13,9 @@ from bitloot.contracts.events import MailDelivery, MailDeliveryUpdated
 from bitloot.contracts.topics import ORDER_EVENTS
 from bitloot.ids import EventId, OrderId, content_id, is_order_id, message_id
 from bitloot.redaction import without_mail_addresses
-from bitloot.signing import svix_verify
+from bitloot.signing import svix_message_id, svix_verify
 from ingress import fields
 from ingress.notification import Incoming, Notification, Publication, Reader, parse_object, unverified
-
-_ID_HEADERS = ("svix-id", "webhook-id")
 
 
 def reader(secrets: Sequence[SecretStr]) -> Reader:
@@ -30,8 +28,7 @@ def reader(secrets: Sequence[SecretStr]) -> Reader:
         document = parse_object(incoming.body)
         mail = document.get("data")
         event_type = fields.label(document, "type")
-        svix_id = next((incoming.headers[name] for name in _ID_HEADERS if name in incoming.headers), "")
-        event_id = content_id("resend", fields.label({"id": svix_id}, "id"), event_type)
+        event_id = content_id("resend", fields.label({"id": svix_message_id(incoming.headers)}, "id"), event_type)
         return Notification(
             provider="resend",
             external_id=fields.label(mail if isinstance(mail, dict) else {}, "email_id", "id"),

@@ -252,6 +252,15 @@ async def test_compressed_body(rig: Rig, path: str):
 
 
 @EVERYWHERE
+async def test_a_compressed_body_behind_a_header_that_says_otherwise(rig: Rig, path: str):
+    headers = [("Content-Type", "application/json"), ("Content-Encoding", "identity"), ("Content-Encoding", "gzip")]
+    body = gzip.compress(b'{"event": "give", "reservationId": "r-1"}')
+    response = await rig.client.post(path, data=body, headers=[*headers, *WEBHOOK_HEADERS[path].items()])
+
+    await refusal(response, 415)
+
+
+@EVERYWHERE
 async def test_wrong_method(rig: Rig, path: str):
     response = await rig.client.get(path)
 

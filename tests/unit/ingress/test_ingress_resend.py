@@ -1,10 +1,12 @@
 import json
+import time
 
 import pytest
 
 from bitloot.contracts.events import MailDeliveryUpdated
 from bitloot.ids import order_id
-from tests.unit.ingress.rig import Rig, leaks
+from bitloot.signing import svix_sign
+from tests.unit.ingress.rig import RESEND_SECRET, Rig, body_of, leaks
 
 CLICKED = {
     "type": "email.clicked",
@@ -62,6 +64,17 @@ async def test_how_far_a_mail_came_is_told_to_its_order(rig: Rig, body, delivery
 
     assert (event.order_id, event.message_id) == (ORDER, f"{ORDER}/mail/1")
     assert (event.delivery, event.detail, event.provider_message_id) == (delivery, detail, "56761188")
+
+
+async def test_a_second_id_beside_the_signed_one_makes_no_other_event(rig: Rig):
+    raw, now = body_of(told("email.delivered")), int(time.time())
+    signed = [("svix-timestamp", str(now)), ("svix-signature", svix_sign(raw, "msg_1", now, RESEND_SECRET))]
+    for others in ((), ("msg_2",), ("msg_3",)):
+        ids = [("svix-id", each) for each in (*others, "msg_1")]
+        response = await rig.client.post("/webhooks/resend", data=raw, headers=[*ids, *signed])
+        assert response.status == 204
+
+    assert len({event.event_id for event in rig.events}) == 1
 
 
 async def test_tags_may_be_a_list_too(rig: Rig):
