@@ -26,7 +26,8 @@ from delivery.mail import Message
 
 TIMEOUT: Final = 10.0  # seconds, for each step
 _PORTS: Final = {"smtps": 465, "smtp": 587, "smtp+plain": 25}
-_MAX_PORT = 65535
+_NOT_NOW, _FINAL, _NO_REPLY = 400, 500, 600
+"""First replies of a kind (RFC 5321, section 4.2.1): no for now, no for good, and those that there are none of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Smtp:
         """Hand over a message and return the Message-ID that it got.
 
         Raises `Transient` while nothing of the message has left, `Refused` for a final no, and `Unknown` when its
-        data has left and no answer came back.
+        data has left and no answer came back, or none that says yes or no.
         """
         with measured("smtp", "send"):
             mail = _composed(message)
@@ -106,6 +107,8 @@ class Smtp:
             if server.username is not None and server.password is not None:
                 await client.login(server.username, server.password.get_secret_value())
         except aiosmtplib.SMTPAuthenticationError as error:
+            if error.code < _FINAL:  # such as 454: whoever checks our password is away
+                raise _not_now(error) from error
             raise Refused(Cause.AUTHORIZATION, f"the mail server answered {error.code} to our login") from error
         except aiosmtplib.SMTPResponseException as error:
             raise _not_now(error) from error
@@ -135,6 +138,8 @@ class Smtp:
         try:
             await client.data(mail)
         except aiosmtplib.SMTPResponseException as error:
+            if not _NOT_NOW <= error.code < _NO_REPLY:  # all of it may have left, and this is neither yes nor no
+                raise Unknown(Cause.BAD_ANSWER, f"the mail server answered {error.code} to the mail") from error
             raise _judged(error, Cause.REJECTED) from error
         except TimeoutError as error:  # aiosmtplib's own is one as well
             raise Unknown(Cause.TIMEOUT, f"the mail server: {type(error).__name__}") from error
@@ -144,7 +149,7 @@ class Smtp:
 
 def _judged(error: aiosmtplib.SMTPResponseException, cause: Cause) -> BitLootError:
     """Return what an answer means: 5xx is final, all else is not now. Its text may quote us and is left out."""
-    return Refused(cause, f"the mail server answered {error.code}") if error.code >= 500 else _not_now(error)
+    return Refused(cause, f"the mail server answered {error.code}") if error.code >= _FINAL else _not_now(error)
 
 
 def _not_now(error: aiosmtplib.SMTPResponseException) -> Transient:

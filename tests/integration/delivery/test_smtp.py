@@ -36,6 +36,7 @@ class Server:
         self.mailbox = []
         self.answers = {}
         self.logins = []
+        self.login_answer = None
         self.drops_after_data = 0
         self.url = SecretStr("")
 
@@ -59,7 +60,7 @@ class Server:
 
     def login(self, _server, _session, _envelope, _mechanism, data):
         self.logins.append((data.login, data.password))
-        return smtp.AuthResult(success=data.password == b"right", handled=False)
+        return self.login_answer or smtp.AuthResult(success=data.password == b"right", handled=False)
 
     @asynccontextmanager
     async def open(self, **options):
@@ -133,6 +134,13 @@ async def test_an_answer_lost_after_the_data_is_unknown(server):
     assert Smtp(server_of(server.url)).repeatable_for == timedelta(0)
 
 
+@pytest.mark.parametrize("answer", ["252 we shall see", "200 fine", "Queued, thank you", "999 what is this"])
+async def test_an_answer_after_the_data_that_says_neither_yes_nor_no_is_unknown(server, answer):
+    server.answers["DATA"] = answer
+
+    assert await fails(server) == (Unknown, Cause.BAD_ANSWER)
+
+
 async def test_nobody_there_means_that_nothing_has_left():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -155,6 +163,16 @@ async def test_a_login():
         assert await fails(server, url=wrong) == (Refused, Cause.AUTHORIZATION)
 
     assert len(server.mailbox) == 1
+
+
+async def test_a_login_that_is_put_off_is_no_refusal():
+    server = Server()
+    server.login_answer = smtp.AuthResult(success=False, handled=False, message="454 4.7.0 Temporary failure")
+    async with server.open(authenticator=server.login, auth_require_tls=False):
+        url = SecretStr(f"smtp+plain://user:right@127.0.0.1:{server.port}")
+        assert await fails(server, url=url) == (Transient, Cause.PROVIDER_UNAVAILABLE)
+
+    assert server.mailbox == []
 
 
 async def test_no_header_can_be_smuggled_in(server):
