@@ -391,6 +391,14 @@ async def test_ten_reveals_a_minute(buyer):
     assert len(buyer.events) == 10
 
 
+async def test_a_link_that_was_revoked_uses_up_no_reveals_of_its_successor(buyer):
+    buyer.knows(replace(FULFILLED, generation=2))
+    assert [(await buyer.reveal()).status for _ in range(11)] == [410] * 10 + [429]
+    buyer.path = buyer.link(generation=2)
+
+    assert (await buyer.reveal()).status == 200
+
+
 async def test_nothing_that_opens_keys_is_logged(buyer, capsys, caplog):
     buyer.knows(FULFILLED)
     with caplog.at_level("DEBUG"):
@@ -647,6 +655,36 @@ async def test_large_and_strange_forms_are_refused(buyer):
     assert (await buyer.ask("POST", "/o/lost", data={"email": "a" * 5000})).status == 413
     assert (await buyer.ask("POST", "/o/lost", json={"email": "a@b.c"})).status == 415
     assert buyer.events == []
+
+
+@pytest.mark.parametrize("kind", ["", "; charset=nonsense", "; charset=utf-16", "; charset=zlib"])
+@pytest.mark.parametrize("body", [b"email=\xff\xfe", b"email=%ff%40bitloot.test", b"a=b&" * 30])
+async def test_a_form_that_cannot_be_read_is_refused(buyer, kind, body):
+    buyer.knows(FULFILLED)
+    headers = {"Content-Type": f"application/x-www-form-urlencoded{kind}"}
+    for path in (f"{buyer.path}/mail", f"{buyer.path}/email", "/o/lost"):
+        answer = await buyer.ask("POST", path, data=body, headers=headers)
+        page = await buyer.ask("POST", path, data=body, headers=headers | BROWSER)
+        assert (answer.status, answer.content_type) == (400, "application/problem+json")
+        assert (page.status, page.content_type) == (400, "text/html")
+    assert buyer.events == []
+
+
+async def test_a_form_is_utf8_whatever_is_said_of_it(buyer):
+    buyer.knows(FULFILLED)
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=nonsense"}
+    body = "email=b%C3%BCyer%40bitloot.test&email=other%40bitloot.test"
+    assert (await buyer.ask("POST", f"{buyer.path}/email", data=body, headers=headers)).status == 202
+    assert await buyer.buyers.open(ORDER, buyer.events[0].email) == "büyer@bitloot.test"
+
+
+async def test_a_large_form_is_refused_also_where_its_length_is_not_told(buyer):
+    async def pieces():
+        for _ in range(5):
+            yield b"a" * 1000
+
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert (await buyer.ask("POST", "/o/lost", data=pieces(), headers=headers)).status == 413
 
 
 # --- Lost links -----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from admin_api.api.schemas import Question
+from bitloot.bodies import read_body
 from bitloot.problem import Problem
 
 _CHUNK_BYTES = 64 * 1024
@@ -57,12 +58,13 @@ async def _bounded(route: Bounded, request: web.Request) -> AsyncIterator[bytes]
         yield chunk
 
 
-async def read_body(request: web.Request) -> dict[str, Any]:
+async def read_object(request: web.Request) -> dict[str, Any]:
     """Return the JSON object that was sent. Raises the problem to answer with."""
     if request.content_type != "application/json":
         raise Problem(415, "What is asked is sent as application/json.")
+    raw = await read_body(request)
     try:
-        body = from_json(await request.read())
+        body = from_json(raw)
     except ValueError:
         raise Problem(400, "The body is not JSON.") from None
     if not isinstance(body, dict):

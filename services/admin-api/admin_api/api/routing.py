@@ -15,7 +15,7 @@ from admin_api.access.gate import SAFE, Gate, Visit, check_right
 from admin_api.access.rights import NOBODY, Asker, Right
 from admin_api.api.masking import Seen, may_see, seen_by, without_addresses
 from admin_api.api.ports import Ports
-from admin_api.api.questions import bounded_chunks, read_body, read_question
+from admin_api.api.questions import bounded_chunks, read_object, read_question
 from admin_api.api.schemas import Question
 from bitloot import log
 from bitloot.errors import Transient
@@ -204,7 +204,7 @@ class _Endpoint:
             return await self._at_the_door(route, request)
         asker = await self._gate.asker(request)
         check_right(asker, route.right)
-        question = read_question(route, request, await read_body(request) if route.body else {})
+        question = read_question(route, request, await read_object(request) if route.body else {})
         if isinstance(route, Stream):
             return await self._tell(route, request, question, asker)
         if route.method in SAFE or route.reads:
@@ -277,7 +277,7 @@ class _Endpoint:
             raise
 
     async def _at_the_door(self, route: Door[Any], request: web.Request) -> web.Response:
-        question = read_question(route, request, await read_body(request) if route.body else {})
+        question = read_question(route, request, await read_object(request) if route.body else {})
         reply = await route.handle(self._gate, self._gate.visit(request), question)
         if reply.location is not None:
             response = web.Response(status=route.status, headers={"Location": reply.location})

@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from bitloot import log, trace
+from bitloot.bodies import read_body
 from bitloot.contracts.events import KeysRevealed
 from bitloot.contracts.topics import ORDER_EVENTS
 from bitloot.errors import BitLootError, Cause
@@ -37,6 +39,7 @@ STREAM_FOR: Final = timedelta(minutes=10)
 """After this a page opens a new stream: connections of pages that nobody looks at any more come to an end."""
 HEARTBEAT: Final = 15.0  # seconds; proxies close what is silent for a minute
 MAX_FORM: Final = 4096  # bytes
+MAX_FIELDS: Final = 20
 
 T = TypeVar("T")
 
@@ -245,13 +248,17 @@ class OrderPage:
         """Return the order that the address opens; `spend`: one reveal of it is counted. Raises `Problem`."""
         link = _opened(self._ports.opens, request.match_info["token"])
         if spend:
-            await self._spend(link.order_id)
+            await self._spend(link)
         return link.order_id, await self._behind(link)
 
-    async def _spend(self, order_id: OrderId) -> None:
-        """Count in this process first: a flood stops here and not at the database."""
-        wait = self._rate.take(order_id) or await self._ports.asking.attempts.take(
-            f"reveal/{order_id}", self._rate.limit, timedelta(seconds=self._rate.window)
+    async def _spend(self, link: OrderLink) -> None:
+        """Count in this process first: a flood stops here and not at the database.
+
+        Each generation of links by itself: with one that was revoked nobody uses up what its successor may.
+        """
+        counted = f"{link.order_id}/{link.generation}"
+        wait = self._rate.take(counted) or await self._ports.asking.attempts.take(
+            f"reveal/{counted}", self._rate.limit, timedelta(seconds=self._rate.window)
         )
         if wait:
             raise Problem(429, "Too many at once. Try again in a moment.", headers={"Retry-After": str(wait)})
@@ -308,13 +315,19 @@ def _opened(opens: Callable[[str], T], token: str) -> T:
         raise Problem(404, "There is no order at this address.") from error
 
 
-async def _form(request: web.Request) -> Mapping[str, object]:
-    """Return the fields of a small form. Raises `Problem`."""
-    if (request.content_length or 0) > MAX_FORM:
-        raise Problem(413)
-    if request.content_type not in {"application/x-www-form-urlencoded", "application/octet-stream"}:
+async def _form(request: web.Request) -> Mapping[str, str]:
+    """Return the fields of a small form, of several of a name the first. Raises `Problem`."""
+    if request.content_type == "application/octet-stream":  # as without a type: there is no form
+        return {}
+    if request.content_type != "application/x-www-form-urlencoded":
         raise Problem(415, "Send a form.")
-    return await request.post()
+    body = await read_body(request, most=MAX_FORM)
+    try:
+        # In UTF-8, whatever its type says: https://url.spec.whatwg.org/#urlencoded-parsing
+        fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+    except ValueError:
+        raise Problem(400, "The form cannot be read.") from None
+    return dict(reversed(fields))
 
 
 def _json(answer: BaseModel, status: int = 200) -> web.Response:
