@@ -27,13 +27,15 @@ _DESCRIPTIONS = {
     403: "The asker has not the right to this, or a header against cross-site requests is missing",
     404: "There is nothing with this id",
     409: "It cannot be done; the detail says why",
-    413: "The file is too large",
+    408: "What is sent did not come in time",
+    413: "What is sent is too large",
     429: "Too many tries; Retry-After says for how long",
     415: "The body is of another type than is asked for",
     500: "A defect, which is logged",
     503: "Postgres or Kafka cannot be reached",
 }
 _COMMON_PROBLEMS = (400, 401, 403, 429, 500, 503)
+_PROBLEMS_OF_BODIES = (408, 413, 415)
 
 Document = dict[str, JsonValue]
 
@@ -99,7 +101,7 @@ def _operation(route: AnyRoute, question: Document) -> Document:
         _parameter(route, name, schema) for name, schema in properties.items() if name not in sent
     ]
     responses: Document = {str(route.status): {"description": _describe(route.status), **_content(route)}}
-    for status in sorted({*_COMMON_PROBLEMS, *route.problems}):
+    for status in sorted(_problems_of(route)):
         responses[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
     return {
         "operationId": route.name,
@@ -160,7 +162,7 @@ def _file(route: Upload[Any, Any]) -> Document:
 
 def _problems(routes: Sequence[AnyRoute]) -> Document:
     schema: Document = {"$ref": _REFERENCE.format(model=ProblemDocument.__name__)}
-    statuses = {*_COMMON_PROBLEMS, *(status for route in routes for status in route.problems)}
+    statuses = set[int]().union(*map(_problems_of, routes))
     return {
         f"Problem{status}": {
             "description": _describe(status),
@@ -168,6 +170,10 @@ def _problems(routes: Sequence[AnyRoute]) -> Document:
         }
         for status in sorted(statuses)
     }
+
+
+def _problems_of(route: AnyRoute) -> set[int]:
+    return {*_COMMON_PROBLEMS, *route.problems, *(_PROBLEMS_OF_BODIES if route.body else ())}
 
 
 def _describe(status: int) -> str:
