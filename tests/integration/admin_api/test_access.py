@@ -218,6 +218,21 @@ async def test_a_token_sees_addresses_and_bodies_as_its_role_has_the_right_to(fi
     assert all((value != "(hidden)") is ("body" in seen) for value in log["headers"].values())
 
 
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.AUDITOR])
+async def test_what_is_masked_is_not_found_by_trying(filled: Api, role: Role):
+    token = (await Tokens(filled.ports.pool).create("t", frozenset({role}), "ada", None)).text
+    email = (await filled.page("/admin/orders"))["items"][0]["email"]
+    assert await filled.ids("/admin/orders", q=email[:5]) == [records.order(1)]
+    for path in ("/admin/orders", "/admin/orders.csv"):
+        found = await filled.ask(path, token=token, q=email[:5])
+        assert (found.status, email[0] + "***" in await found.text()) == (200, False)
+        assert (await filled.ask(path, token=token, q=email)).status == 403
+        assert (await filled.ask(path, token=token, email=email)).status == 403
+    assert (await filled.ask("/admin/mails", token=token, recipient=email)).status == 403
+    by_id = await (await filled.ask("/admin/orders", token=token, q=records.order(1))).json()
+    assert [each["id"] for each in by_id["items"]] == [records.order(1)]
+
+
 async def test_what_is_done_is_written_down_before_and_after(api: Api):
     await api.seed(api.ports.topics.state, records.snapshot(1))
     await api.act(f"/admin/orders/{records.order(1)}/reprocess", "click")

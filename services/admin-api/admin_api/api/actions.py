@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import asyncpg
 from pydantic import Field, JsonValue
 
+from admin_api.access.rights import Asker
 from admin_api.api.listing import Listing
 from admin_api.api.ports import Ports
 from admin_api.api.reading import SQL, Filter
@@ -123,7 +124,7 @@ async def show_action(ports: Ports, question: OneAction) -> Action:
     return _action(dict(found))
 
 
-def _where(question: ActionFilter) -> Filter:
+def _where(question: ActionFilter, _asker: Asker) -> Filter:
     where = Filter()
     where.add("a.order_id = {}::uuid", question.order_id)
     where.add("a.actor = {}", question.actor)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from admin_api.access.audit import Result
-from admin_api.access.rights import Right
+from admin_api.access.rights import Asker, Right
 from admin_api.api.listing import Listing
 from admin_api.api.reading import Filter
 from admin_api.api.routing import AnyRoute
@@ -47,7 +47,7 @@ class AuditEntries(Page[AuditEntry]):
     """A page of the audit log, newest first."""
 
 
-def _where(question: AuditFilter) -> Filter:
+def _where(question: AuditFilter, _asker: Asker) -> Filter:
     where = Filter()
     where.add("actor = {}", question.actor)
     where.add("action = {}", question.action)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from asyncpg import Record
 from pydantic import Field, StringConstraints, field_validator
 
-from admin_api.access.rights import Right
+from admin_api.access.rights import Asker, Right
 from admin_api.api.clicks import ACTION_HEADERS, Action
 from admin_api.api.dead_letters import DeadLetterFilter
 from admin_api.api.listing import Listing
@@ -242,7 +242,7 @@ async def list_items(ports: Ports, question: ItemQuestion) -> Page[Any]:
     return await _ITEMS.answer(ports, question)
 
 
-def _items_where(question: ItemQuestion) -> Filter:
+def _items_where(question: ItemQuestion, _asker: Asker) -> Filter:
     where = Filter()
     where.add("i.replay_id = {}", question.id)
     where.add("i.result = {}", question.result)
@@ -271,7 +271,7 @@ _REPLAYS = Listing(
     item=Replay,
     page=Replays,
     query="bulk_replays",
-    where=lambda _: Filter(),
+    where=lambda _question, _asker: Filter(),
     sort=("timestamptz", "text"),
     read=_replay,
 )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from admin_api.access.rights import Right
+from admin_api.access.rights import Asker, Right
 from admin_api.api.listing import Listing
 from admin_api.api.masking import Prose
 from admin_api.api.reading import Filter
@@ -50,7 +50,7 @@ class Effects(Page[Effect]):
     """A page of the ledger, newest first."""
 
 
-def _where(question: EffectFilter) -> Filter:
+def _where(question: EffectFilter, _asker: Asker) -> Filter:
     where = Filter()
     where.add("order_id = {}::uuid", question.order_id)
     where.add("kind = {}", question.kind)

@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, LiteralString, TypeVar, cast
 import asyncpg
 from pydantic import create_model
 
-from admin_api.access.rights import Right
+from admin_api.access.rights import Asker, Right
 from admin_api.api.csv_files import ROWS, csv_lines, making
 from admin_api.api.masking import Seen, may_see, seen_by
 from admin_api.api.ports import Ports
@@ -48,6 +48,7 @@ class Listing(Generic[F]):
     """A list. Its named query gives the columns of `item`, and `sort_1` and `sort_2` of the types that `sort` names.
 
     Both together are unique, and rows are in their order. `filter` says which rows, `paged` is the same with paging.
+    `where` refuses to look for what is masked if the asker has no right to see it: else they would find it by trying.
     `masked` is the right without which some of it is masked: who has it and says why gets a file with that where there
     are `unmasked_files`. Their question is the filter and a `reason`, as JSON: a filter with a `reason` of its own, or
     with flags, which addresses write otherwise, has none.
@@ -62,7 +63,7 @@ class Listing(Generic[F]):
     item: type[Answer]
     page: type[Page[Any]]
     query: LiteralString
-    where: Callable[[F], Filter]
+    where: Callable[[F, Asker], Filter]
     sort: tuple[LiteralString, LiteralString]
     order: Literal["asc", "desc"] = "desc"
     right: Right = Right.READ
@@ -124,7 +125,7 @@ class Listing(Generic[F]):
 
     async def answer(self, ports: Ports, question: Any) -> Page[Any]:
         """Answer a page. Raises the 400 for a cursor that is not this list's, and `Transient`."""
-        where = self.where(question)
+        where = self.where(question, ports.asker)
         place = self._place(ports, question)
         with translated():
             async with (
@@ -169,7 +170,7 @@ class Listing(Generic[F]):
         return self._export(ports, question, may_see(ports.asker))
 
     async def _export(self, ports: Ports, question: F, seen: Seen) -> AsyncGenerator[bytes, None]:
-        where = self.where(question)
+        where = self.where(question, ports.asker)
         found = f"{SQL[self.query]}{where.clause}"
         statement = f"select * from ({found}) as found order by {self._order(self.order)}"  # noqa: S608 - see Filter
         with translated():

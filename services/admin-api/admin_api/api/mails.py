@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from admin_api.access.rights import Right
+from admin_api.access.gate import check_right
+from admin_api.access.rights import Asker, Right
 from admin_api.api.listing import Listing
 from admin_api.api.masking import Address
 from admin_api.api.orders import Mail
@@ -20,7 +21,9 @@ class MailFilter(Question):
     order_id: OrderIdText | None = None
     status: Annotated[Words | None, Field(description="Such as sending, accepted or refused")] = None
     kind: Words | None = None
-    recipient: Annotated[Words | None, Field(description="The whole address, in any case")] = None
+    recipient: Annotated[
+        Words | None, Field(description="The whole address, in any case; for those who may see addresses")
+    ] = None
     rendered_from: Annotated[Moment | None, Field(description="Written at or after")] = None
     rendered_to: Annotated[Moment | None, Field(description="Written before")] = None
 
@@ -41,7 +44,9 @@ class Mails(Page[ListedMail]):
     """A page of mails, newest first."""
 
 
-def _where(question: MailFilter) -> Filter:
+def _where(question: MailFilter, asker: Asker) -> Filter:
+    if question.recipient is not None:
+        check_right(asker, Right.READ_ADDRESSES)
     where = Filter()
     where.add("order_id = {}::uuid", question.order_id)
     where.add("status = {}", question.status)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from admin_api.access.rights import Asker
 from admin_api.api.listing import Listing
 from admin_api.api.ports import Ports
 from admin_api.api.reading import Filter, row
@@ -66,7 +67,7 @@ class OfferProblems(Answer):
     read_at: datetime
 
 
-def _where(question: OfferFilter) -> Filter:
+def _where(question: OfferFilter, _asker: Asker) -> Filter:
     where = Filter()
     where.add("product_id = {}", question.product_id)
     where.add("status = {}", question.status)

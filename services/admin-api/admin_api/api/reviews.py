@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from admin_api.access.rights import Right
+from admin_api.access.rights import Asker, Right
 from admin_api.api.listing import Listing
 from admin_api.api.masking import Address, Prose
 from admin_api.api.reading import Filter
@@ -42,7 +42,7 @@ class WaitingOrders(Page[WaitingOrder]):
     """A page of the inbox, the longest waiting first."""
 
 
-def _where(question: ReviewFilter) -> Filter:
+def _where(question: ReviewFilter, _asker: Asker) -> Filter:
     where = Filter()
     where.add("o.status = {} and o.review is not null", "needs_review")
     where.add("o.review ->> 'cause' = {}", question.cause)

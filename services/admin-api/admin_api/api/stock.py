@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import asyncpg
 from pydantic import Field, StringConstraints
 
-from admin_api.access.rights import Right
+from admin_api.access.rights import Asker, Right
 from admin_api.api.clicks import ACTION_HEADERS, Action
 from admin_api.api.intake import MAX_BYTES, Intake, PlainCode, SealedLine, read_codes
 from admin_api.api.listing import Listing
@@ -88,7 +88,7 @@ class Imported(Answer):
     repeated: Annotated[bool, Field(description="This click was answered before, and nothing was done again")]
 
 
-def _where(question: StockFilter) -> Filter:
+def _where(question: StockFilter, _asker: Asker) -> Filter:
     where = Filter()
     where.add("product_id = {}", question.product_id)
     return where

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from admin_api.access.rights import Right
+from admin_api.access.rights import Asker, Right
 from admin_api.api.lag import unknown
 from admin_api.api.listing import Listing
 from admin_api.api.masking import Body, Content, Headers
@@ -60,7 +60,7 @@ class WebhookLogs(Page[WebhookLog]):
     """A page of notifications, newest first."""
 
 
-def _where(question: WebhookLogFilter) -> Filter:
+def _where(question: WebhookLogFilter, _asker: Asker) -> Filter:
     where = Filter()
     where.add("provider = {}", question.provider)
     where.add("order_id = {}::uuid", question.order_id)

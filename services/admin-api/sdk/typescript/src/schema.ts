@@ -4367,7 +4367,7 @@ export interface operations {
                 /** @description How many to skip, 10,000 at most: farther on lead cursors only */
                 offset?: number;
                 orderId?: string;
-                /** @description The whole address, in any case */
+                /** @description The whole address, in any case; for those who may see addresses */
                 recipient?: string;
                 /** @description Written at or after */
                 renderedFrom?: string;
@@ -4404,7 +4404,7 @@ export interface operations {
             query?: {
                 kind?: string;
                 orderId?: string;
-                /** @description The whole address, in any case */
+                /** @description The whole address, in any case; for those who may see addresses */
                 recipient?: string;
                 /** @description Written at or after */
                 renderedFrom?: string;
@@ -4461,7 +4461,7 @@ export interface operations {
                     reason: string;
                     /**
                      * Recipient
-                     * @description The whole address, in any case
+                     * @description The whole address, in any case; for those who may see addresses
                      * @default null
                      */
                     recipient?: string | null;
@@ -4732,7 +4732,7 @@ export interface operations {
             query?: {
                 /** @description The `next` or `previous` of another page, instead of an offset */
                 cursor?: string;
-                /** @description The buyer's whole address, in any case */
+                /** @description The buyer's whole address, in any case; for those who may see it */
                 email?: string;
                 /** @description How many at most */
                 limit?: number;
@@ -4744,7 +4744,7 @@ export interface operations {
                 /** @description Placed before */
                 placedTo?: string;
                 productId?: string;
-                /** @description An id of the order, of one of its items, payments, reservations, products or of its invoice, or a part of the buyer's address: three letters or digits in a row at least */
+                /** @description An id of the order, of one of its items, payments, reservations, products or of its invoice, or, for those who may see it, a part of the buyer's address: three letters or digits in a row at least */
                 q?: string;
                 reservationId?: string;
                 status?: components["schemas"]["OrderStatus"];
@@ -4775,7 +4775,7 @@ export interface operations {
     listOrdersAsCsv: {
         parameters: {
             query?: {
-                /** @description The buyer's whole address, in any case */
+                /** @description The buyer's whole address, in any case; for those who may see it */
                 email?: string;
                 paymentId?: string;
                 /** @description Placed at or after */
@@ -4783,7 +4783,7 @@ export interface operations {
                 /** @description Placed before */
                 placedTo?: string;
                 productId?: string;
-                /** @description An id of the order, of one of its items, payments, reservations, products or of its invoice, or a part of the buyer's address: three letters or digits in a row at least */
+                /** @description An id of the order, of one of its items, payments, reservations, products or of its invoice, or, for those who may see it, a part of the buyer's address: three letters or digits in a row at least */
                 q?: string;
                 reservationId?: string;
                 status?: components["schemas"]["OrderStatus"];
@@ -4824,7 +4824,7 @@ export interface operations {
                 "application/json": {
                     /**
                      * Email
-                     * @description The buyer's whole address, in any case
+                     * @description The buyer's whole address, in any case; for those who may see it
                      * @default null
                      */
                     email?: string | null;
@@ -4852,7 +4852,7 @@ export interface operations {
                     productId?: string | null;
                     /**
                      * Q
-                     * @description An id of the order, of one of its items, payments, reservations, products or of its invoice, or a part of the buyer's address: three letters or digits in a row at least
+                     * @description An id of the order, of one of its items, payments, reservations, products or of its invoice, or, for those who may see it, a part of the buyer's address: three letters or digits in a row at least
                      * @default null
                      */
                     q?: string | null;
