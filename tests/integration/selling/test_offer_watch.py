@@ -46,6 +46,14 @@ async def test_declared_stock_is_what_never_left_us(sandbox, pool, stock: Stock,
     assert await problems(pool, offer) == []
 
 
+async def test_a_name_that_cannot_be_stored_stops_nothing(sandbox, pool, watch):
+    """Kinguin writes the names; PostgreSQL takes neither a NUL nor half a character."""
+    offer = {"id": "o-1", "productId": "game-1", "status": "ACTIVE", "name": "Por\x00tal\ud800 \u20ac2"}
+    await sandbox.answer("offers", [offer], "kinguin-seller")
+    await watch().look()
+    assert (await stored(pool, "o-1"))["name"] == "Portal \u20ac2"
+
+
 async def test_offers_of_products_that_we_have_no_codes_of_are_left_alone(sandbox, pool, watch):
     offer = await sandbox.offer_for_sale(5)
     await watch().look()

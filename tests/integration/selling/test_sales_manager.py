@@ -1,6 +1,7 @@
 """Our side of Kinguin's seller API, against the sandbox's."""
 
 import asyncio
+import json
 
 import pytest
 from pydantic import SecretStr
@@ -97,6 +98,14 @@ async def test_what_was_told_can_be_asked_for(sandbox, receiver, manager: SalesM
     assert (delivered.external_id, delivered.offer_id, delivered.product_id) == ("code-7", offer, "game-1")
     assert delivered.at is not None
     assert await manager.news(ReservationId("nobody")) == ()
+
+
+async def test_a_time_that_is_none_does_not_hide_what_was_told(sandbox, manager: SalesManager):
+    times = ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "yesterday", 7, None]
+    told = [json.dumps({"reservationId": "r-1", "status": "BOUGHT", "updatedAt": time}) for time in times]
+    await sandbox.answer("history", [{"body": each} for each in told], "kinguin-seller")
+    news = await manager.news(ReservationId("r-1"))
+    assert [(each.status, each.at) for each in news] == [(SaleStatus.BOUGHT, None)] * len(times)
 
 
 async def test_offers_are_read_and_declared(sandbox, manager: SalesManager):

@@ -145,9 +145,9 @@ def _told(entry: Json, reservation_id: ReservationId) -> SaleNews | None:
 def _moment(value: Json) -> datetime | None:
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
+        return moment and (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
         return None
-    return moment and (moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 def _offer(entry: Json) -> Offer | None:
@@ -157,11 +157,11 @@ def _offer(entry: Json) -> Offer | None:
     offer_id, product_id = _id(entry.get("id", entry.get("offerId"))), _id(entry.get("productId"))
     if offer_id is None or product_id is None:
         return None
-    name, status = entry.get("name"), entry.get("status")
+    status = entry.get("status")
     return Offer(
         offer_id=OfferId(offer_id),
         product_id=ProductId(product_id),
-        name=name[:_MAX_NAME] if isinstance(name, str) else "",
+        name=_shown(entry.get("name")),
         status=status if isinstance(status, str) and _STATUS.fullmatch(status) else "",
         available=_count(entry.get("availableStock")),
         buyable=_count(entry.get("buyableStock")),
@@ -169,6 +169,11 @@ def _offer(entry: Json) -> Offer | None:
         declared=_count(entry.get("declaredStock")),
         declared_text=_count(entry.get("declaredTextStock")),
     )
+
+
+def _shown(name: Json) -> str:
+    """Return a name for people, without what cannot be seen: PostgreSQL cannot store all of that."""
+    return "".join(filter(str.isprintable, name))[:_MAX_NAME] if isinstance(name, str) else ""
 
 
 def _count(value: Json) -> int | None:
