@@ -294,6 +294,11 @@ async def test_given_now_or_before_is_given(kinguin: Kinguin, market: KeyMarket,
         (problem(409, "OutOfStock"), Cause.OUT_OF_STOCK),
         (Says(200, {"status": "CANCELED"}), Cause.CANCELED),
         (Says(200, {"status": "REVERSED"}), Cause.REFUNDED),
+        (problem(409, "AlreadyCanceled"), Cause.CANCELED),
+        (problem(400, "ReservationAlreadyExpired"), Cause.CANCELED),
+        (problem(409, "already_refunded"), Cause.REFUNDED),
+        (Says(409, {"error": "AlreadyProcessed", "status": "CANCELED"}), Cause.CANCELED),
+        (Says(409, {"status": "REVERSED"}), Cause.REFUNDED),
     ],
     ids=repr,
 )
@@ -309,6 +314,7 @@ async def test_a_refused_give_says_why(kinguin: Kinguin, market: KeyMarket, line
         problem(500, None),
         HangsUp(),
         problem(409, "ResourceLock"),
+        problem(409, "AlreadyReserved"),
         Says(200, {"reservationId": "another"}),
         Says(200, {"status": "BUYING"}),
         Says(200, {"status": "SOMETHING_NEW"}),
@@ -359,8 +365,9 @@ async def test_longer_external_ids_alone_mean_that_nothing_was_found(kinguin: Ki
     assert await market.look_up(look_up()) == ()
 
 
-async def test_nothing_found_is_an_answer(kinguin: Kinguin, market: KeyMarket):
-    kinguin.script("lookup", Says(200, {"items": []}))
+@pytest.mark.parametrize("total", [{}, {"total": None}, {"total": 0}, {"total": "0"}], ids=repr)
+async def test_nothing_found_is_an_answer(kinguin: Kinguin, market: KeyMarket, total):
+    kinguin.script("lookup", Says(200, {"items": []} | total))
     assert await market.look_up(look_up()) == ()
 
 
@@ -383,6 +390,8 @@ async def test_a_market_without_look_ups_cannot_be_asked(kinguin: Kinguin, marke
         Says(200, {"items": [{"reservationId": "r1", "orderId": EXTERNAL}]}),
         Says(200, {"items": [item("r1", "BUYING"), item("r1", "BOUGHT")]}),
         Says(200, {"items": [], "total": 1}),
+        Says(200, {"items": [], "total": "1"}),
+        Says(200, {"items": [], "total": []}),
         Says(200, {"items": [item("r1", order="another order")]}),
     ],
     ids=lambda line: repr(line)[:80],

@@ -10,6 +10,7 @@ from fulfillment.kinguin.gateway import REPAIR_SECONDS, describe, kind_of, lost
 from fulfillment.kinguin.wire import Answer, Json, Unreadable
 
 _RESERVATION_ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
+_MAX_DIGITS: Final = 10
 _STATUS: Final = re.compile(r"[A-Za-z_]{1,40}", re.ASCII)
 
 
@@ -139,6 +140,14 @@ def array(answer: Answer) -> list[Json]:
         document(answer)
         raise bad(answer, "the answer is not a list")
     return answer.document
+
+
+def check_whole(answer: Answer, told: Json, shown: int) -> None:
+    """Hold how many entries the answer tells that there are against those that it shows. Raises as `document`."""
+    if isinstance(told, str) and len(told) < _MAX_DIGITS and told.isascii() and told.isdigit():
+        told = int(told)
+    if told is not None and (isinstance(told, bool) or not isinstance(told, int) or told > shown):
+        raise bad(answer, "it shows only a part of what there is")
 
 
 def check_echo(answer: Answer, members: dict[str, Json], expected: dict[str, str]) -> None:

@@ -13,6 +13,7 @@ from fulfillment.kinguin.answers import (
     Standing,
     bad,
     check_echo,
+    check_whole,
     document,
     refusal,
     reservation_id,
@@ -86,7 +87,7 @@ class Reservations:
                 raise refusal(answer)
             members = document(answer)
             check_echo(answer, members, {"reservationId": reservation_id, "orderId": purchase.external_id})
-            _refuse_ended(answer, members)
+            _refuse_ended(answer, standing_of(members.get("status")))
             codes = read_codes(members, line.quantity)
             if codes is None:
                 return Undelivered(shown_status(members.get("status")))
@@ -121,15 +122,17 @@ class Reservations:
         """Return the status that the answer tells, if it tells one."""
         with measured("give"):
             answer = await self._gateway.call("POST", f"{_path(reservation)}/give")
-            if _is_given_already(answer):
-                return shown_status(_member(answer, "status"))
             if answer.status >= 400:
-                raise refusal(answer)
+                standing = _standing_told(answer)
+                _refuse_ended(answer, standing)
+                if not _is_given_already(answer, standing):
+                    raise refusal(answer)
+                return shown_status(_member(answer, "status"))
             if answer.document is None:
                 return ""  # a success that has nothing to tell
             members = document(answer)
             check_echo(answer, members, {"reservationId": reservation})
-            _refuse_ended(answer, members)
+            _refuse_ended(answer, standing_of(members.get("status")))
             if members.get("status") is not None and standing_of(members["status"]) not in _BOUGHT:
                 raise bad(answer, "its status is not one of a purchase")
             return shown_status(members.get("status"))
@@ -149,13 +152,18 @@ def _member(answer: Answer, name: str) -> Json:
     return answer.document.get(name) if isinstance(answer.document, dict) else None
 
 
-def _is_given_already(answer: Answer) -> bool:
+def _standing_told(answer: Answer) -> Standing:
+    """Return how far a reservation is by a refusal: its status tells, or the word after an "already"."""
+    standing = standing_of(_member(answer, "status"))
+    _, already, word = kind_of(answer).lower().rpartition("already")
+    return standing_of(word) if already and standing is Standing.UNKNOWN else standing
+
+
+def _is_given_already(answer: Answer, standing: Standing) -> bool:
     """Tell whether a refusal to give says that it was given before."""
-    if answer.status < 400:
-        return False
-    if "already" in kind_of(answer).lower() or standing_of(_member(answer, "status")) in _BOUGHT:
-        return True
-    return answer.status == 409 and not kind_of(answer) and standing_of(_member(answer, "status")) is Standing.UNKNOWN
+    if standing is not Standing.UNKNOWN:
+        return standing in _BOUGHT
+    return "already" in kind_of(answer).lower() or (answer.status == 409 and not kind_of(answer))
 
 
 def _is_not_yet(answer: Answer) -> bool:
@@ -163,13 +171,13 @@ def _is_not_yet(answer: Answer) -> bool:
         return False
     if answer.status < 300:
         return answer.document is None
-    _refuse_ended(answer, {"status": _member(answer, "status")})
+    _refuse_ended(answer, standing_of(_member(answer, "status")))
     error = refusal(answer)
     return not (isinstance(error, Refused) and error.cause in {Cause.CANCELED, Cause.REFUNDED})
 
 
-def _refuse_ended(answer: Answer, members: dict[str, Json]) -> None:
-    match standing_of(members.get("status")):
+def _refuse_ended(answer: Answer, standing: Standing) -> None:
+    match standing:
         case Standing.CANCELED:
             raise Refused(Cause.CANCELED, f"{describe(answer)}: the purchase was canceled")
         case Standing.REFUNDED:
@@ -183,9 +191,7 @@ def _found(answer: Answer, external_id: str) -> tuple[FoundReservation, ...]:
     items = members.get("items")
     if not isinstance(items, list):
         raise bad(answer, "it has no list of items")
-    total = members.get("total")
-    if isinstance(total, int) and total > len(items):
-        raise bad(answer, "it shows only a part of what there is")
+    check_whole(answer, members.get("total"), len(items))
     found: dict[ReservationId, FoundReservation] = {}
     others_of_ours = False  # longer external ids: the market may look up by how an id begins
     for item in items:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from bitloot.errors import Cause, Refused, Transient, Unknown
 from bitloot.ids import ProductId, ReservationId
-from fulfillment.kinguin.answers import array, bad, document, refusal
+from fulfillment.kinguin.answers import array, bad, check_whole, document, refusal
 from fulfillment.kinguin.codes import read_code
 from fulfillment.kinguin.esa.delivery import Key
 from fulfillment.kinguin.esa.orders import KinguinOrder, check_ours, read_found, read_order
@@ -94,9 +94,7 @@ class BuyerApi:
                     if found.setdefault(order.order_id, order) is not order:
                         raise bad(answer, "an order is there twice")
                 if len(results) < self._page_size:
-                    total = members.get("item_count")
-                    if isinstance(total, int) and total > len(found):
-                        raise bad(answer, "it shows only a part of what there is")
+                    check_whole(answer, members.get("item_count"), len(found))
                     return tuple(order for order in found.values() if order.external_id == external_id)
             raise bad(answer, "the orders do not end")
 

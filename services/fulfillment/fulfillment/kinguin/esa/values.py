@@ -10,6 +10,7 @@ from fulfillment.kinguin.wire import Json
 _ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 _MONEY: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,18})?", re.ASCII)
 _MAX_MONEY: Final = Decimal(10) ** 12
+_MAX_PLACES: Final = 18
 
 
 def identity(value: Json) -> str | None:
@@ -23,9 +24,12 @@ def money(value: Json) -> Decimal | None:
     """Return an amount of EUR that is not negative; the API has it as a number, here and there as a text."""
     if isinstance(value, str) and _MONEY.fullmatch(value):
         return Decimal(value)
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value < _MAX_MONEY:
         return None
-    return Decimal(value) if 0 <= value < _MAX_MONEY else None
+    amount = Decimal(value)
+    exponent = amount.as_tuple().exponent
+    # 1e-999999999 takes a gigabyte to write out, and PostgreSQL cannot store it.
+    return amount if isinstance(exponent, int) and exponent >= -_MAX_PLACES else None
 
 
 def count(value: Json) -> int | None:
