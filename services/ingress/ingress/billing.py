@@ -22,7 +22,9 @@ from ingress.gateway import Gateway
 from ingress.notification import NotAccepted
 from ingress.payment_facts import order_named, read_facts, required
 
-_LISTED = "100"
+_PAGE_SIZE = 100
+_MOST_PAGES = 5
+"""Each click of a buyer on the page of an invoice makes a payment; what is found must fit one record."""
 _MOST_PLACES = 18
 _ROUNDING = Context(prec=80)  # more than 18 digits before and after the point
 
@@ -32,7 +34,7 @@ class _Invoice(BaseModel):
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    id: str = Field(min_length=1, max_length=64)
+    id: str = Field(pattern=r"^[\x21-\x7e]{1,64}\z")
     invoice_url: str = Field(pattern=r"^https?://[\x21-\x7e]+$", max_length=2000)
 
 
@@ -73,17 +75,24 @@ class Billing:
         return await self._gateway.get("payment", f"payment/{payment}", read)
 
     async def find(self, order: OrderId, invoice: str) -> tuple[PaymentFacts, ...]:
-        """Return the payments of an invoice, those of the order."""
-        query = {"invoiceId": invoice, "limit": _LISTED, "page": "0", "sortBy": "created_at", "orderBy": "desc"}
-
-        def read(answer: JsonValue) -> tuple[PaymentFacts, ...]:
-            listed = _object(answer, "GET payment/").get("data")
-            if not isinstance(listed, list):
-                raise Malformed(Cause.BAD_ANSWER, "GET payment/: an answer without a list")
-            found = (_facts(_object(each, "GET payment/"), order) for each in listed)
-            return tuple(facts for facts in found if facts.invoice_id == invoice)
-
-        return await self._gateway.get_as_user("payments", "payment/", read, query)
+        """Return the payments of an invoice, those of the order, the newest first and at most 500."""
+        found: dict[PaymentId, PaymentFacts] = {}
+        for page in range(_MOST_PAGES):
+            query = {
+                "invoiceId": invoice,
+                "limit": str(_PAGE_SIZE),
+                "page": str(page),
+                "sortBy": "created_at",
+                "orderBy": "desc",
+            }
+            listed = await self._gateway.get_as_user(
+                "payments", "payment/", lambda answer: _page(answer, order, invoice), query
+            )
+            # A payment that new ones have moved to this page is there twice.
+            found |= {facts.payment_id: facts for facts in listed if facts is not None}
+            if len(listed) < _PAGE_SIZE:
+                break
+        return tuple(found.values())
 
     def _body(self, wish: CreatePayment, more: Mapping[str, str]) -> bytes:
         texts = {
@@ -141,6 +150,23 @@ def _object(value: JsonValue, what: str) -> dict[str, JsonValue]:
     if not isinstance(value, dict):
         raise Malformed(Cause.BAD_ANSWER, f"{what}: an answer that is no object")
     return value
+
+
+def _page(answer: JsonValue, order: OrderId, invoice: str) -> tuple[PaymentFacts | None, ...]:
+    """Read a page of payments; None stands for one of another invoice, which may be anybody's."""
+    listed = _object(answer, "GET payment/").get("data")
+    if not isinstance(listed, list):
+        raise Malformed(Cause.BAD_ANSWER, "GET payment/: an answer without a list")
+    payments = [_object(each, "GET payment/") for each in listed]
+    return tuple(_facts(each, order) if _is_of(each, invoice) else None for each in payments)
+
+
+def _is_of(payment: dict[str, JsonValue], invoice: str) -> bool:
+    """Tell whether a listed payment may be one of the invoice. Raises `Malformed` where it does not tell."""
+    if "invoice_id" not in payment:
+        raise Malformed(Cause.BAD_ANSWER, "GET payment/: a payment that does not tell its invoice")
+    told = payment["invoice_id"]
+    return isinstance(told, str | int) and str(told) == invoice
 
 
 def _facts(document: dict[str, JsonValue], order: OrderId) -> PaymentFacts:

@@ -218,7 +218,7 @@ def _retry_after(header: str | None) -> float | None:
         return min(float(header.strip()), _LONGEST_WAIT_SECONDS)
     try:
         at = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return min(max((at - datetime.now(UTC)).total_seconds(), 0.0), _LONGEST_WAIT_SECONDS)

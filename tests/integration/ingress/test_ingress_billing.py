@@ -1,11 +1,14 @@
 """Invoices, payments and coins: the adapters, against NOWPayments' simulator."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from bitloot import ids
@@ -173,6 +176,11 @@ async def test_a_page_that_is_no_address_is_none(sandbox: RunningSandbox, url: s
     async with billing(sandbox.url) as provider:
         with pytest.raises(Malformed):
             await provider.create(wish())
+        # PostgreSQL cannot store a NUL: nobody would learn of the invoice.
+        for number in ("", "a b", "4\x00", "9" * 65):
+            await sandbox.answer("invoice", {"id": number, "invoice_url": "https://nowpayments.io/payment/?iid=1"})
+            with pytest.raises(Malformed):
+                await provider.create(wish())
         await sandbox.answer("invoice", {"id": 4522625843, "invoice_url": "https://nowpayments.io/payment/?iid=1"})
         assert (await provider.create(wish())).invoice_id == "4522625843"
 
@@ -235,6 +243,74 @@ async def test_the_payments_of_an_invoice_are_found(sandbox: RunningSandbox):
     calls = [call["call"] for call in (await sandbox.ledger())["calls"]]
     assert calls.count("auth") == 1, "a token is used more than once"
     assert "hunter2" not in str(await sandbox.ledger())
+
+
+def listed(number: int, invoice: int | None, order: str = ID, status: str = "waiting") -> dict[str, Any]:
+    paid = 0.5 if status == "finished" else 0
+    return {
+        "payment_id": number,
+        "invoice_id": invoice,
+        "payment_status": status,
+        "order_id": order,
+        "price_amount": 19.99,
+        "price_currency": "eur",
+        "pay_amount": 0.5,
+        "actually_paid": paid,
+        "pay_currency": "btc",
+    }
+
+
+async def test_payments_of_other_invoices_in_the_list_do_not_hide_ours(sandbox: RunningSandbox):
+    """A list that is not cut to the invoice, as a filter that nobody knows any more would leave it."""
+    other = ids.order_id("another")
+    foreign = [listed(1, 8, other), listed(2, None, other), listed(3, None), listed(4, 8)]
+    await sandbox.answer("payments", {"data": [*foreign, listed(5, 7, status="finished")]})
+    async with billing(sandbox.url, login=LOGIN) as provider:
+        (found,) = await provider.find(ID, "7")
+        assert (found.payment_id, found.status) == (PaymentId("5"), PaymentStatus.FINISHED)
+        await sandbox.answer("payments", {"data": [listed(5, 7, other)]})
+        with pytest.raises(Refused) as refused:
+            await provider.find(ID, "7")
+    assert refused.value.cause is Cause.CONFLICT
+
+
+async def test_the_first_payment_of_many_is_found(sandbox: RunningSandbox):
+    """A buyer who looks at one coin after the other makes a payment each time; the first was the one that was paid."""
+    pages = [[listed(n, 7) for n in range(300, 200, -1)], [listed(n, 7) for n in range(201, 101, -1)]]
+    pages.append([listed(101, 7, status="finished")])
+    asked: list[str] = []
+
+    async def serve(request: web.Request) -> web.Response:
+        if request.path.endswith("/auth"):
+            return web.json_response({"token": "t"})
+        asked.append(request.query["page"])
+        return web.json_response({"data": pages[int(request.query["page"])]})
+
+    async with served(serve) as url, billing(url, login=LOGIN) as provider:
+        found = await provider.find(ID, "7")
+    assert asked == ["0", "1", "2"]
+    assert [int(each.payment_id) for each in found] == list(range(300, 100, -1))
+    assert found[-1].status is PaymentStatus.FINISHED
+
+
+@pytest.mark.parametrize("wait", ["Fri, 31 Dec 99999999999999999999 23:59:59 GMT", "soon"])
+async def test_a_wait_that_nobody_can_read_is_none(wait: str):
+    async def serve(_request: web.Request) -> web.Response:
+        return web.json_response({}, status=429, headers={"Retry-After": wait})
+
+    async with served(serve) as url, billing(url) as provider:
+        with pytest.raises(Transient) as failed:
+            await provider.create(wish())
+    assert (failed.value.cause, failed.value.retry_after) == (Cause.RATE_LIMITED, None)
+
+
+@asynccontextmanager
+async def served(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    """Answer all requests like this; yields the address."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server:
+        yield str(server.make_url("")).rstrip("/")
 
 
 async def test_without_somebody_who_may_sign_in_nothing_is_listed(sandbox: RunningSandbox):

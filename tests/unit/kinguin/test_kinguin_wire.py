@@ -67,6 +67,8 @@ def test_what_no_honest_sender_writes_is_unreadable(raw):
         ("Sat, 31 Jan 2026 11:00:00 GMT", 0),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400),
         ("Fri, 99 Dec 9999 23:59:59 GMT", None),
+        ("Fri, 31 Dec 99999999999999999999 23:59:59 GMT", None),
+        ("Fri, 31 Dec 2026 23:59:59 -99999999999999999999", None),
     ],
 )
 def test_a_wait_is_read_in_both_spellings(header, seconds):

@@ -145,7 +145,7 @@ def retry_after(header: str | None, now: datetime) -> float | None:
         return min(float(text[:9]), MAX_RETRY_AFTER_SECONDS)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
