@@ -59,7 +59,7 @@ class Billing:
         if wish.pay_currency is None:
             page = self._addresses.status_url(wish.order_id, wish.placed_at)
             body = self._body(wish, {"success_url": page, "cancel_url": page})
-            return await self._gateway.post("create_invoice", "invoice", _invoice, body)
+            return await self._gateway.post("create_invoice", "invoice", lambda answer: _invoice(answer, wish), body)
         body = self._body(wish, {"pay_currency": wish.pay_currency})
         return await self._gateway.post("create_payment", "payment", lambda answer: _payment(answer, wish), body)
 
@@ -107,11 +107,13 @@ class Billing:
         return ("{" + ",".join([f'"price_amount":{format(wish.amount, "f")}', *members]) + "}").encode()
 
 
-def _invoice(answer: JsonValue) -> PaymentInstructions:
+def _invoice(answer: JsonValue, wish: CreatePayment) -> PaymentInstructions:
+    document = _object(answer, "POST invoice")
     try:
-        created = _Invoice.model_validate(answer)
+        created = _Invoice.model_validate(document)
     except ValidationError:
         raise Malformed(Cause.BAD_ANSWER, "POST invoice: an answer without an invoice") from None
+    _check_order(document, wish, "POST invoice")
     return PaymentInstructions(pay_url=created.invoice_url, invoice_id=created.id)
 
 
@@ -126,6 +128,7 @@ def _payment(answer: JsonValue, wish: CreatePayment) -> PaymentInstructions:
         raise Malformed(Cause.BAD_ANSWER, "POST payment: an answer without an address") from None
     except NotAccepted as error:
         raise Malformed(Cause.BAD_ANSWER, f"POST payment: {error.detail}") from None
+    _check_order(document, wish, "POST payment")
     if not amount or coin != wish.pay_currency:
         raise Malformed(Cause.BAD_ANSWER, "POST payment: an answer for another coin, or without an amount")
     return PaymentInstructions(
@@ -137,6 +140,12 @@ def _payment(answer: JsonValue, wish: CreatePayment) -> PaymentInstructions:
         pay_amount=rounded_up(amount, address.network_precision),
         valid_until=fields.instant(document, "valid_until"),
     )
+
+
+def _check_order(document: dict[str, JsonValue], wish: CreatePayment, what: str) -> None:
+    """Refuse what was made for another order: whoever paid it would get nothing."""
+    if document.get("order_id") not in (None, wish.order_id):
+        raise Malformed(Cause.BAD_ANSWER, f"{what}: an answer for another order")
 
 
 def rounded_up(amount: Decimal, places: int | None) -> Decimal:

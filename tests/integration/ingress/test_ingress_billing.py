@@ -148,6 +148,8 @@ async def test_every_failure_has_its_family(
         {"pay_amount": None},
         {"pay_amount": -1},
         {"pay_currency": "eth"},
+        {"order_id": ids.order_id("another")},
+        {"order_id": {}},
         {"payin_extra_id": "a\nb"},
         {"network_precision": 99},
     ],
@@ -181,7 +183,11 @@ async def test_a_page_that_is_no_address_is_none(sandbox: RunningSandbox, url: s
             await sandbox.answer("invoice", {"id": number, "invoice_url": "https://nowpayments.io/payment/?iid=1"})
             with pytest.raises(Malformed):
                 await provider.create(wish())
-        await sandbox.answer("invoice", {"id": 4522625843, "invoice_url": "https://nowpayments.io/payment/?iid=1"})
+        made = {"id": 4522625843, "invoice_url": "https://nowpayments.io/payment/?iid=1"}
+        await sandbox.answer("invoice", made | {"order_id": ids.order_id("another")})
+        with pytest.raises(Malformed):
+            await provider.create(wish())
+        await sandbox.answer("invoice", made | {"order_id": ID})
         assert (await provider.create(wish())).invoice_id == "4522625843"
 
 

@@ -64,7 +64,7 @@ def test_an_account_is_the_same_for_all_of_its_workers_and_no_others(environment
         ("KINGUIN_AUTH_URL", "id.kinguin.example", "KINGUIN_AUTH_URL cannot be used"),
         ("KINGUIN_AUTH_URL", "", "KINGUIN_AUTH_URL is not set"),
         ("KINGUIN_CALLS_PER_MINUTE", "0", "KINGUIN_CALLS_PER_MINUTE cannot be used"),
-        ("KINGUIN_WAIT_SECONDS", "-1", "KINGUIN_WAIT_SECONDS cannot be used"),
+        ("KINGUIN_WAIT_SECONDS", "0", "KINGUIN_WAIT_SECONDS cannot be used"),
         ("KINGUIN_PRICE_ALLOWANCE", "-1", "KINGUIN_PRICE_ALLOWANCE cannot be used"),
         ("KINGUIN_PRICE_ALLOWANCE", "ten", "KINGUIN_PRICE_ALLOWANCE cannot be used"),
         ("KINGUIN_EUR_RATES", "USD", "KINGUIN_EUR_RATES cannot be used: it is not written as CURRENCY=RATE"),

@@ -79,7 +79,7 @@ class KinguinSettings(KafkaSettings, PostgresSettings, HttpSettings, CodeHashSet
         2000, ge=1, le=1_000_000, description="how many calls a minute our account may make, all workers together"
     )
     kinguin_wait_seconds: float = Field(
-        5.0, ge=0, le=300, description="the longest wait for a turn under that limit, before a call is put off"
+        5.0, ge=1, le=300, description="the longest wait for a turn under that limit, before a call is put off"
     )
 
     kinguin_price_allowance: Decimal = Field(

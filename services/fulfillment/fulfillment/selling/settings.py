@@ -48,7 +48,7 @@ class SellerSettings(KafkaSettings, PostgresSettings, HttpSettings):
     seller_concurrency: int = Field(32, ge=1, le=1000, description="how many calls may be under way at once")
     seller_call_seconds: float = Field(10.0, gt=0, le=120, description="the longest time for one call")
     seller_wait_seconds: float = Field(
-        5.0, ge=0, le=120, description="the longest wait for a turn under a limit, before a call is put off"
+        5.0, ge=1, le=120, description="the longest wait for a turn under a limit, before a call is put off"
     )
     seller_writes_per_minute: int = Field(2000, ge=1, le=1_000_000, description="how many changes a minute, by all")
     seller_reads_per_minute: int = Field(4000, ge=1, le=1_000_000, description="how many reads a minute, by all")

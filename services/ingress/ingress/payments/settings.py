@@ -22,7 +22,7 @@ class PaymentsSettings(KafkaSettings, PostgresSettings, HttpSettings, BillingSet
         6000, ge=1, le=1_000_000, description="how many calls a minute the account may make; each 429 slows them down"
     )
     nowpayments_wait_seconds: float = Field(
-        5.0, ge=0, le=300, description="the longest wait for a turn under that limit, before a call is put off"
+        5.0, ge=1, le=300, description="the longest wait for a turn under that limit, before a call is put off"
     )
     payments_concurrency: int = Field(64, ge=1, le=1000, description="how many orders are asked about at the same time")
 
