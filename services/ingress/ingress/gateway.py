@@ -14,6 +14,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -24,8 +25,9 @@ from pydantic import SecretStr
 
 from bitloot import metrics
 from bitloot.breaker import Attempt, CircuitBreaker
-from bitloot.canonical_json import JsonValue, parse
+from bitloot.canonical_json import MAX_SIZE, JsonValue, parse
 from bitloot.errors import BitLootError, Cause, Malformed, Refused, Transient, Unknown
+from bitloot.http_client import AS_IT_IS, read_within
 from bitloot.rate_limit import Pace, Unpaced
 
 T = TypeVar("T")
@@ -56,6 +58,16 @@ class Bounds:
     wait: float = 5.0
     pace: Pace = field(default_factory=Unpaced)
     breaker: CircuitBreaker = field(default_factory=lambda: CircuitBreaker("nowpayments"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came back; `body` is None where it was too large or compressed, `retry_after` is in seconds."""
+
+    method: str
+    status: int
+    body: bytes | None = field(repr=False)
+    retry_after: float | None
 
 
 class Gateway:
@@ -121,7 +133,7 @@ class Gateway:
     ) -> T:
         started = time.perf_counter()
         result = "canceled_by_us"
-        headers = {} if bearer is None else {"authorization": f"Bearer {bearer}"}
+        headers = AS_IT_IS | ({} if bearer is None else {"authorization": f"Bearer {bearer}"})
         if body is not None:
             headers["content-type"] = "application/json"
         request = self._client.build_request(method, path, params=params, content=body, headers=headers)
@@ -141,23 +153,24 @@ class Gateway:
     async def _answered(self, request: httpx.Request, what: str) -> JsonValue:
         with self._bounds.breaker.attempt() as attempt:
             await self._bounds.pace.acquire(self._bounds.wait)
-            response = await self._sent(request, what, attempt)
-        if response.status_code == 429:
-            wait = _retry_after(response.headers.get("Retry-After"))
-            await self._bounds.pace.back_off(wait)
-            raise Transient(Cause.RATE_LIMITED, f"{what}: HTTP 429", retry_after=wait)
-        if not response.is_success:
-            raise _refusal(response, what)
+            answer = await self._sent(request, what, attempt)
+        if answer.status == 429:
+            await self._bounds.pace.back_off(answer.retry_after)
+            raise Transient(Cause.RATE_LIMITED, f"{what}: HTTP 429", retry_after=answer.retry_after)
+        if not 200 <= answer.status < 300:
+            raise _refusal(answer, what)
         try:
-            return parse(response.content).value
+            return _document(answer)
         except Malformed as error:
-            raise Malformed(Cause.BAD_ANSWER, f"{what}: HTTP {response.status_code}, {error.detail}") from None
+            raise Malformed(Cause.BAD_ANSWER, f"{what}: HTTP {answer.status}, {error.detail}") from None
 
-    async def _sent(self, request: httpx.Request, what: str, attempt: Attempt) -> httpx.Response:
+    async def _sent(self, request: httpx.Request, what: str, attempt: Attempt) -> _Answer:
         try:
             # The client's timeout is for each step; this one is for all of them.
             async with asyncio.timeout(self._bounds.patience):
-                response = await self._client.send(request)
+                response = await self._client.send(request, stream=True)
+                async with aclosing(response):
+                    body = await read_within(response, MAX_SIZE)
         except _NEVER_LEFT as error:
             attempt.away()
             raise Transient(Cause.PROVIDER_UNAVAILABLE, f"{what}: {type(error).__name__}") from None
@@ -171,7 +184,8 @@ class Gateway:
             attempt.away()
         else:
             attempt.answered()
-        return response
+        wait = _retry_after(response.headers.get("Retry-After"))
+        return _Answer(request.method, response.status_code, body, wait)
 
 
 def _token(answer: JsonValue) -> str:
@@ -186,13 +200,12 @@ def _lost(method: str, cause: Cause, detail: str, retry_after: float | None = No
     return Transient(cause, detail, retry_after=retry_after) if method == "GET" else Unknown(cause, detail)
 
 
-def _refusal(response: httpx.Response, what: str) -> BitLootError:
-    status, code = response.status_code, _code(response)
+def _refusal(answer: _Answer, what: str) -> BitLootError:
+    status, code = answer.status, _code(answer)
     detail = f"{what}: HTTP {status}" + (f" {code}" if code else "")
     # A redirect is not followed. It is no answer of the provider's: somebody before it does not let us through.
     if status >= 500 or status == 408 or status < 400:
-        wait = _retry_after(response.headers.get("Retry-After"))
-        return _lost(response.request.method, Cause.PROVIDER_UNAVAILABLE, detail, wait)
+        return _lost(answer.method, Cause.PROVIDER_UNAVAILABLE, detail, answer.retry_after)
     if status in {401, 403}:
         return Transient(Cause.AUTHORIZATION, detail, retry_after=_REPAIR_SECONDS)
     if status == 404:
@@ -200,10 +213,17 @@ def _refusal(response: httpx.Response, what: str) -> BitLootError:
     return Refused(_CAUSES.get(code, Cause.REJECTED), detail)
 
 
-def _code(response: httpx.Response) -> str:
+def _document(answer: _Answer) -> JsonValue:
+    """Return what the answer says. Raises `Malformed`."""
+    if answer.body is None:
+        raise Malformed(Cause.TOO_LARGE, f"more than {MAX_SIZE} bytes, or compressed")
+    return parse(answer.body).value
+
+
+def _code(answer: _Answer) -> str:
     """Return the word by which the provider names its error; nothing else of the answer is shown."""
     try:
-        document = parse(response.content).value
+        document = _document(answer)
     except Malformed:
         return ""
     code = document.get("code") if isinstance(document, dict) else None

@@ -6,7 +6,10 @@ import httpx
 
 from bitloot.http_client.transport import AiohttpTransport
 
-__all__ = ["open_client"]
+__all__ = ["AS_IT_IS", "open_client", "read_within"]
+
+AS_IT_IS = {"Accept-Encoding": "identity"}
+"""Asks for a body that is not packed: what is not cannot grow beyond its bound while it is unpacked."""
 
 
 class _NoCookies(httpx.Cookies):
@@ -26,3 +29,18 @@ def open_client(*, at_once: int, **options: Any) -> httpx.AsyncClient:
     client = httpx.AsyncClient(transport=transport, follow_redirects=False, trust_env=False, **options)
     client._cookies = _NoCookies()  # noqa: SLF001 - what is given to it, it copies into cookies of its own
     return client
+
+
+async def read_within(response: httpx.Response, most: int) -> bytes | None:
+    """Return the body, or None when it has more than `most` bytes or is packed in a way that we did not ask for.
+
+    The response is one that is being streamed. Raises httpx's `RequestError` when its body ends early.
+    """
+    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        return None
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > most:
+            return None
+    return bytes(body)

@@ -1,5 +1,7 @@
 """Invoices, payments and coins: the adapters, against NOWPayments' simulator."""
 
+import contextlib
+import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -308,6 +310,36 @@ async def test_a_wait_that_nobody_can_read_is_none(wait: str):
         with pytest.raises(Transient) as failed:
             await provider.create(wish())
     assert (failed.value.cause, failed.value.retry_after) == (Cause.RATE_LIMITED, None)
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end():
+    written = 0
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        nonlocal written
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(64):
+                await response.write(b" " * 2**20)
+                written += 1
+        return response
+
+    async with served(serve) as url, billing(url) as provider:
+        with pytest.raises(Malformed):
+            await provider.create(wish())
+    assert written < 32
+
+
+async def test_an_answer_that_is_compressed_unasked_is_none():
+    async def serve(request: web.Request) -> web.Response:
+        assert request.headers["Accept-Encoding"] == "identity"
+        body = gzip.compress(b'{"id": 1, "invoice_url": "https://pay.example.test/1"}')
+        return web.Response(body=body, headers={"Content-Encoding": "gzip"})
+
+    async with served(serve) as url, billing(url) as provider:
+        with pytest.raises(Malformed):
+            await provider.create(wish())
 
 
 @asynccontextmanager

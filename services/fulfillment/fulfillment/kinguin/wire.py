@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 import httpx
 
+from bitloot.http_client import AS_IT_IS, read_within
 from fulfillment.kinguin.clock import Clock
 
 Json: TypeAlias = "bool | int | Decimal | str | list[Json] | dict[str, Json] | None"
@@ -22,9 +23,8 @@ MAX_RETRY_AFTER_SECONDS: Final = 86_400.0
 
 _HEADERS: Final = {
     "Accept": "application/json",
-    # What is not compressed cannot grow beyond its bound while it is unpacked.
-    "Accept-Encoding": "identity",
     "User-Agent": "bitloot-kinguin",
+    **AS_IT_IS,
 }
 
 
@@ -76,7 +76,7 @@ async def exchange(
         content = render(body).encode()
         every["Content-Type"] = "application/json"
     async with client.stream(method, url, headers=every, params=params, content=content, data=form) as response:
-        raw = await _read(response)
+        raw = await read_within(response, MAX_BODY_BYTES)
     return Answer(
         method,
         path,
@@ -84,18 +84,6 @@ async def exchange(
         Unreadable.BODY if raw is None else parse(raw),
         retry_after(response.headers.get("Retry-After"), clock()),
     )
-
-
-async def _read(response: httpx.Response) -> bytes | None:
-    """Return the body, or None when it is too large or packed in a way that we did not ask for."""
-    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-        return None
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            return None
-    return bytes(body)
 
 
 def parse(raw: bytes) -> Json | Literal[Unreadable.BODY]:
