@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bitloot.canonical_json import JsonValue
 from bitloot.contracts.effects import CreatePayment
-from bitloot.contracts.events import PaymentFacts, PaymentInstructions
+from bitloot.contracts.events import PaymentFacts, PaymentInstructions, PaymentStatus
 from bitloot.errors import Cause, Malformed, Refused
 from bitloot.ids import OrderId, PaymentId
 from ingress import fields
@@ -24,7 +24,7 @@ from ingress.payment_facts import order_named, read_facts, required
 
 _PAGE_SIZE = 100
 _MOST_PAGES = 5
-"""Each click of a buyer on the page of an invoice makes a payment; what is found must fit one record."""
+"""Each click of a buyer on the page of an invoice makes a payment, and an order remembers each that is found."""
 _MOST_PLACES = 18
 _ROUNDING = Context(prec=80)  # more than 18 digits before and after the point
 
@@ -75,7 +75,10 @@ class Billing:
         return await self._gateway.get("payment", f"payment/{payment}", read)
 
     async def find(self, order: OrderId, invoice: str) -> tuple[PaymentFacts, ...]:
-        """Return the payments of an invoice, those of the order, the newest first and at most 500."""
+        """Return the payments of an invoice, those of the order, the newest first and of the newest 500.
+
+        Of all but the newest 100 only those are told to which money may have come.
+        """
         found: dict[PaymentId, PaymentFacts] = {}
         for page in range(_MOST_PAGES):
             query = {
@@ -89,7 +92,7 @@ class Billing:
                 "payments", "payment/", lambda answer: _page(answer, order, invoice), query
             )
             # A payment that new ones have moved to this page is there twice.
-            found |= {facts.payment_id: facts for facts in listed if facts is not None}
+            found |= {facts.payment_id: facts for facts in listed if facts and (page == 0 or _may_have_money(facts))}
             if len(listed) < _PAGE_SIZE:
                 break
         return tuple(found.values())
@@ -176,6 +179,10 @@ def _is_of(payment: dict[str, JsonValue], invoice: str) -> bool:
         raise Malformed(Cause.BAD_ANSWER, "GET payment/: a payment that does not tell its invoice")
     told = payment["invoice_id"]
     return isinstance(told, str | int) and str(told) == invoice
+
+
+def _may_have_money(facts: PaymentFacts) -> bool:
+    return bool(facts.actually_paid) or facts.status not in {PaymentStatus.WAITING, PaymentStatus.EXPIRED}
 
 
 def _facts(document: dict[str, JsonValue], order: OrderId) -> PaymentFacts:
