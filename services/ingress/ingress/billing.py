@@ -7,6 +7,7 @@ is known to nobody and paid by nobody (contract "NOWPayments", section 7).
 
 import json
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from decimal import ROUND_UP, Context, Decimal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -26,6 +27,7 @@ _PAGE_SIZE = 100
 _MOST_PAGES = 5
 """Each click of a buyer on the page of an invoice makes a payment, and an order remembers each that is found."""
 _MOST_PLACES = 18
+_LONGEST_LIFE = timedelta(days=365)
 _ROUNDING = Context(prec=80)  # more than 18 digits before and after the point
 
 
@@ -141,8 +143,13 @@ def _payment(answer: JsonValue, wish: CreatePayment) -> PaymentInstructions:
         pay_address=address.pay_address,
         memo=address.payin_extra_id or None,
         pay_amount=rounded_up(amount, address.network_precision),
-        valid_until=fields.instant(document, "valid_until"),
+        valid_until=_within_reason(fields.instant(document, "valid_until"), wish.placed_at),
     )
+
+
+def _within_reason(valid_until: datetime | None, placed_at: datetime) -> datetime | None:
+    """Return an end that can be reckoned with; payments live a week (contract "NOWPayments", section 2)."""
+    return valid_until if valid_until is not None and valid_until <= placed_at + _LONGEST_LIFE else None
 
 
 def _check_order(document: dict[str, JsonValue], wish: CreatePayment, what: str) -> None:

@@ -174,6 +174,22 @@ async def test_an_address_that_cannot_be_shown_is_none(sandbox: RunningSandbox, 
             await provider.create(wish("btc"))
 
 
+@pytest.mark.parametrize(
+    ("told", "until"),
+    [
+        ("2026-02-07T12:00:00Z", datetime(2026, 2, 7, 12, tzinfo=UTC)),
+        ("9999-12-31T23:59:59Z", None),  # whoever added a day to it would fall off the calendar
+        (253402300799000, None),
+        (None, None),
+    ],
+)
+async def test_an_end_that_cannot_be_reckoned_with_is_none(sandbox: RunningSandbox, told: Any, until: datetime | None):
+    made = {"payment_id": "1", "pay_address": "TEST", "pay_amount": 0.1, "pay_currency": "btc", "valid_until": told}
+    await sandbox.answer("payment", made)
+    async with billing(sandbox.url) as provider:
+        assert (await provider.create(wish("btc"))).valid_until == until
+
+
 @pytest.mark.parametrize("url", ["javascript:x", "http://a b", "ftp://a", ""])
 async def test_a_page_that_is_no_address_is_none(sandbox: RunningSandbox, url: str):
     await sandbox.answer("invoice", {"id": 4522625843, "invoice_url": url})

@@ -4,7 +4,7 @@ import base64
 import json
 import logging
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -493,6 +493,14 @@ async def test_a_preorder_is_not_asked_for_before_its_release(kinguin, market, c
     undelivered = await market.fetch(purchase(), KINGUIN_ID)
     assert isinstance(undelivered, Undelivered)
     assert undelivered.ask_again_at is None
+
+
+@pytest.mark.parametrize("date", ["9999-12-31", "9999-12-31T23:59:59.999999Z"])
+async def test_a_preorder_without_a_day_yet_leaves_room_to_reckon(kinguin, market, clock, date):
+    kinguin.script("order", order("processing", isPreorder=True, preorderReleaseDate=date))
+    undelivered = await market.fetch(purchase(), KINGUIN_ID)
+    assert isinstance(undelivered, Undelivered)
+    assert undelivered.ask_again_at == clock() + timedelta(days=3650)
 
 
 @pytest.mark.parametrize("date", [None, "soon", 5, "2026-13-01"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from bitloot.errors import Cause, Refused, Transient
@@ -26,6 +26,7 @@ class Key:
 Never = Literal["", "canceled", "refunded"]
 """Why keys that were bought will not come; empty where all may."""
 
+_FARTHEST: Final = timedelta(days=3650)
 _ENDED: Final = {Standing.CANCELED: Cause.CANCELED, Standing.REFUNDED: Cause.REFUNDED}
 
 
@@ -49,7 +50,9 @@ def judge(order: KinguinOrder, purchase: Purchase) -> Never | None:
 
 def undelivered(order: KinguinOrder, purchase: Purchase, now: datetime) -> Undelivered:
     """Say how far an order is whose keys are not all there; a pre-order is not asked for before its release."""
-    waits_for = order.released_at if order.released_at is not None and order.released_at > now else None
+    release = order.released_at
+    # A game without a day yet may have one at the end of the calendar, after which there is nothing to reckon with.
+    waits_for = min(release, now + _FARTHEST) if release is not None and release > now else None
     return Undelivered(order.status, waits_for, progress(order, purchase))
 
 
