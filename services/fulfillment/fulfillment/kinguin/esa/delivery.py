@@ -26,7 +26,7 @@ class Key:
 Never = Literal["", "canceled", "refunded"]
 """Why keys that were bought will not come; empty where all may."""
 
-_FARTHEST: Final = timedelta(days=3650)
+_FARTHEST: Final = timedelta(days=36_525)  # a century
 _ENDED: Final = {Standing.CANCELED: Cause.CANCELED, Standing.REFUNDED: Cause.REFUNDED}
 
 
