@@ -1,12 +1,46 @@
 """Who sent a request that came through proxies of ours."""
 
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Final, TypeAlias
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Annotated, Final, TypeAlias
+
+from pydantic import AfterValidator, Field
+
+from bitloot.settings import Settings, Words
 
 Networks: TypeAlias = Sequence[IPv4Network | IPv6Network]
 
 _MAX_HOPS: Final = 32
+
+
+def _are_networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        parsed(values)
+    except ValueError:
+        raise ValueError("it is no list of addresses and networks, such as 10.0.0.0/8") from None
+    return values
+
+
+NetworkWords = Annotated[Words, AfterValidator(_are_networks)]
+"""Addresses and networks, as they are written."""
+
+
+class ProxySettings(Settings):
+    """For processes that want to know who asks, and may stand behind proxies."""
+
+    trusted_proxies: NetworkWords = Field(
+        (), description="the addresses or networks of our own proxies, whose X-Forwarded-For is believed"
+    )
+
+    @property
+    def proxy_networks(self) -> Networks:
+        """Return our proxies, parsed."""
+        return parsed(self.trusted_proxies)
+
+
+def parsed(values: Iterable[str]) -> Networks:
+    """Return addresses and networks. Raises ValueError."""
+    return tuple(ip_network(each, strict=False) for each in values)
 
 
 def client_address(peer: str, forwarded_for: Iterable[str], trusted: Networks) -> str:

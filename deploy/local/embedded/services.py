@@ -146,7 +146,7 @@ SERVICES = (
         "admin-api",
         "admin_api",
         Stage.DOORS,
-        frozenset({*_KAFKA, *_POSTGRES, *_STOCK_KEYS, *_CODE_HASHES, "ADMIN_TOKEN"}),
+        frozenset({*_KAFKA, *_POSTGRES, *_STOCK_KEYS, *_CODE_HASHES, "ADMIN_TOKEN", "TRUSTED_PROXIES"}),
     ),
     Service(
         "order-page",

@@ -12,6 +12,7 @@ from admin_api.access.limits import Limit
 from admin_api.access.oidc import OidcSettings
 from admin_api.access.rights import Role
 from bitloot.code_hashes import CodeHashKeys
+from bitloot.proxies import ProxySettings
 from bitloot.sealing import SealingPublicKey
 from bitloot.settings import HttpSettings, KafkaSettings, LogLevel, PostgresSettings, Secret, Secrets
 
@@ -52,7 +53,7 @@ class RebuildSettings(KafkaSettings, PostgresSettings):
     log_level: LogLevel = Field("WARNING", description="DEBUG, INFO, WARNING or ERROR")
 
 
-class ApiSettings(KafkaSettings, PostgresSettings, HttpSettings):
+class ApiSettings(KafkaSettings, PostgresSettings, HttpSettings, ProxySettings):
     """The admin API."""
 
     admin_token: Secrets = Field(
@@ -116,6 +117,7 @@ class ApiSettings(KafkaSettings, PostgresSettings, HttpSettings):
             whole=timedelta(hours=self.session_hours),
             token_requests=Limit(burst=self.token_requests_per_minute, per_minute=self.token_requests_per_minute),
             home=f"{self.base_path}/",
+            proxies=self.proxy_networks,
         )
 
     def oidc(self) -> OidcSettings | None:

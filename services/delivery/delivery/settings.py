@@ -2,13 +2,13 @@
 
 import re
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from bitloot.proxies import ProxySettings
 from bitloot.sealing import SealingPrivateKeys
-from bitloot.settings import BaseUrl, HttpSettings, KafkaSettings, PostgresSettings, Secret, Secrets, Settings, Words
+from bitloot.settings import BaseUrl, HttpSettings, KafkaSettings, PostgresSettings, Secret, Secrets, Settings
 from delivery.r2 import MAX_LINK_AGE
 from delivery.signature import Bucket
 from delivery.smtp import server_of
@@ -44,15 +44,6 @@ def _seconds(value: object) -> object:
 
 Duration = Annotated[timedelta, BeforeValidator(_seconds)]
 """A span of time: seconds (`3600`), days (`30d`) or ISO 8601 (`PT1H`, `P30D`)."""
-
-
-def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
-    try:
-        for each in values:
-            ip_network(each, strict=False)
-    except ValueError:
-        raise ValueError("it is no list of addresses and networks, such as 10.0.0.0/8") from None
-    return values
 
 
 class StorageSettings(Settings):
@@ -126,18 +117,12 @@ class WorkerSettings(KafkaSettings, PostgresSettings, HttpSettings, StorageSetti
         return self
 
 
-class OrderPageSettings(KafkaSettings, PostgresSettings, HttpSettings, StorageSettings, PageLinkSettings):
+class OrderPageSettings(
+    KafkaSettings, PostgresSettings, HttpSettings, ProxySettings, StorageSettings, PageLinkSettings
+):
     """Settings of `python -m delivery.order_page`."""
 
     support_email: Annotated[str, AfterValidator(_address)] | None = Field(
         None, description="the address that buyers may write to; shown on the page"
     )
     reveals_per_minute: int = Field(10, ge=1, description="how often one order's keys may be revealed in a minute")
-    trusted_proxies: Annotated[Words, AfterValidator(_networks)] = Field(
-        (), description="the addresses or networks of our own proxies, whose X-Forwarded-For is believed"
-    )
-
-    @property
-    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """Return our proxies, parsed."""
-        return tuple(ip_network(each, strict=False) for each in self.trusted_proxies)

@@ -1,23 +1,16 @@
 """What the ingress is told by its environment."""
 
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from bitloot.code_hashes import CodeHashSettings
+from bitloot.proxies import Networks, NetworkWords, ProxySettings, parsed
 from bitloot.sealing import SealingPublicKey
-from bitloot.settings import BaseUrl, HttpSettings, KafkaSettings, PostgresSettings, Secret, Secrets, Words
+from bitloot.settings import BaseUrl, HttpSettings, KafkaSettings, PostgresSettings, Secret, Secrets
 from bitloot.settings import Settings as CommonSettings
 from bitloot.signing import SvixSecrets
 from ingress.addresses import Addresses
-
-
-def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
-    for each in values:
-        ip_network(each, strict=False)
-    return values
 
 
 class BillingSettings(CommonSettings):
@@ -48,7 +41,7 @@ class BillingSettings(CommonSettings):
         )
 
 
-class Settings(KafkaSettings, PostgresSettings, HttpSettings, BillingSettings, CodeHashSettings):
+class Settings(KafkaSettings, PostgresSettings, HttpSettings, ProxySettings, BillingSettings, CodeHashSettings):
     """One class for the process; see `bitloot.settings`."""
 
     shop_token: Secrets = Field(description="the shop's bearer token; a comma and the previous one may follow")
@@ -62,11 +55,8 @@ class Settings(KafkaSettings, PostgresSettings, HttpSettings, BillingSettings, C
     kinguin_webhook_secret: Secrets = Field(
         description="the secret that Kinguin sends along; a comma and the previous one may follow"
     )
-    kinguin_allowed_ips: Annotated[Words, AfterValidator(_networks)] = Field(
+    kinguin_allowed_ips: NetworkWords = Field(
         (), description="the addresses or networks that may send Kinguin's notifications, or nothing for all"
-    )
-    trusted_proxies: Annotated[Words, AfterValidator(_networks)] = Field(
-        (), description="the addresses or networks of our own proxies, whose X-Forwarded-For is believed"
     )
     kinguin_seller_webhook_secret: Secrets | None = Field(
         None,
@@ -87,11 +77,6 @@ class Settings(KafkaSettings, PostgresSettings, HttpSettings, BillingSettings, C
     )
 
     @property
-    def kinguin_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+    def kinguin_networks(self) -> Networks:
         """Return the allow list, parsed."""
-        return tuple(ip_network(each, strict=False) for each in self.kinguin_allowed_ips)
-
-    @property
-    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """Return our proxies, parsed."""
-        return tuple(ip_network(each, strict=False) for each in self.trusted_proxies)
+        return parsed(self.kinguin_allowed_ips)

@@ -95,6 +95,18 @@ async def test_guessing_ends_soon_and_for_all_replicas(api: Api, database: str):
         assert int(refused.headers["Retry-After"]) > 0
 
 
+async def test_behind_a_proxy_of_ours_nobody_is_kept_out_by_who_guesses_in_their_name(database: str):
+    async with serve_api(database, trusted_proxies="127.0.0.0/8") as api:
+        await account(api, "ada", Role.VIEWER)
+        guesses = [
+            (await sign_in(api, password="guess", **{"X-Forwarded-For": "203.0.113.9"})).status for _ in range(6)
+        ]
+        assert guesses == [401] * 5 + [429]
+        assert (await sign_in(api, **{"X-Forwarded-For": "198.51.100.7"})).status == 200
+        told = await api.ports.pool.fetch("select details ->> 'address' as address from audit_log order by number")
+        assert [row["address"] for row in told] == ["203.0.113.9"] * 5 + ["198.51.100.7"]
+
+
 @pytest.mark.parametrize("column", ["idle_ends_at", "ends_at"])
 async def test_a_session_ends(api: Api, column: str):
     await signed_in(api, Role.ADMIN)

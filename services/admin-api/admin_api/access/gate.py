@@ -20,6 +20,7 @@ from admin_api.database import Pool
 from bitloot.errors import Transient
 from bitloot.ledger import translated
 from bitloot.problem import Problem
+from bitloot.proxies import Networks, client_address
 from bitloot.signing import bearer_token, token_equal
 
 CSRF_HEADER = "X-CSRF-Token"
@@ -36,7 +37,10 @@ _SIGN_IN_TIME = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class AccessSettings:
-    """What operators set. `secure` tells whether browsers come by HTTPS, `home` where the desk's page is."""
+    """What operators set.
+
+    `secure` tells whether browsers come by HTTPS, `home` where the desk's page is, and `proxies`, ours, who asks.
+    """
 
     tokens: tuple[SecretStr, ...]
     secure: bool
@@ -44,6 +48,7 @@ class AccessSettings:
     whole: timedelta
     token_requests: Limit
     home: str = "/"
+    proxies: Networks = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +86,9 @@ class Gate:
 
     def visit(self, request: web.Request) -> Visit:
         """Return what a request tells about its sender."""
+        forwarded = request.headers.getall("X-Forwarded-For", [])
         return Visit(
-            address=request.remote or "",
+            address=client_address(request.remote or "", forwarded, self.settings.proxies),
             cookie=request.cookies.get(self.cookie_name),
             state_cookie=request.cookies.get(self.state_cookie_name),
             fetch_site=request.headers.get("Sec-Fetch-Site", ""),
