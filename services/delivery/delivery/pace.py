@@ -14,6 +14,9 @@ comes later waits in the order's own durable retry."""
 
 
 _SHARED_WAIT_SECONDS: Final = 3.0
+_LONGEST_HOLD: Final = 900.0  # seconds, as for the limit that all share
+_SLOWEST: Final = 60.0  # seconds between two calls
+"""Whatever a provider says, it is asked again: only its next answer can say something else."""
 
 
 class Pace:
@@ -61,13 +64,13 @@ class Pace:
         """Take over the limit that an answer states, and wait out a window that is used up."""
         limit = seconds(headers.get("ratelimit-limit"))
         if limit:
-            self._interval = 1 / limit
+            self._interval = min(1 / limit, _SLOWEST)
         if seconds(headers.get("ratelimit-remaining")) == 0:
             self.hold(seconds(headers.get("ratelimit-reset")) or 0.0)
 
     def hold(self, duration: float) -> None:
-        """Let nobody call for `duration` seconds."""
-        self._next = max(self._next, self._clock() + duration)
+        """Let nobody call for `duration` seconds, but for a quarter of an hour at most."""
+        self._next = max(self._next, self._clock() + min(duration, _LONGEST_HOLD))
 
 
 class Turns(Protocol):

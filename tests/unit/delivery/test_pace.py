@@ -61,6 +61,23 @@ async def test_a_hold_is_never_shortened(clock):
     assert await times(clock, pace, 1) == [4]
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ratelimit-remaining": "0", "ratelimit-reset": "1767225600"},  # a time, where seconds are meant
+        {"ratelimit-limit": "1e-9", "ratelimit-remaining": "1"},
+        {"ratelimit-limit": "5e-324", "ratelimit-remaining": "0", "ratelimit-reset": "1e300"},
+    ],
+)
+async def test_whatever_an_answer_says_the_provider_is_asked_again(clock, headers):
+    pace = clock.pace()
+    for _ in range(3):
+        pace.learn(headers)
+        clock.now += 900
+        await pace.turn()
+    assert clock.now < 1000 + 3 * 900 + 60
+
+
 @pytest.mark.parametrize("limit", ["", "0", "-1", "nan", "inf", "many", "5;w=1"])
 async def test_a_limit_that_is_no_number_changes_nothing(clock, limit):
     pace = clock.pace()
