@@ -67,10 +67,10 @@ select id from orders where lower(email) = lower($1) and placed_at is not null o
 select id, version from orders where id = any ($1::uuid[])
 
 -- name: over_age
--- Keys that are kept for longer than $1 (an interval).
+-- Keys that are kept for longer than $1 (an interval), but for some.
 select distinct storage_ref, order_id
 from keys
-where created_at < now() - $1::interval
+where created_at < now() - $1::interval and storage_ref <> all ($2::text[])
     and not exists (select from deleted_objects as gone where gone.object_key = keys.storage_ref)
 limit 100
 

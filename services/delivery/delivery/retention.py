@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import asyncpg
 
 from bitloot import log
-from bitloot.errors import BitLootError
+from bitloot.errors import BitLootError, Refused
 from bitloot.ids import OrderId
 from bitloot.ledger import translated
 from delivery.queries import QUERIES
@@ -44,18 +44,36 @@ class Sweeper:
             await asyncio.sleep(PAUSE.total_seconds())
 
     async def sweep(self) -> int:
-        """Delete all that is due and return how many objects that were. Raises `Transient` or `Refused`."""
+        """Delete all that is due and return how many objects that were. Raises `Transient`.
+
+        What the storage refuses to delete, such as a locked object, is told and left for the next round. Raises
+        `Refused` once a whole part of what is due was refused.
+        """
         deleted = 0
-        while rows := await self._due():
-            for row in rows:
-                await self._store.delete(row["storage_ref"])
-                # Noted after it is gone: a crash in between deletes once more, and loses no note.
-                with translated():
-                    await self._pool.execute(QUERIES["forget"], row["storage_ref"], row["order_id"])
-                deleted += 1
-                _log.info("keys.deleted", order_id=OrderId(str(row["order_id"])), object_key=row["storage_ref"])
+        left: list[str] = []
+        while rows := await self._due(left):
+            refused = [error for row in rows if (error := await self._delete(row, left)) is not None]
+            deleted += len(rows) - len(refused)
+            if len(refused) == len(rows):
+                raise refused[0]
         return deleted
 
-    async def _due(self) -> list[asyncpg.Record]:
+    async def _delete(self, row: asyncpg.Record, left: list[str]) -> Refused | None:
+        order_id, object_key = OrderId(str(row["order_id"])), row["storage_ref"]
+        try:
+            await self._store.delete(object_key)
+        except Refused as error:
+            _log.error(
+                "keys.not_deleted", order_id=order_id, object_key=object_key, cause=error.cause, detail=error.detail
+            )
+            left.append(object_key)
+            return error
+        # Noted after it is gone: a crash in between deletes once more, and loses no note.
         with translated():
-            return await self._pool.fetch(QUERIES["over_age"], self._age)
+            await self._pool.execute(QUERIES["forget"], object_key, row["order_id"])
+        _log.info("keys.deleted", order_id=order_id, object_key=object_key)
+        return None
+
+    async def _due(self, left: list[str]) -> list[asyncpg.Record]:
+        with translated():
+            return await self._pool.fetch(QUERIES["over_age"], self._age, left)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from bitloot.contracts.state import OrderStatus
-from bitloot.errors import Refused
+from bitloot.errors import Cause, Refused
 from bitloot.ids import order_id
 from delivery.emails import PostgresEmails
 from delivery.order_page.orders import LEFT_OVER_AFTER, PostgresAttempts, PostgresLostRequests, PostgresOrders
@@ -130,3 +130,31 @@ async def test_keys_are_deleted_when_their_time_is_over_and_the_page_knows(pool,
     orders = PostgresOrders(pool)
     assert (await orders.find(ORDER)).keys_deleted is True
     assert (await orders.find(OTHER)).keys_deleted is False
+
+
+class Locked:
+    """Storage that refuses to delete some objects, as a bucket lock has it."""
+
+    def __init__(self, locked):
+        self.locked, self.deleted = locked, []
+
+    async def delete(self, object_key):
+        if object_key in self.locked:
+            raise Refused(Cause.REJECTED, "storage answered 403 ObjectLockedByBucketPolicy")
+        self.deleted.append(object_key)
+
+
+async def test_an_object_that_is_locked_keeps_no_other_from_being_deleted(pool):
+    for order in (ORDER, OTHER):
+        await insert(pool, order, age="31 days")
+    keys = sorted(f"keys/{order}{end}" for order in (ORDER, OTHER) for end in (".json", "-1-2.png"))
+    storage = Locked({keys[0]})
+    sweeper = Sweeper(pool, storage, timedelta(days=30))
+
+    assert await sweeper.sweep() == 3
+    assert sorted(storage.deleted) == keys[1:]
+    with pytest.raises(Refused):  # nothing else is left, or nothing can be deleted at all
+        await sweeper.sweep()
+    storage.locked.clear()
+    assert await sweeper.sweep() == 1
+    assert await sweeper.sweep() == 0
