@@ -633,7 +633,27 @@ async def test_while_the_keys_are_away_nothing_is_asked_for(buyer):
     assert buyer.events == []
 
 
-@pytest.mark.parametrize("email", ["", "nobody", "a@b.c\r\nBcc: d@e.f", "a@b.c, d@e.f", '"a"@b.c', f"{'a' * 255}@b.c"])
+async def test_a_domain_beyond_ascii_is_found_and_written_to_as_it_was_taken_down(buyer):
+    buyer.knows(FULFILLED)
+    assert (await buyer.ask("POST", "/o/lost", data={"email": "buyer@Bücher.test"})).status == 202
+    await eventually_async(lambda: buyer.orders.asked == ["buyer@xn--bcher-kva.test"])
+    assert (await buyer.ask("POST", f"{buyer.path}/email", data={"email": "other@bücher.test"})).status == 202
+    assert await buyer.buyers.open(ORDER, buyer.events[-1].email) == "other@xn--bcher-kva.test"
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "",
+        "nobody",
+        "a@ü..test",
+        "a@\N{SNOWMAN}\N{SNOWMAN}.test",
+        "a@b.c\r\nBcc: d@e.f",
+        "a@b.c, d@e.f",
+        '"a"@b.c',
+        f"{'a' * 255}@b.c",
+    ],
+)
 async def test_what_is_no_address_is_refused(buyer, email):
     buyer.knows(FULFILLED)
     for path in (f"{buyer.path}/email", "/o/lost"):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
+import idna
 from pydantic import SecretStr
 
 from bitloot import links, log
@@ -93,10 +94,14 @@ def client_prefix(remote: str | None) -> str:
 
 
 def address_of(text: object) -> str:
-    """Return a mail address that was typed in. Raises `Problem` unless it is one plain address."""
+    """Return a mail address that was typed in. Raises `Problem` unless it is one plain address.
+
+    Its domain is in ASCII (RFC 5891), as the ingress takes it down: else nobody there would find their orders.
+    """
     try:
-        return plain_address(text.strip() if isinstance(text, str) else "")
-    except Refused as error:
+        name, _, domain = plain_address(text.strip() if isinstance(text, str) else "").rpartition("@")
+        return f"{name}@{domain if domain.isascii() else idna.encode(domain, uts46=True).decode()}"
+    except (Refused, idna.IDNAError) as error:
         raise Problem(422, "This is not a mail address that we can write to.") from error
 
 
