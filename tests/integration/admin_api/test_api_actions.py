@@ -287,6 +287,20 @@ async def test_a_notification_without_consequence_is_refused(model: ReadModel, d
         assert (await desk.act(f"/admin/webhook-logs/{number}/reprocess")).status == 409
 
 
+async def test_a_notification_whose_event_is_not_there_or_not_read_any_more_says_so(model: ReadModel, desk: Api):
+    left_out = records.webhook(1, event=None)  # as the ingress leaves out what is too large
+    former = records.webhook(2, event={"type": "of.an.earlier.release"})
+    await model.publish(model.topics.webhooks, left_out, former)
+    await model.run_once()
+    numbers = await desk.ids("/admin/webhook-logs")
+    assert len(numbers) == 2
+    for number in numbers:
+        response = await desk.act(f"/admin/webhook-logs/{number}/reprocess")
+        assert response.status == 409
+        assert (await response.json())["detail"]
+    assert await read(model, model.topics.events) == []
+
+
 async def test_a_dead_letter_is_sent_again_byte_for_byte_once_for_each_click(model: ReadModel, desk: Api):
     value = codec.encode(records.codes_received(1)) + b" "
     letter = records.letter(

@@ -12,6 +12,7 @@ from admin_api.api.routing import AnyRoute, Route
 from admin_api.api.schemas import Accepted, Question, RowNumber
 from bitloot import log
 from bitloot.contracts import codec
+from bitloot.errors import Malformed
 from bitloot.ledger import translated
 from bitloot.problem import Problem
 
@@ -40,7 +41,10 @@ async def reprocess_webhook(ports: Ports, question: RowAction) -> Accepted:
         value = await originals.read(log.name, found["kafka_partition"], found["kafka_offset"])
     if value is None:
         raise Problem(409, GONE)
-    event = codec.decode(topic, json.dumps(codec.decode(log, value).event).encode())
+    try:
+        event = codec.decode(topic, json.dumps(codec.decode(log, value).event).encode())
+    except Malformed:  # it was too large to be kept, or is an earlier release's
+        raise Problem(409, "The log holds no event of this notification that can be read any more.") from None
     await perform(ports, click, lambda: ports.publisher.send(topic, found["event_key"], event))
     _log.info("webhook.reprocessed", webhook_log=question.id, topic=topic.name, action_id=question.action)
     return Accepted(action_id=question.action)
