@@ -23,6 +23,9 @@ _FASTER_AGAIN_SECONDS: Final = 30.0
 # The `Retry-After` is what obeys the provider. To be slow for long after it costs more than another 429 would.
 _SLOWER, _SLOWEST = 1.5, 3.0
 
+# A slowdown is forgotten after 100 times the time in which it wears off by two thirds: exp() raises an error where its
+# result would be too small for a double, which it is after 745 of them, six hours.
+
 # Take up to $2 permits and move the row on behind them. Locked first, timed then: whoever waited for the row must
 # not be handed the time at which it began to wait.
 _LEASE = """
@@ -32,8 +35,9 @@ with held as materialized (
     select held.*, clock_timestamp() as t from held
 ), paced as materialized (
     select t,
-           $3::float8 * (1 + (slowdown - 1) * exp(-greatest(0, extract(epoch from t - slowed_at)) / $7::float8))
-               as step,
+           $3::float8 * (
+               1 + (slowdown - 1) * exp(-least(greatest(0, extract(epoch from t - slowed_at)) / $7::float8, 100))
+           ) as step,
            greatest(least(extract(epoch from next_at - t), $6::float8), -$4::float8) as first_in
     from timed
 ), granted as materialized (
@@ -55,7 +59,10 @@ update rate_limits set
     next_at = greatest(next_at, clock_timestamp() + make_interval(secs => $2)),
     slowdown = case when slowdown > 1 and slowed_at > clock_timestamp() - make_interval(secs => $3) then slowdown
         else least(
-            $5, $4 * (1 + (slowdown - 1) * exp(-greatest(0, extract(epoch from clock_timestamp() - slowed_at)) / $6))
+            $5, $4 * (
+                1 + (slowdown - 1)
+                * exp(-least(greatest(0, extract(epoch from clock_timestamp() - slowed_at)) / $6::float8, 100))
+            )
         ) end,
     slowed_at = case when slowdown > 1 and slowed_at > clock_timestamp() - make_interval(secs => $3) then slowed_at
         else clock_timestamp() end

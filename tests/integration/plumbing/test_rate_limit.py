@@ -177,3 +177,15 @@ class CountingRow(SharedRow):
         if self.is_away:
             raise Transient(Cause.DATABASE_UNAVAILABLE, "away")
         return await super().lease(permits)
+
+
+@pytest.mark.parametrize("ago", ["5 hours 55 minutes", "6 hours 10 minutes", "7 hours", "400 days"])
+async def test_a_limit_that_was_not_exceeded_for_long_goes_on(pools, ago: str):
+    """exp() of PostgreSQL fails where its result is too small: e^-745 is after six hours of 30 s each."""
+    (limit, _), row = limits(pools, FAST), SharedRow(pools[0], "market", FAST)
+    before = (await row.lease(1)).step
+    await pools[0].execute("update rate_limits set slowed_at = now() - $1::text::interval", ago)
+    assert (await row.lease(1)).step == pytest.approx(before)
+    await limit.acquire(within=20)
+    await row.slow_down(0)
+    assert (await row.lease(1)).step == pytest.approx(before * 1.5, rel=0.01)
