@@ -100,6 +100,24 @@ async def test_what_kinguin_does_not_grant_is_told_and_not_asked_for_again(sandb
     assert await problems(pool, offer) == ["not_granted"]
 
 
+async def test_what_kinguin_does_not_grant_is_asked_for_again_after_hours_and_then_not_at_every_look(
+    sandbox, pool, watch, add_codes
+):
+    await sandbox.set(declaredStockLimit=6)
+    offer = await sandbox.offer_for_sale(0)
+    await add_codes(*(f"CODE-{number:02}" for number in range(20)))
+    await watch().look()
+    await pool.execute("update stock_offers set granted_at = now() - interval '7 hours'")
+    before = await changes(sandbox)
+    await watch().look()
+    asked = await changes(sandbox)
+    assert asked > before, "a limit may be raised, and nobody tells"
+    await watch().look()
+    assert await changes(sandbox) == asked
+    assert await declared(sandbox, offer) == (5, 5)
+    assert await problems(pool, offer) == ["not_granted"]
+
+
 async def test_our_own_limits_hold(sandbox, pool, watch, add_codes):
     offers = [await sandbox.offer_for_sale(0, product_id=f"game-{number}") for number in range(3)]
     for number in range(3):

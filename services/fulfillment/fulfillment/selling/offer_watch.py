@@ -57,8 +57,7 @@ on conflict (offer_id) do update set
     product_id = excluded.product_id, name = excluded.name, status = excluded.status, available = excluded.available,
     buyable = excluded.buyable, reserved = excluded.reserved, declared = excluded.declared,
     declared_text = excluded.declared_text, wanted = excluded.wanted, granted = excluded.granted,
-    granted_at = case when excluded.granted is not distinct from o.granted then o.granted_at
-        else excluded.granted_at end,
+    granted_at = case when $14 or excluded.granted is null then excluded.granted_at else o.granted_at end,
     trouble = excluded.trouble, problems = excluded.problems, read_at = excluded.read_at
 """
 
@@ -116,7 +115,8 @@ class OfferWatch:
             left -= used
             wrong = findings(after, holdings.get(after.offer.product_id))
             told += wrong
-            await _keep(connection, after, wrong)
+            # A limit that is the same again was learned again: else more would be tried at every look.
+            await _keep(connection, after, wrong, learned=after.grant.granted != each.grant.granted)
         await connection.execute(_FORGET, [offer.offer_id for offer in offers])
         for problem in Problem:
             OFFER_PROBLEMS.labels(problem).set(sum(each.problem is problem for each in told))
@@ -142,7 +142,7 @@ class OfferWatch:
         return plan if plan.differs else replace(plan, grant=replace(plan.grant, trouble=None)), used
 
 
-async def _keep(connection: Connection, plan: Plan, wrong: tuple[Finding, ...]) -> None:
+async def _keep(connection: Connection, plan: Plan, wrong: tuple[Finding, ...], *, learned: bool) -> None:
     offer = plan.offer
     await connection.execute(
         _KEEP,
@@ -159,4 +159,5 @@ async def _keep(connection: Connection, plan: Plan, wrong: tuple[Finding, ...]) 
         plan.grant.granted,
         plan.grant.trouble,
         [asdict(each) for each in wrong],
+        learned,
     )
