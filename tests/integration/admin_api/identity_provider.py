@@ -52,7 +52,7 @@ def settings(issuer: str, callback: str, **changes: object) -> OidcSettings:
     return OidcSettings(**(known | changes))
 
 
-async def is_somebody(issuer: str, name: str, group: str) -> None:
-    """Let whoever comes to it be this person."""
+async def is_somebody(issuer: str, name: str, group: str, verified: str = "") -> None:
+    """Let whoever comes to it be this person; `verified`, in JSON, is what it says of their mail address."""
     async with httpx.AsyncClient() as client:
-        assert (await client.post(f"{issuer}/_person/{name}/{group}")).status_code == 200
+        assert (await client.post(f"{issuer}/_person/{name}/{group}/{verified}")).status_code == 200

@@ -80,6 +80,18 @@ async def test_a_person_comes_in_with_the_role_of_their_group(database: str, iss
         assert [tuple(row) for row in written] == [("signIn", "done", "oidc")]
 
 
+@pytest.mark.parametrize(
+    ("verified", "name"), [("true", "mallory@example.com"), ("", "mallory@example.com"), ("false", "mallory")]
+)
+async def test_nobody_is_known_by_a_mail_address_that_is_said_not_to_be_verified(
+    database: str, issuer: str, verified: str, name: str
+):
+    await is_somebody(issuer, "mallory", "helpdesk", verified)
+    async with desk(database, issuer) as api:
+        await come_back(api, await at_the_provider(await begin(api)))
+        assert (await (await api.ask("/admin/session", token=None)).json())["user"] == name
+
+
 async def refusal(api: Api, address: str) -> str:
     back = await come_back(api, address)
     assert back.status == 302

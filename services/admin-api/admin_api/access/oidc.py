@@ -70,6 +70,11 @@ class _Metadata(BaseModel):
     jwks_uri: str
 
 
+def _may_be_theirs(claims: Mapping[str, Any]) -> bool:
+    """Tell whether the mail address is the person's own, unless the provider says that nobody has looked."""
+    return str(claims.get("email_verified", True)).lower() != "false"  # some send it as a text
+
+
 class Provider:
     """One identity provider. All its methods raise `Transient` while it cannot be reached."""
 
@@ -115,7 +120,8 @@ class Provider:
             auth = httpx.BasicAuth(self._settings.client_id, secret.get_secret_value())
         answer = await self._ask("POST", metadata.token_endpoint, data=form, auth=auth)
         claims = await self._claims(str(answer.get("id_token", "")), nonce)
-        name = str(claims.get("email") or claims.get("preferred_username") or claims["sub"])[:_MAX_NAME]
+        email = claims.get("email") if _may_be_theirs(claims) else None
+        name = str(email or claims.get("preferred_username") or claims["sub"])[:_MAX_NAME]
         roles = self._roles(claims.get(self._settings.roles_claim))
         if not roles:
             raise SignInRefused("The provider gives this person no role here.")

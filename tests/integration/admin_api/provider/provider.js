@@ -1,5 +1,6 @@
 // A real OpenID provider on a free port: prints its address once it listens. Whoever comes is signed in at once as the
-// person that was last set with POST /_person/{name}/{group}; a group of "-" means none.
+// person that was last set with POST /_person/{name}/{group}[/{verified}]; a group of "-" means none, and `verified` is what
+// is said of their mail address (nothing is, without).
 import http from 'node:http';
 import Provider from 'oidc-provider';
 
@@ -11,13 +12,13 @@ server.listen(0, '127.0.0.1', () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
   const provider = new Provider(issuer, {
     clients: [{ client_id: 'desk', client_secret: 'the-desks-secret', redirect_uris: [redirect] }],
-    claims: { openid: ['sub', 'groups'], email: ['email'], profile: ['preferred_username'] },
+    claims: { openid: ['sub', 'groups'], email: ['email', 'email_verified'], profile: ['preferred_username'] },
     conformIdTokenClaims: false,
     cookies: { keys: ['for these tests only'] },
     features: { devInteractions: { enabled: false } },
     findAccount: (_context, id) => ({
       accountId: id,
-      claims: () => ({ sub: id, email: `${id}@example.com`, groups: person.groups }),
+      claims: () => ({ sub: id, email: `${id}@example.com`, email_verified: person.verified, groups: person.groups }),
     }),
     interactions: { url: (_context, interaction) => `/interaction/${interaction.uid}` },
     pkce: { required: () => true },
@@ -37,9 +38,9 @@ server.listen(0, '127.0.0.1', () => {
   }
 
   server.on('request', (request, response) => {
-    const [, first, name, group] = request.url.split('/');
+    const [, first, name, group, verified] = request.url.split('/');
     if (first === '_person') {
-      person = { name, groups: group === '-' ? [] : [group] };
+      person = { name, groups: group === '-' ? [] : [group], verified: verified && JSON.parse(verified) };
       response.end();
     } else if (first === 'interaction') {
       interact(request, response).catch((error) => {
