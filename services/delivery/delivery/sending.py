@@ -204,7 +204,8 @@ async def _begun(effect: SendMail, ports: MailPorts) -> Email:
 
 
 def _still_true(message: Message, ports: MailPorts) -> bool:
-    return message.link_expires_at is None or ports.clock() < message.link_expires_at
+    kept = bool(message.html)  # what has lain for long has lost its texts: see docs/retention.md
+    return kept and (message.link_expires_at is None or ports.clock() < message.link_expires_at)
 
 
 def _unrepeatable() -> Refused:

@@ -106,11 +106,16 @@ async def order(pool: asyncpg.Pool, *, closed: bool) -> uuid.UUID:
     return identity
 
 
-async def mail(pool: asyncpg.Pool, name: str, accepted: str | None) -> None:
+async def mail(
+    pool: asyncpg.Pool, name: str, accepted: str | None, rendered: str = "0", tried: str | None = None
+) -> None:
     await pool.execute(
-        "insert into emails (id, order_id, kind, recipient, subject, html, text, rendered_at, status, accepted_at)"
-        " values ($1, gen_random_uuid(), 'keys', 'a@b.test', 's', '<p>link</p>', 'link', now(), 'x', now() - $2::text::interval)",
+        "insert into emails (id, order_id, kind, recipient, subject, html, text, status, rendered_at, last_attempt_at, accepted_at)"
+        " values ($1, gen_random_uuid(), 'keys', 'a@b.test', 's', '<p>link</p>', 'link', 'x', now() - $2::text::interval,"
+        " now() - $3::text::interval, now() - $4::text::interval)",
         name,
+        rendered,
+        tried,
         accepted,
     )
 
@@ -194,11 +199,15 @@ async def test_somebody_who_reads_long_puts_the_drop_off(pool: asyncpg.Pool, dat
 async def test_the_texts_of_mails_go_and_that_they_were_sent_stays(pool: asyncpg.Pool):
     for name, accepted in (("old", "31 days"), ("new", "29 days"), ("unsent", None)):
         await mail(pool, name, accepted)
+    await mail(pool, "never tried", None, rendered="31 days")
+    await mail(pool, "refused long ago", None, rendered="40 days", tried="31 days")
+    await mail(pool, "tried of late", None, rendered="40 days", tried="29 days")
 
-    assert await clean(pool) == {"emails": 1}
+    assert await clean(pool) == {"emails": 3}
 
     texts = {row["id"]: row["text"] for row in await pool.fetch("select id, text from emails")}
-    assert texts == {"old": "", "new": "link", "unsent": "link"}
+    kept = {"new": "link", "unsent": "link", "tried of late": "link"}
+    assert texts == {"old": "", "never tried": "", "refused long ago": ""} | kept
     assert await clean(pool) == {}
 
 

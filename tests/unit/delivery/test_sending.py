@@ -354,6 +354,19 @@ async def test_without_direct_links_a_mail_links_to_the_page_alone_and_stays_tru
     assert room.ids == [MAIL]
 
 
+async def test_what_has_lost_its_texts_meanwhile_is_rendered_anew(room):
+    room.ports = replace(room.ports, direct_link=False)
+    room.mailer.refusals = [LATER]
+    await room.fails()
+    kept = room.emails.kept[MAIL]
+    room.emails.kept[MAIL] = replace(kept, message=replace(kept.message, html="", text=""))  # as retention does
+    room.time.advance(days=31)
+    await room.send(attempt=2)
+
+    assert room.ids == [f"{MAIL}.2"]
+    assert room.mailer.mailbox[0].html
+
+
 async def test_a_confirmation_links_to_nothing_but_itself(room):
     await room.send(kind=MailKind.CONFIRM, email="right@bitloot.test")
     (mail,) = room.mailer.mailbox

@@ -122,11 +122,13 @@ POSTGRES = (
         "PostgreSQL",
         "emails",
         timedelta(days=30),
-        "the rendered text and its links go; that a mail was sent, when and where to, stays with the order",
+        "after it was accepted or last tried. The rendered text and its links go; that a mail was sent, when and where to, "
+        "stays with the order",
         f"{_ERASED}; until then the text of the mail",
         _CLEANER,
         "update emails set html = '', text = '' where id = any (array(select id from emails where html <> '' "
-        "and accepted_at < now() - make_interval(days => $1) limit $2 for update skip locked))",
+        "and coalesce(accepted_at, last_attempt_at, rendered_at) < now() - make_interval(days => $1) "
+        "limit $2 for update skip locked))",
     ),
     _for_good("sink_offsets", "how far the read model is"),
     _for_good("schema_migrations", "which migrations were applied"),
