@@ -75,6 +75,14 @@ async def test_the_same_click_is_answered_as_before(api: Api):
     assert (other["repeated"], other["imported"], other["inStock"]) == (False, 0, 1)
 
 
+@pytest.mark.parametrize("other", ["code\nBBBB\n", "code\nAAAA\nAAAA\n", "code\nAAAA\nBBBB\n"])
+async def test_the_same_click_with_another_file_is_refused(api: Api, other: str):
+    await upload(api, "code\nAAAA\n", action="click-1")
+    status, problem = await upload(api, other, action="click-1")
+    assert (status, "another file" in problem["detail"]) == (409, True)
+    assert (await counts(api))["total"] == 1
+
+
 async def test_a_code_that_was_sold_is_not_taken_again(api: Api):
     await upload(api, "code\nAAAA\n")
     await api.ports.pool.execute("update stock_codes set state = 'refunded', reservation_id = 'r', sent_at = now()")

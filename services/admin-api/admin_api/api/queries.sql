@@ -323,6 +323,10 @@ order by c.number
 on conflict (code_hash) do nothing
 returning code_hash
 
+-- name: known_codes
+-- How many of these codes the stock has, or had. Parameter: their hashes, each once.
+select count(*) from stock_codes where code_hash = any($1::bytea[])
+
 -- name: end_import
 -- Count what became of a file.
 update stock_imports set imported = $2, in_file = $3, in_stock = $4 where id = $1

@@ -106,7 +106,7 @@ async def import_codes(ports: Ports, question: ImportQuestion, file: AsyncIterat
             if not await connection.fetchval(
                 SQL["begin_import"], import_id, question.product_id, len(codes), ports.asker.name
             ):
-                return await _repeated(connection, import_id)
+                return await _repeated(connection, import_id, lines, len(codes))
             refused += await _store(connection, lines, question.product_id, import_id)
             in_stock = sum(each.reason == "in_stock" for each in refused)
             counts = (len(codes) - len(refused), len(refused) - in_stock, in_stock)
@@ -166,10 +166,14 @@ async def _store(
     return known
 
 
-async def _repeated(connection: Connection, import_id: str) -> Imported:
+async def _repeated(connection: Connection, import_id: str, sealed: Sequence[SealedLine], lines: int) -> Imported:
+    """Return the answer to an earlier click. Raises the 409 when this is another file: its codes are not all there."""
     row = await connection.fetchrow(SQL["stock_import"], import_id)
     if row is None:
         raise LookupError(f"the import {import_id} is gone")
+    known = await connection.fetchval(SQL["known_codes"], [each.digest for each in sealed])
+    if row["lines"] != lines or known != len(sealed):
+        raise Problem(409, "This Idempotency-Key has brought in another file.")
     return Imported(**dict(row), refused=[], repeated=True)
 
 
