@@ -2,6 +2,7 @@
 
 nothing left this process (the limit, the breaker, no connection)   Transient
 401 and 403, 429                                                    Transient
+404 that is not the API's own, or of a read any such refusal         Transient
 5xx, no whole answer, no answer in time                             Unknown, for a read Transient
 any other status                                                    Refused
 an answer that is no JSON object or list                            Malformed
@@ -201,13 +202,17 @@ def _lost(method: str, cause: Cause, detail: str, retry_after: float | None = No
 
 
 def _refusal(answer: _Answer, what: str) -> BitLootError:
-    status, code = answer.status, _code(answer)
+    status, told = answer.status, _told(answer)
+    code = _code(told)
     detail = f"{what}: HTTP {status}" + (f" {code}" if code else "")
     # A redirect is not followed. It is no answer of the provider's: somebody before it does not let us through.
     if status >= 500 or status == 408 or status < 400:
         return _lost(answer.method, Cause.PROVIDER_UNAVAILABLE, detail, answer.retry_after)
     if status in {401, 403}:
         return Transient(Cause.AUTHORIZATION, detail, retry_after=_REPAIR_SECONDS)
+    if told is None and (status == 404 or answer.method == "GET"):
+        # Something in between that does not know the address: whether there is such a payment it cannot say.
+        return Transient(Cause.BAD_ANSWER, f"{detail}, not the API's own answer")
     if status == 404:
         return Refused(Cause.NOT_FOUND, detail)
     return Refused(_CAUSES.get(code, Cause.REJECTED), detail)
@@ -220,13 +225,18 @@ def _document(answer: _Answer) -> JsonValue:
     return parse(answer.body).value
 
 
-def _code(answer: _Answer) -> str:
-    """Return the word by which the provider names its error; nothing else of the answer is shown."""
+def _told(answer: _Answer) -> dict[str, JsonValue] | None:
+    """Return what an answer says as the API would, or None."""
     try:
         document = _document(answer)
     except Malformed:
-        return ""
-    code = document.get("code") if isinstance(document, dict) else None
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _code(told: Mapping[str, JsonValue] | None) -> str:
+    """Return the word by which the provider names its error; nothing else of the answer is shown."""
+    code = told.get("code") if told is not None else None
     return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
 
 

@@ -358,6 +358,25 @@ async def test_an_answer_that_is_compressed_unasked_is_none():
             await provider.create(wish())
 
 
+@pytest.mark.parametrize("call", ["create", "read", "find"])
+@pytest.mark.parametrize("body", [b"<html>nginx</html>", b"", b"[]", b'{"status": fal'])
+async def test_a_404_of_something_in_between_says_nothing_about_payments(call: str, body: bytes):
+    async def serve(request: web.Request) -> web.Response:
+        if request.path.endswith("/auth"):
+            return web.json_response({"token": "t"})
+        return web.Response(status=404, body=body)
+
+    async with served(serve) as url, billing(url, login=LOGIN) as provider:
+        asked: dict[str, Callable[[], Awaitable[Any]]] = {
+            "create": lambda: provider.create(wish()),
+            "read": lambda: provider.read(ID, PaymentId("1")),
+            "find": lambda: provider.find(ID, "1"),
+        }
+        with pytest.raises(Transient) as failed:
+            await asked[call]()
+    assert failed.value.cause is Cause.BAD_ANSWER
+
+
 @asynccontextmanager
 async def served(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
     """Answer all requests like this; yields the address."""
