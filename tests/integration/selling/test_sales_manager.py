@@ -76,6 +76,8 @@ async def test_a_reservation_that_wants_no_code_is_refused(sandbox, manager: Sal
         ({"kind": "error", "status": 429, "retryAfter": 7}, Transient),
         ({"kind": "error", "status": 403, "code": "Authorization"}, Transient),
         ({"kind": "error", "status": 422}, Unknown),
+        ({"kind": "error", "status": 400, "body": "<html>"}, Unknown),
+        ({"kind": "error", "status": 409, "body": "<html>"}, Unknown),
     ],
 )
 async def test_what_is_not_known_to_have_failed_is_unknown(sandbox, settings, manager, fault, error):

@@ -315,6 +315,7 @@ async def test_a_refused_give_says_why(kinguin: Kinguin, market: KeyMarket, line
         HangsUp(),
         problem(409, "ResourceLock"),
         problem(409, "AlreadyReserved"),
+        Says(409, b"<html>nginx</html>"),
         Says(200, {"reservationId": "another"}),
         Says(200, {"status": "BUYING"}),
         Says(200, {"status": "SOMETHING_NEW"}),
@@ -369,6 +370,12 @@ async def test_longer_external_ids_alone_mean_that_nothing_was_found(kinguin: Ki
 async def test_nothing_found_is_an_answer(kinguin: Kinguin, market: KeyMarket, total):
     kinguin.script("lookup", Says(200, {"items": []} | total))
     assert await market.look_up(look_up()) == ()
+
+
+@pytest.mark.parametrize("status", [404, 405])
+async def test_a_look_up_that_something_in_between_refuses_is_asked_again(kinguin: Kinguin, market: KeyMarket, status):
+    kinguin.script("lookup", Says(status, b"<html>nginx</html>"))
+    await fails(market.look_up(look_up()), Transient, Cause.BAD_ANSWER)
 
 
 @pytest.mark.parametrize("status", [404, 405])

@@ -70,7 +70,7 @@ class Reservations:
         """See `PurchaseMarket.look_up`."""
         with measured("lookup"):
             answer = await self._gateway.call("GET", "/reservations", params={"orderId": external_id})
-            if answer.status in _CANNOT_BE_ASKED:
+            if answer.status in _CANNOT_BE_ASKED and answer.document is not Unreadable.BODY:
                 raise Refused(Cause.CANNOT_ASK, describe(answer))
             if answer.status >= 400:
                 raise refusal(answer)
@@ -163,6 +163,8 @@ def _is_given_already(answer: Answer, standing: Standing) -> bool:
     """Tell whether a refusal to give says that it was given before."""
     if standing is not Standing.UNKNOWN:
         return standing in _BOUGHT
+    if answer.document is Unreadable.BODY:  # something in between, which knows of no reservation
+        return False
     return "already" in kind_of(answer).lower() or (answer.status == 409 and not kind_of(answer))
 
 

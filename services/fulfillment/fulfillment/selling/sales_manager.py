@@ -15,7 +15,7 @@ from bitloot.errors import BitLootError, Cause, Refused
 from bitloot.ids import OfferId, ProductId, ReservationId
 from fulfillment.kinguin.answers import array, bad, check_echo, document, refusal
 from fulfillment.kinguin.gateway import Gateway, describe, kind_of
-from fulfillment.kinguin.wire import Answer, Json, parse
+from fulfillment.kinguin.wire import Answer, Json, Unreadable, parse
 from fulfillment.selling.ports import HandedOver, Handover, Offer
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
@@ -45,6 +45,8 @@ class SalesManager:
             "externalId": handover.external_id,
         }
         answer = await self.writes.call("POST", f"{_offer_path(handover.offer_id)}/stock", body=body)
+        if answer.status in {400, 409} and answer.document is Unreadable.BODY:
+            raise bad(answer, "not the API's own answer")
         if answer.status == 409:
             return HandedOver(repeated=True)
         if answer.status == 400:
