@@ -41,6 +41,18 @@ export function step(state: ActionState, event: ActionEvent): ActionState {
   }
 }
 
+/** Answers to a request as such, given before anybody looked at the click that it tells of. */
+const NOT_JUDGED: ReadonlySet<number> = new Set([401, 403, 408, 429]);
+
+/**
+ * What a failure says of a click, by its status (0: no answer). Once a click was accepted, only its follower can call it refused;
+ * and one that was sent before may have been done then, unless it was judged now.
+ */
+export function failed(status: number, accepted: boolean, sentBefore: boolean): "refused" | "lost" {
+  if (accepted || status === 0 || status >= 500) return "lost";
+  return sentBefore && NOT_JUDGED.has(status) ? "lost" : "refused";
+}
+
 /** Whether a click is being carried out. */
 export function underWay(state: ActionState): boolean {
   return state.kind === "sending" || state.kind === "running";

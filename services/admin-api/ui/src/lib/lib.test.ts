@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { IDLE, step, type ActionState } from "./action";
+import { failed, IDLE, step, type ActionState } from "./action";
 import { canBeCode, looksLikeCode } from "./code";
 import { jsonParts, prettyForm, prettyJson } from "./json";
 import { lines } from "./lines";
@@ -35,6 +35,16 @@ describe("a click", () => {
     const lost = step(step(IDLE, clicked("a")), { kind: "lost", id: "a", reason: "time-out" });
     expect(lost.kind).toBe("unknown");
     expect(step(lost, clicked("b"))).toEqual({ kind: "sending", id: "a" });
+  });
+
+  it("is refused by whoever judged it, and by nobody else", () => {
+    expect(failed(409, false, false)).toBe("refused");
+    expect(failed(429, false, false)).toBe("refused");
+    expect(failed(409, false, true)).toBe("refused");
+    expect(failed(429, false, true)).toBe("lost"); // the try before may have been done
+    expect(failed(404, true, false)).toBe("lost"); // accepted: it is only not known how it goes on
+    expect(failed(503, false, false)).toBe("lost");
+    expect(failed(0, false, false)).toBe("lost");
   });
 
   it("is not changed by news of an older one, nor after its end", () => {
@@ -277,7 +287,7 @@ describe("saved filters", () => {
     "null",
     "[]",
     '{"orders": 5}',
-    '{"orders": [{"name": 1}, null, {"name": "a", "search": {"q": 5}}]}',
+    '{"orders": [{"name": 1}, null, {"name": "a", "search": {"q": 5}}, {"name": "b", "search": null}]}',
   ])("what is not sound is left out: %s", (text) => {
     const at = store();
     at.setItem("bitloot.filters", text);

@@ -50,6 +50,7 @@ function isSaved(value: unknown): value is SavedFilter {
   return (
     typeof name === "string" &&
     typeof search === "object" &&
+    (search as unknown) !== null &&
     Object.keys(only(Object.keys(search), search)).length === Object.keys(search).length
   );
 }

@@ -40,6 +40,27 @@ export interface Paging extends Place {
   readonly limit: number;
 }
 
+const LARGEST_PAGE = 100; // that the API gives
+const MOST_PAGES = 100;
+
+interface Part<Row> {
+  readonly items: readonly Row[];
+  readonly next: string | null;
+}
+
+/** All rows of a list that is short enough to be looked through whole: page after page, ten thousand rows at most. */
+export async function everyPage<Row>(load: (paging: Paging) => Promise<Part<Row>>): Promise<readonly Row[]> {
+  const rows: Row[] = [];
+  let cursor: string | null = null;
+  for (let pages = 0; pages < MOST_PAGES; pages += 1) {
+    const page: Part<Row> = await load({ limit: LARGEST_PAGE, ...(cursor === null ? {} : { cursor }) });
+    rows.push(...page.items);
+    cursor = page.next;
+    if (cursor === null) break;
+  }
+  return rows;
+}
+
 /** Where in a list a search is, and its filters. What is strange is the first page. */
 export function placeOf(search: Search): { readonly place: Place; readonly conditions: Search } {
   const { cursor, offset = "0", ...conditions } = search;

@@ -8,7 +8,7 @@ import { api, useRight } from "../session";
 import { words } from "../lib/order";
 import { placeOf, type Paging, type Search } from "../lib/search";
 import { ActionButton, ActionResult, useAction } from "../parts/action";
-import { Badge, Fact, Failure, Id, Loading, PageHead, Panel, Status } from "../parts/basics";
+import { Badge, Fact, Failure, Found, Id, Loading, PageHead, Panel, Status } from "../parts/basics";
 import { Dialog } from "../parts/dialog";
 import type { FilterSpec } from "../parts/filters";
 import { List, Pager, Table, useListSearch, type Column } from "../parts/list";
@@ -203,9 +203,11 @@ export function DeadLetterPage() {
     queryFn: ({ signal }) =>
       answered(api.GET("/admin/dead-letters/{id}", { params: { path: { id: number } }, signal })),
   });
-  if (found.isPending) return <Loading what="Loading the dead letter" />;
-  if (found.isError) return <Failure error={found.error} retry={() => void found.refetch()} />;
-  return <LoadedLetter letter={found.data} />;
+  return (
+    <Found from={found} what="the dead letter">
+      {(letter) => <LoadedLetter key={letter.id} letter={letter} />}
+    </Found>
+  );
 }
 
 function LoadedLetter({ letter: found }: { readonly letter: Letter }) {

@@ -9,7 +9,7 @@ import { safeLink } from "../lib/search";
 import { story, type Step } from "../lib/story";
 import { duration } from "../lib/time";
 import { useRefresh } from "../live";
-import { Amount, Badge, Empty, Fact, Failure, Id, Loading, PageHead, Panel, Status } from "../parts/basics";
+import { Amount, Badge, Empty, Fact, Failure, Found, Id, PageHead, Panel, Status } from "../parts/basics";
 import { UpTo } from "../parts/fresh";
 import { Payload } from "../parts/payload";
 import { Ago, Time } from "../parts/time";
@@ -26,9 +26,12 @@ export function Order() {
     queryFn: ({ signal }) => answered(api.GET("/admin/orders/{id}", { params: { path: { id } }, signal })),
     refetchInterval,
   });
-  if (found.isPending) return <Loading what="Loading the order" />;
-  if (found.isError) return <Failure error={found.error} retry={() => void found.refetch()} />;
-  return <Loaded order={found.data} />;
+  // By its id: what was clicked, typed or shown at one order is nothing of the next one.
+  return (
+    <Found from={found} what="the order">
+      {(order) => <Loaded key={order.id} order={order} />}
+    </Found>
+  );
 }
 
 function Loaded({ order: found }: { readonly order: Whole }) {

@@ -4,6 +4,7 @@ import { useQueries, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { api } from "../session";
 import { tone, words } from "../lib/order";
+import { everyPage } from "../lib/search";
 import { duration } from "../lib/time";
 import { POLL_MS, useRefresh } from "../live";
 import { Amount, Badge, Empty, Failure, Loading, PageHead, Panel, Status } from "../parts/basics";
@@ -169,6 +170,7 @@ function ProvidersNow() {
     <Panel title="Providers and balance">
       {found.isPending ? <Loading /> : null}
       {found.isError ? <Failure error={found.error} /> : null}
+      {balances.isError ? <Failure error={balances.error} /> : null}
       <ul className="rows">
         {found.data?.items.map((each) => (
           <li key={each.provider}>
@@ -276,8 +278,10 @@ function TimeToKey() {
   });
   const show = (value: number | null | undefined) =>
     value === null || value === undefined ? <span className="faint">—</span> : duration(value);
+  const failed = [...figures, series].find((each) => each.isError);
   return (
     <Panel title="Time to key" aside={<span className="faint">from settled payment to accepted mail</span>}>
+      {failed ? <Failure error={failed.error} /> : null}
       <table className="small" aria-label="Time to key">
         <thead>
           <tr>
@@ -359,16 +363,18 @@ function LettersNow() {
 function OffersNow() {
   const found = useQuery({
     queryKey: ["stock", "low"],
-    queryFn: ({ signal }) => answered(api.GET("/admin/stock", { params: { query: { limit: 100 } }, signal })),
+    queryFn: ({ signal }) =>
+      everyPage((paging) => answered(api.GET("/admin/stock", { params: { query: paging }, signal }))),
   });
-  const low = found.data?.items.filter((each) => each.free < 5).slice(0, 5) ?? [];
+  const low = found.data?.filter((each) => each.free < 5).slice(0, 5) ?? [];
   return (
     <Panel title="Stock that runs out" aside={<Link to="/stock">All</Link>}>
       {found.isPending ? <Loading /> : null}
       {found.isError ? <Failure error={found.error} /> : null}
+      {found.isError ? <Failure error={found.error} /> : null}
       {found.data && low.length === 0 ? (
         <Empty
-          title={found.data.total === 0 ? "We sell no codes of our own." : "Each product has five free codes or more."}
+          title={found.data.length === 0 ? "We sell no codes of our own." : "Each product has five free codes or more."}
         />
       ) : null}
       <ul className="rows">

@@ -3,7 +3,7 @@ import { answered, type Model } from "@bitloot/admin-sdk";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, useRight } from "../session";
-import type { Paging, Search } from "../lib/search";
+import { everyPage, type Paging, type Search } from "../lib/search";
 import { ActionButton, ActionResult, useAction } from "../parts/action";
 import { Badge, Failure, Panel, Status } from "../parts/basics";
 import { Dialog } from "../parts/dialog";
@@ -158,17 +158,18 @@ function Import({ close }: { readonly close: () => void }) {
 function Offers() {
   const offers = useQuery({
     queryKey: ["offers"],
-    queryFn: ({ signal }) => answered(api.GET("/admin/offers", { params: { query: { limit: 100 } }, signal })),
+    queryFn: ({ signal }) =>
+      everyPage((paging) => answered(api.GET("/admin/offers", { params: { query: paging }, signal }))),
   });
   if (offers.isError) return <Failure error={offers.error} retry={() => void offers.refetch()} />;
-  const troubled = offers.data?.items.filter((offer) => offer.problems.length > 0) ?? [];
+  const troubled = offers.data?.filter((offer) => offer.problems.length > 0) ?? [];
   if (troubled.length === 0) return null;
   return (
     <Panel
       title="What keeps customers from buying"
       aside={
         <span className="faint">
-          {troubled.length} of {offers.data?.total} offers
+          {troubled.length} of {offers.data?.length} offers
         </span>
       }
     >

@@ -8,7 +8,7 @@ import { api, useRight } from "../session";
 import type { Paging, Search } from "../lib/search";
 import { PROVIDERS } from "../lib/statuses";
 import { ActionButton, ActionResult, useAction } from "../parts/action";
-import { Badge, Fact, Failure, Id, Loading, PageHead, Panel } from "../parts/basics";
+import { Badge, Fact, Found, Id, PageHead, Panel } from "../parts/basics";
 import type { FilterSpec } from "../parts/filters";
 import { List, type Column } from "../parts/list";
 import { Difference, Payload } from "../parts/payload";
@@ -98,9 +98,11 @@ export function WebhookLogPage() {
     queryFn: ({ signal }) =>
       answered(api.GET("/admin/webhook-logs/{id}", { params: { path: { id: number } }, signal })),
   });
-  if (found.isPending) return <Loading what="Loading the notification" />;
-  if (found.isError) return <Failure error={found.error} retry={() => void found.refetch()} />;
-  return <Loaded log={found.data} />;
+  return (
+    <Found from={found} what="the notification">
+      {(log) => <Loaded key={log.id} log={log} />}
+    </Found>
+  );
 }
 
 function Loaded({ log: found }: { readonly log: Log }) {

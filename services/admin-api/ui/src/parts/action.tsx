@@ -2,7 +2,7 @@
 import { answered, ProblemError } from "@bitloot/admin-sdk";
 import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useReducer, useRef, type ReactNode } from "react";
-import { IDLE, step, underWay, type ActionState } from "../lib/action";
+import { failed, IDLE, step, underWay, type ActionState } from "../lib/action";
 import { rest } from "../lib/rest";
 
 type Outcome<T> = Parameters<typeof answered<T>>[0];
@@ -35,9 +35,11 @@ export function useAction<T>(spec: ActionSpec<T>): { readonly state: ActionState
   useEffect(() => () => gone.current?.abort(), []);
 
   const carryOut = useCallback(
-    async (id: string, signal: AbortSignal) => {
+    async (id: string, sentBefore: boolean, signal: AbortSignal) => {
+      let accepted = false;
       try {
         const answer = await answered(spec.send(id));
+        accepted = true;
         dispatch({ kind: "accepted", id, note: "Accepted; waiting for it to happen." });
         for (let looks = 0; !signal.aborted; looks += 1) {
           const progress = await spec.follow(answer, id);
@@ -49,9 +51,8 @@ export function useAction<T>(spec: ActionSpec<T>): { readonly state: ActionState
         }
       } catch (error) {
         if (signal.aborted) return;
-        if (error instanceof ProblemError && error.status > 0 && error.status < 500)
-          dispatch({ kind: "refused", id, reason: reasonOf(error) });
-        else dispatch({ kind: "lost", id, reason: reasonOf(error) });
+        const status = error instanceof ProblemError ? error.status : 0;
+        dispatch({ kind: failed(status, accepted, sentBefore), id, reason: reasonOf(error) });
       }
       await queries.invalidateQueries();
     },
@@ -67,7 +68,7 @@ export function useAction<T>(spec: ActionSpec<T>): { readonly state: ActionState
     dispatch(event);
     gone.current?.abort();
     gone.current = new AbortController();
-    void carryOut(next.id, gone.current.signal);
+    void carryOut(next.id, now.kind === "unknown", gone.current.signal);
   }, [carryOut]);
 
   return { state, run };

@@ -1,5 +1,6 @@
 /** The small parts of every page. */
 import { ProblemError } from "@bitloot/admin-sdk";
+import type { UseQueryResult } from "@tanstack/react-query";
 import { useState, type ReactNode } from "react";
 import { money } from "../lib/money";
 import { tone, words, type Tone } from "../lib/order";
@@ -131,6 +132,26 @@ export function Failure({ error, retry }: { readonly error: unknown; readonly re
         </button>
       ) : null}
     </div>
+  );
+}
+
+/** What was found; when it cannot be read again it stays, with the reason, for somebody may be in the middle of something. */
+export function Found<T>({
+  from,
+  what,
+  children,
+}: {
+  readonly from: UseQueryResult<T>;
+  readonly what: string;
+  readonly children: (found: T) => ReactNode;
+}) {
+  const failure = from.isError ? <Failure error={from.error} retry={() => void from.refetch()} /> : null;
+  if (from.data === undefined) return failure ?? <Loading what={`Loading ${what}`} />;
+  return (
+    <>
+      {failure}
+      {children(from.data)}
+    </>
   );
 }
 

@@ -97,13 +97,18 @@ function TextField({ filter, value, change }: FieldProps) {
   const findCode = useCodeSearch();
   const [typed, setTyped] = useState(value);
   const [given, setGiven] = useState(value);
+  const [sent, setSent] = useState<string | null>(null);
   if (given !== value) {
-    setGiven(value); // the address changed from elsewhere
-    setTyped(value);
+    setGiven(value);
+    setSent(null);
+    if (value !== sent) setTyped(value); // the address changed from elsewhere; else there may be more by now
   }
   useEffect(() => {
     if (typed.trim() === value || looksLikeCode(typed)) return undefined;
-    const timer = setTimeout(() => change(typed.trim()), SETTLE_MS);
+    const timer = setTimeout(() => {
+      setSent(typed.trim());
+      change(typed.trim());
+    }, SETTLE_MS);
     return () => clearTimeout(timer);
   }, [typed, value, change]);
   return (

@@ -1,4 +1,5 @@
 /** A list page: filters in the address, saved filters, a table with keys to walk it, pages, CSV. */
+import { ProblemError } from "@bitloot/admin-sdk";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { createColumnHelper, tableFeatures, useTable } from "@tanstack/react-table";
@@ -85,7 +86,7 @@ export function List<Row>({
       </PageHead>
       <FilterBar page={page} filters={filters} search={conditions} setSearch={setSearch} />
       {children}
-      {placed && (found.isError || found.data?.items.length === 0) ? (
+      {placed && (isRefused(found.error) || (found.data?.items.length === 0 && !found.isError)) ? (
         <p>
           This place in the list is not there any more.{" "}
           <button type="button" onClick={toFirst}>
@@ -120,6 +121,11 @@ export function List<Row>({
       ) : null}
     </>
   );
+}
+
+/** Whether the API knows no such place; one that is away says nothing of it. */
+function isRefused(error: unknown): boolean {
+  return error instanceof ProblemError && error.status === 400;
 }
 
 const features = tableFeatures({});

@@ -1,6 +1,6 @@
 /** The command palette: pages, and orders by mail address, any id or a code. Ctrl+K or ⌘K. */
 import { answered } from "@bitloot/admin-sdk";
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useDeferredValue, useId, useState, type KeyboardEvent } from "react";
 import { api, useRight } from "../session";
@@ -29,19 +29,21 @@ function Choices({ close }: { readonly close: () => void }) {
   const list = useId();
   const findCode = useCodeSearch();
   const mayFindCodes = useRight("find_codes");
-  const text = useDeferredValue(typed.trim());
+  const text = typed.trim();
+  const asked = useDeferredValue(text);
   // A code must not get into an address, so what looks like one is not searched for as anything else.
-  const code = looksLikeCode(typed) || looksLikeCode(text);
+  const code = looksLikeCode(typed) || looksLikeCode(asked);
   const searched = text.length >= 3 && !code;
   const orders = useQuery({
-    queryKey: ["palette", text],
+    queryKey: ["palette", asked],
     queryFn: ({ signal }) =>
-      answered(api.GET("/admin/orders", { params: { query: { q: text, limit: SHOWN } }, signal })),
-    enabled: searched,
-    placeholderData: keepPreviousData,
+      answered(api.GET("/admin/orders", { params: { query: { q: asked, limit: SHOWN } }, signal })),
+    enabled: searched && asked.length >= 3,
   });
   const pages = PAGES.filter((page) => text === "" || page.name.toLowerCase().includes(text.toLowerCase()));
-  const found = searched ? (orders.data?.items ?? []) : [];
+  // Enter opens the first one: never what was found for another text.
+  const current = searched && asked === text;
+  const found = current ? (orders.data?.items ?? []) : [];
   const choices = [
     ...found.map((order) => ({
       key: order.id,
@@ -145,12 +147,12 @@ function Choices({ close }: { readonly close: () => void }) {
       <p className="faint" role="status">
         {orders.isError
           ? "Orders cannot be searched at the moment."
-          : orders.isFetching
+          : orders.isFetching || (searched && !current)
             ? "Searching…"
             : code && !mayFindCodes
               ? "This looks like a code, which you may not search by."
               : null}
-        {searched && orders.data && !orders.isFetching && found.length === 0 ? (
+        {current && orders.data && !orders.isFetching && found.length === 0 ? (
           <>
             {orders.data.asOf ? "No order has this address or id. " : "Nothing was found so far. "}
             <UpTo at={orders.data.asOf} />
