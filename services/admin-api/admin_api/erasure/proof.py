@@ -124,7 +124,7 @@ async def _topic(settings: RebuildSettings, name: str, orders: Collection[str], 
                 for record in records:
                     look.read += 1
                     headers = b"\n".join(value for _, value in record.headers)
-                    content = b"\n".join((record.key or b"", _unwrapped(record.value or b""), headers))
+                    content = b"\n".join((record.key or b"", unwrapped(record.value or b""), headers))
                     if needles.within(content):
                         look.found.append(f"{record.partition}/{record.offset}")
                     if any(each in content for each in ids):
@@ -137,10 +137,18 @@ async def _topic(settings: RebuildSettings, name: str, orders: Collection[str], 
 _WRAPPED: Final = re.compile(rb'"(?:key|value)":"([A-Za-z0-9+/=]{16,})"')
 
 
-def _unwrapped(value: bytes) -> bytes:
+def unwrapped(value: bytes) -> bytes:
     """Return a record with, behind it, the one that it holds in base64: a dead letter's original."""
-    inner = [base64.b64decode(each + b"=" * (-len(each) % 4)) for each in _WRAPPED.findall(value)]
-    return b"\n".join((value, *map(_unwrapped, inner)))
+    inner = filter(None, map(_decoded, _WRAPPED.findall(value)))
+    return b"\n".join((value, *map(unwrapped, inner)))
+
+
+def _decoded(text: bytes) -> bytes | None:
+    """Return what stands in base64; None for what only looks so: anything may be in a record that was put aside."""
+    try:
+        return base64.b64decode(text + b"=" * (-len(text) % 4))
+    except ValueError:
+        return None
 
 
 async def _try_to_open(pool: asyncpg.Pool, orders: Collection[str], looks: Iterable[Look]) -> None:
