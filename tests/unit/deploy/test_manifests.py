@@ -15,8 +15,10 @@ import fulfillment.selling.settings
 import fulfillment.settings
 import ingress.payments.settings
 import ingress.settings
+from admin_api.api.intake import MAX_BYTES as MAX_FILE
 from bitloot.contracts import access
 from bitloot.contracts.topics import CHANGELOGS, TOPICS, Service
+from bitloot.http import MAX_SIZE
 from bitloot.settings import PostgresSettings, Settings
 from embedded import kustomize, manifests
 from embedded.errors import MissingTool
@@ -229,6 +231,12 @@ def test_a_process_has_the_edges_that_its_settings_speak_of():
         wants = {edge for edge, setting in edges.items() if setting in settings}
         wants |= {"internet"} if any(outside.fullmatch(each) for each in settings) else set()
         assert has - {"web"} == wants, name
+
+
+def test_the_way_in_lets_through_what_the_doors_take():
+    (door,) = named("production", "Ingress").values()
+    most = door["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"]
+    assert int(most.removesuffix("m")) << 20 >= max(MAX_FILE, MAX_SIZE)
 
 
 def test_what_is_open_to_the_world_is_no_health_and_no_metrics():
