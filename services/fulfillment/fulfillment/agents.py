@@ -170,6 +170,8 @@ class OrdersAgent:
     def _answer_late(self, event: OrderEvent, mark: bytes) -> None:
         """Record an event that came after its order had left; it stays in Kafka and in the order's timeline."""
         outputs = after_leaving(event)
+        # One can be set: timers are filled from rows that have left meanwhile. It would fire again and again.
+        self._due.set(event.order_id, None)
         for topic, output_key, record in outputs:
             self._outputs.post(topic, output_key, record)
         metrics.RETIRED_ORDER_EVENTS.labels(event.type).inc()

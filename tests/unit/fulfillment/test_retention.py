@@ -118,6 +118,17 @@ def test_what_comes_for_a_retired_order_changes_nothing_and_sends_nothing(event)
     assert len(rig.due) == 0
 
 
+def test_a_timer_that_was_set_from_a_row_that_has_left_meanwhile_fires_once():
+    """Timers are filled from all rows while events flow: an order can leave between the look at its row and the end."""
+    rig = retired_rig()
+    rig.due.set(ORDER, rig.wall)
+    (timer,) = rig.fire()
+    assert isinstance(timer, TimerFired)
+    assert len(rig.due) == rig.due.unanswered == 0
+    rig.pass_time(timedelta(hours=1))
+    assert rig.tick() == []
+
+
 BUYER = address("buyer@bitloot.test")
 
 

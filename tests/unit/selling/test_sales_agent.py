@@ -99,6 +99,21 @@ def test_a_sale_that_is_over_for_long_leaves_the_table(rig: Rig):
     assert isinstance(rig.last, SettleCode)
 
 
+@pytest.mark.parametrize("late", [fired(61 * 24 * 3600), fired(62 * 24 * 3600)], ids=["repeated", "fired twice"])
+def test_what_says_nothing_of_a_sale_that_has_left_brings_no_row_back(rig: Rig, late: SaleEvent):
+    """A crash repeats the timer that let it go, and a slow agent gets two: an empty row would stay for ever."""
+    rig.tell(told("CANCELED", 0))
+    outcome = settled(rig.last, 1)
+    rig.tell(outcome, fired(61 * 24 * 3600))
+    rig.table.changelog.pop()  # the disk was ahead of the changelog
+    rig.due.set("r-1", at(3))
+    rig.tell(late, outcome)
+    assert rig.table == {}
+    assert rig.table.restored() == {}
+    assert len(rig.due) == 0
+    assert rig.letters == []
+
+
 def test_a_record_under_another_key_is_put_aside(rig: Rig):
     rig.tell(told("BUYING", 0), key=b"another")
     ((_, error),) = rig.letters

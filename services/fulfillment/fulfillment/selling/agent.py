@@ -53,6 +53,9 @@ class SalesAgent:
             self._let_go(key, before)
             return
         after, effects = decide(before, event)
+        if stored is None and after is before:
+            self._forget(key, event)
+            return
         # Written, changed or not: the changelog may lack what this disk has.
         self._sales[key] = codec.sale_to_bytes(after)
         reach(CrashPoint.ORDERS_STORED)
@@ -69,6 +72,15 @@ class SalesAgent:
         if after.wake_at is not None:
             fire_at = self._clock() + max(after.wake_at - event.occurred_at, timedelta(0))
         self._due.set(event.reservation_id, after.wake_at, fire_at)
+
+    def _forget(self, key: bytes, event: SaleEvent) -> None:
+        """Keep no row for what says nothing of a sale that is not here: it has left, or a crash repeats its leaving.
+
+        Such a row would never leave. The changelog may still have the one that left.
+        """
+        del self._sales[key]
+        self._due.set(event.reservation_id, None)
+        _log.info("sale.unknown", reservation_id=event.reservation_id, event_type=event.type, event_id=event.event_id)
 
     def _let_go(self, key: bytes, sale: Sale) -> None:
         del self._sales[key]
