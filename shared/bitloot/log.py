@@ -123,7 +123,13 @@ class _Line:
         }
         if span := trace.current.get():
             line["trace_id"] = span.trace_id
-        return self._encode(line | fields | line)  # in this order, and no field says who writes
+        written = self._encode(line | fields | line)  # in this order, and no field says who writes
+        return written if written.isascii() else _writable(written)
+
+
+def _writable(line: str) -> str:
+    """Return a line of JSON with an escape for each half of a character: as UTF-8 it could not be written."""
+    return line.encode(errors="backslashreplace").decode()
 
 
 def _route_standard_logging(final: Processor, threshold: int, stream: TextIO) -> None:

@@ -55,11 +55,19 @@ _LOOKS: Final = (
         ),
         rf"\1{REDACTED}",
     ),
+    # a member of an object that was written by `repr`
+    (
+        re.compile(
+            rf"""(?ix)(?<![\w-])((?:{_NAMES})=)
+                 (b?"(?:[^"\\]|\\.)*"? | b?'(?:[^'\\]|\\.)*'? | \[(?!\])[^\]]*\]? | \((?!\))[^)]*\)?)"""
+        ),
+        rf"\1{REDACTED}",
+    ),
     # signed links, other queries, and what looks like one
     (
         re.compile(
             r"(?i)((?:[?&](?:code|key|sig)|(?<![\w-])(?:x-amz-(?:signature|credential|security-token)|signature|"
-            r"token|access_token|api_?key|secret|client_secret|password))=)[^&\s\"'<>]+"
+            r"token|access_token|api_?key|secret|client_secret|password))=)(?!\[redacted\])[^&\s\"'<>]+"
         ),
         rf"\1{REDACTED}",
     ),

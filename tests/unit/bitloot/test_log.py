@@ -203,13 +203,44 @@ def test_values_that_are_not_json_are_written_as_text(lines: Lines):
     assert CODE not in lines.text
 
 
+@pytest.fixture
+def written(lines: Lines) -> io.BytesIO:
+    """The bytes of a stream as stdout is: strict about what is no UTF-8. Puts `lines` out of use."""
+    raw = io.BytesIO()
+    log.configure("kinguin", "kinguin-1", "INFO", stream=io.TextIOWrapper(raw, encoding="utf-8", write_through=True))
+    return raw
+
+
+def test_half_a_character_is_written_and_stops_nobody(written: io.BytesIO):
+    """From a JSON escape, or from aiohttp for a header that is no UTF-8; whoever logs must not fail for it."""
+    log.get("x").info("seen", agent="\u00e9\udcff", nested={"half \ud800": ["\ud83d"]})
+    logging.getLogger("y").warning("seen %s", "\ud800")
+    try:
+        raise ValueError("half \ud800")
+    except ValueError:
+        log.get("x").exception("failed")
+
+    seen, foreign, failed = map(json.loads, written.getvalue().decode().splitlines())
+    assert (seen["agent"], seen["nested"]) == ("\u00e9\udcff", {"half \ud800": ["\ud83d"]})
+    assert foreign["event"] == "seen \ud800"
+    assert failed["exception"].endswith("ValueError: half \ud800")
+
+
 def test_no_secret_reaches_a_line(lines: Lines):
     """Codes and secrets on every way that was thought of, looked for in the bytes that were written."""
 
     class Answer(BaseModel):
         codes: list[int]
 
+    @dataclass
+    class Held:
+        codes: tuple[str, ...] = (CODE,)
+        token: str = CODE
+        key: bytes = CODE.encode()
+
     logger = log.get("x")
+    logger.info("object", held=Held(), nested=[{"inner": (Held(),)}], error=ValueError(Held()))
+    logging.getLogger("y").warning("object %s", Held())
     logger.info("field", codes=[CODE], key=CODE, authorization=CODE, nested={"answer": [{"serial": CODE}]})
     logger.info("secret", value=SecretStr(CODE), nested=[{"any": SecretStr(CODE)}])
     logger.info("text", text=f"Bearer {CODE}", url=f"https://s3.test/keys/1.json?X-Amz-Signature={CODE}&x=1")
@@ -226,7 +257,7 @@ def test_no_secret_reaches_a_line(lines: Lines):
         logging.getLogger("y").exception("refused")
 
     assert CODE not in lines.text
-    assert len(lines.all()) == 10
+    assert len(lines.all()) == 12
 
 
 @pytest.mark.parametrize(

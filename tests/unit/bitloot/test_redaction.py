@@ -68,6 +68,10 @@ def test_none_and_flags_are_shown():
         ("{'serial': 'A-B', 'id': 1}", "{'serial': [redacted], 'id': 1}"),
         ('{"password": 12345}', '{"password": [redacted]}'),
         ('{"codes": ["A", "B', '{"codes": [redacted]'),
+        ("Sold(codes=('A', 'B'), number=1)", "Sold(codes=[redacted], number=1)"),
+        ("Sold(codes=['A', 'B'], number=1)", "Sold(codes=[redacted], number=1)"),
+        ("Held(token='A B', key=b'C', n=1)", "Held(token=[redacted], key=[redacted], n=1)"),
+        ("Held(secret=\"it's\")", "Held(secret=[redacted])"),
         ("[type=int, input_value={'codes': ['A']}, input_type=dict]", "[type=int, input_value=[redacted], input_type=dict]"),
     ],
 )  # fmt: skip
@@ -84,6 +88,7 @@ def test_looks(text: str, cleaned: str):
         "re_read the basics; retry",
         "2 of 3 keys delivered",
         "exit code=1, monkey=x",
+        "Row(monkey='x', status_code=200, code=7, codes=())",
     ],
 )
 def test_ordinary_texts_stay(text: str):
@@ -129,6 +134,7 @@ _PARTS = st.lists(
          "://u", "@", "re_", "whsec_", "whsk_", "x" * 8, "token", "input_value", "-", ".", "{", "]",
          # one for each look, whole, and with nothing else that gives it away
          "input_value=1, input_type=", "bearer abc", "Basic\u00a0abc", "ba\u017fic abc", '"code" : 1', "&sig=abc", "token=abc",
+         "token='abc'", "codes=('abc',)", "keys=['abc']", 'key=b"abc"',
          "/o/" + "a" * 16, "://u:p@h", "re_" + "x" * 8, "whsec_" + "x" * 8, "whsk_" + "x" * 8]
     )
 ).map("".join)  # fmt: skip

@@ -53,6 +53,14 @@ def test_what_looks_like_a_secret_is_taken_out():
     assert "abcdef" not in letter.error + letter.stack
 
 
+def test_an_error_that_quotes_half_a_character_can_be_put_aside():
+    """Pydantic refuses to write it: the letter would fail, and its record stop the partition for ever."""
+    letter = dead_letter("sink", Taken(), raised(ValueError("half \ud800" * 3000)))
+    assert letter.error.startswith("half \\ud800half")
+    assert len(letter.error) <= 2000
+    assert b"half" in encode(letter)
+
+
 @pytest.mark.parametrize("headers", [None, {"a": b"b"}, [("a", None)]])
 def test_faust_and_aiokafka_have_their_own_headers(headers):
     letter = dead_letter("sink", Taken(headers=headers, key=None, value=None), KeyError())
