@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.types import TP
@@ -13,6 +13,13 @@ from bitloot.faust_app.store import Change, Store
 
 _FETCH_BYTES = 4 << 20  # for each partition and fetch; changelogs are read from end to end
 _FETCH_WAIT_MS = 250
+
+
+class Extent(NamedTuple):
+    """Where a partition begins, and where it ends: the offset that its next record gets."""
+
+    beginning: int
+    end: int
 
 
 @asynccontextmanager
@@ -33,19 +40,27 @@ async def reading(app: Any, purpose: str) -> AsyncIterator[AIOKafkaConsumer]:
         await finish(consumer.stop())
 
 
-async def begin(consumer: AIOKafkaConsumer, stores: Mapping[TP, Store]) -> dict[TopicPartition, int]:
-    """Let the consumer read on from where each store stands; return the present ends of all that have more.
-
-    Raises `LogLost` when a store and its changelog do not fit together.
-    """
-    partitions = [TopicPartition(*tp) for tp in sorted(stores)]
+async def extents(consumer: AIOKafkaConsumer, tps: Iterable[TP]) -> dict[TopicPartition, Extent]:
+    """Assign these partitions to the consumer, and return where each begins and ends at present."""
+    partitions = [TopicPartition(*tp) for tp in sorted(tps)]
     consumer.assign(partitions)
     ends = await consumer.end_offsets(partitions)
     beginnings = await consumer.beginning_offsets(partitions)
-    starts = {p: start(p, stores[TP(*p)], beginnings[p], ends[p]) for p in partitions}
+    return {p: Extent(beginnings[p], ends[p]) for p in partitions}
+
+
+def begin(
+    consumer: AIOKafkaConsumer, stores: Mapping[TP, Store], known: Mapping[TopicPartition, Extent]
+) -> dict[TopicPartition, int]:
+    """Let the consumer read on from where each store stands; return the present ends of all that have more.
+
+    It can begin stores anew, so they must still be the caller's to write: hence it waits for nothing. Raises `LogLost`
+    when a store and its changelog do not fit together.
+    """
+    starts = {p: start(p, stores[TP(*p)], extent.beginning, extent.end) for p, extent in known.items()}
     for partition, offset in starts.items():
         consumer.seek(partition, offset)
-    return {p: ends[p] for p in partitions if starts[p] < ends[p]}
+    return {p: extent.end for p, extent in known.items() if starts[p] < extent.end}
 
 
 def start(partition: TopicPartition, store: Store, beginning: int, end: int) -> int:

@@ -106,7 +106,10 @@ class Restore(Recovery):  # type: ignore[misc]
         """Read the changelogs to their present ends; return how many records that were."""
         stores, term = {tp: self.tp_to_table[tp].data for tp in self.active_tps}, self._term
         async with changelog.reading(self.app, "restore") as consumer:
-            ends, count = await changelog.begin(consumer, stores), 0
+            known = await changelog.extents(consumer, stores)
+            if term != self._term:
+                raise RebalanceAgain
+            ends, count = changelog.begin(consumer, stores, known), 0
             while ends:
                 polled = await consumer.getmany(*ends, timeout_ms=_POLL_MS, max_records=_BATCH)
                 if term != self._term:

@@ -111,8 +111,9 @@ class Standbys:
     async def _follow(self, consumer: AIOKafkaConsumer, term: int) -> None:
         """Follow for one term."""
         stores = self._stores
-        ends = await changelog.begin(consumer, stores)
+        known = await changelog.extents(consumer, stores)
         if term == self._term:
+            ends = changelog.begin(consumer, stores, known)
             self._note(dict.fromkeys(stores, 0) | {TP(*p): end - await _at(consumer, p) for p, end in ends.items()})
         while term == self._term:
             polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_BATCH)
