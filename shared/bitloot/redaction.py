@@ -20,6 +20,7 @@ REDACTED: Final = "[redacted]"
 
 _MAX_DEPTH = 8  # deeper than any log line needs; also ends cycles
 _MAX_TEXT = 20_000  # characters; tracebacks fit, bodies do not belong here
+_BEYOND = 1_000  # characters that are looked at behind those: half of a secret looks like none
 
 # fmt: off
 _SECRET_WORDS = frozenset((
@@ -111,7 +112,12 @@ def is_secret_name(name: str) -> bool:
 def clean_text(text: str) -> str:
     """Return the text with everything that looks like a secret replaced, cut to a bounded length."""
     if len(text) > _MAX_TEXT:
-        text = f"{text[:_MAX_TEXT]}... ({len(text)} characters)"
+        cleaned = _without_looks(text[: _MAX_TEXT + _BEYOND])
+        return f"{cleaned[:-_BEYOND][:_MAX_TEXT]}... ({len(text)} characters)"
+    return _without_looks(text)
+
+
+def _without_looks(text: str) -> str:
     if not _plain(text) and _SUSPICIOUS.search(text):
         for look, replacement in _LOOKS:
             text = look.sub(replacement, text)

@@ -5,6 +5,7 @@ import asyncio
 from bitloot import log
 from bitloot.dead_letters import Allowance, Taken, put_aside
 from bitloot.errors import Malformed, Transient
+from bitloot.faust_app.guard import Ending
 from bitloot.health import Health
 from bitloot.kafka import Producer
 
@@ -33,8 +34,10 @@ class DeadLetters:
     async def send(self, message: Taken, error: Exception) -> None:
         """Return once the dead letter is acknowledged; waits as long as that takes.
 
-        Raises `ProducerFailed` only, after which nothing is committed any more.
+        Raises `ProducerFailed` and `Ending` only, after which nothing is committed any more.
         """
+        if isinstance(error, Ending):
+            raise error  # the event is as good as any: whoever comes after us reads it again
         if not isinstance(error, Malformed):
             await self._allowed(message, error)
         while True:

@@ -102,6 +102,22 @@ def test_long_texts_are_cut():
     assert cleaned.endswith("(100000 characters)")
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        f"input_value='{TOKEN}', input_type=str]",
+        f"postgresql://user:{TOKEN}@host/db",
+        f"/o/{TOKEN} ",
+        f'"key": "{TOKEN}"',
+    ],
+)
+@pytest.mark.parametrize("end", [19_990, 20_000, 20_990, 21_000])
+def test_half_of_a_secret_is_not_left_where_a_text_is_cut(secret: str, end: int):
+    half = secret.index(TOKEN) + len(TOKEN) // 2
+    cleaned = clean_text("x " * ((end - half) // 2) + secret + " x" * 5000)
+    assert TOKEN[: len(TOKEN) // 2] not in cleaned
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from bitloot.errors import Cause, Malformed
+from bitloot.faust_app.guard import Ending
 from bitloot.health import Health
 from fulfillment.set_aside import DeadLetters
 
@@ -38,6 +39,14 @@ async def test_malformed_records_go_however_many_there_are(outbox: Outbox):
     for offset in range(50):
         await dead_letters.send(Message(offset), Malformed(Cause.BAD_RECORD, "no JSON"))
     assert outbox.sent == list(range(50))
+
+
+async def test_an_event_that_a_process_at_its_end_did_not_get_done_is_no_dead_letter(outbox: Outbox):
+    """It stood still in the middle of it: the event is as good as any, and read again by whoever comes after."""
+    dead_letters = DeadLetters(outbox, consumer="ending")
+    with pytest.raises(Ending):
+        await dead_letters.send(Message(0), Ending("the process stood still for 12.0 s"))
+    assert outbox.sent == []
 
 
 async def test_defects_beyond_the_allowance_wait_and_readiness_says_so(outbox: Outbox):
