@@ -81,6 +81,7 @@ class Watch:
                     await self._note_heads()
             except (KafkaError, TimeoutError) as error:
                 self._app.broker.close(f"Kafka does not answer ({type(error).__name__})")
+                self._since = {tp: (head, self._clock()) for tp, (head, _) in self._since.items()}
             self._app.mark_tables()
             self._looked_at = self._clock()
             if stalled := self._standing_still(self.limits.stall + self.limits.grace):

@@ -145,6 +145,25 @@ async def test_anything_else_does_not(answers):
     assert await watch.check_alive() is None
 
 
+async def test_the_time_in_which_a_broker_is_away_is_no_standstill():
+    """A record came just before, or is told of just after: it could not be handled, and a new process could not either."""
+    clock, away = Clock(), False
+    app = App(KafkaConnectionError() if away else {PARTITION: 7} for _ in count())
+    watch = Watch(app, LIMITS, clock)
+    await looks(app, watch)
+    away = True
+    for _ in range(2):
+        clock.now += LIMITS.stall + LIMITS.grace + 1
+        assert (await looks(app, watch)).cancelled()
+    away = False
+    app.broker.open()
+    assert (await looks(app, watch)).cancelled()
+    assert await watch.check_alive() is None
+    clock.now += LIMITS.stall + 1
+    await looks(app, watch)
+    assert await watch.check_alive() == "standing still: events/3 at 7"
+
+
 async def test_nobody_looks_while_tables_are_restored():
     app = App([{PARTITION: 7}], ready=False)
     looking = asyncio.create_task(Watch(app, LIMITS, Clock()).look())
