@@ -72,7 +72,7 @@ _LOOKS: Final = (
         ),
         rf"\1{REDACTED}",
     ),
-    (re.compile(r"(/o/)[\w-]{16,}"), rf"\1{REDACTED}"),  # order page tokens
+    (re.compile(r"(/o/(?:email/)?)[\w-]{16,}"), rf"\1{REDACTED}"),  # order page tokens, and confirmations of addresses
     (re.compile(r"(://[^/\s:@]*:)[^/\s@]+@"), rf"\1{REDACTED}@"),  # passwords in addresses
     (re.compile(r"\b(whsec_|whsk_|re_)[\w+/=]{8,}"), rf"\1{REDACTED}"),  # Svix secrets, Resend keys
 )

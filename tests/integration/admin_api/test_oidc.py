@@ -92,6 +92,16 @@ async def test_nobody_is_known_by_a_mail_address_that_is_said_not_to_be_verified
         assert (await (await api.ask("/admin/session", token=None)).json())["user"] == name
 
 
+async def test_nobody_begins_sign_ins_without_end(database: str, issuer: str):
+    async with desk(database, issuer) as api:
+        await begin(api)
+        used_up = "update access_limits set tries_left = 0, refilled_at = now() + interval '1 hour'"
+        assert await api.ports.pool.execute(used_up) == "UPDATE 1"
+        response = await api.client.get("/admin/oidc/login", allow_redirects=False)
+        assert (response.status, response.content_type) == (429, "application/problem+json")
+        assert await api.ports.pool.fetchval("select count(*) from oidc_sign_ins") == 1
+
+
 async def refusal(api: Api, address: str) -> str:
     back = await come_back(api, address)
     assert back.status == 302

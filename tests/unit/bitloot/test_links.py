@@ -161,3 +161,6 @@ def test_logs_do_not_show_tokens():
     token = links.mint(ORDER, 0, EXPIRY, [CURRENT])
 
     assert token not in clean_text(f"GET http://127.0.0.1/o/{token}/status")
+    confirmation = links.mint_confirmation(links.OrderLink(ORDER, 0, EXPIRY), "buyer@bitloot.test", [CURRENT])
+    assert confirmation[:20] not in clean_text(f"GET http://127.0.0.1/o/email/{confirmation}")
+    assert clean_text("GET /o/email/{token}") == "GET /o/email/{token}"

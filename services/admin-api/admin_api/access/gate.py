@@ -149,8 +149,9 @@ class Gate:
         await self._sessions.end(visit.cookie or "")
         await self.audit.add(Entry(session.asker, "signOut", session.asker.name, Result.DONE))
 
-    async def to_provider(self) -> tuple[str, str]:
-        """Return the address of the provider's page, and the state to keep in a cookie."""
+    async def to_provider(self, visit: Visit) -> tuple[str, str]:
+        """Return the address of the provider's page, and the state to keep in a cookie. Raises a 429."""
+        await self._limits.take(f"sign-in/{visit.address}", _LOGIN_ADDRESS)  # each is a row
         beginning = await self._provider().begin()
         with translated():
             await self._pool.execute(

@@ -103,9 +103,9 @@ async def show_ways(gate: Gate, _visit: Visit, _question: Nothing) -> Reply:
     return Reply(SignInWays(password=True, oidc=gate.provider is not None))
 
 
-async def to_provider(gate: Gate, _visit: Visit, _question: Nothing) -> Reply:
+async def to_provider(gate: Gate, visit: Visit, _question: Nothing) -> Reply:
     """Send a browser to the provider's page."""
-    url, state = await gate.to_provider()
+    url, state = await gate.to_provider(visit)
     return Reply(cookies=(Cookie(gate.state_cookie_name, state, "Lax", _STATE_SECONDS),), location=url)
 
 
