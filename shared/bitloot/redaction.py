@@ -81,12 +81,15 @@ _SUSPICIOUS = re.compile(r"(?i)input_value=|bearer|basic|[\"']\s*:|\w=|/o/|://|w
 
 
 # Bounded, as an address is (RFC 5321): a long text without one is looked through once and not again from each letter.
-_MAIL_ADDRESS = re.compile(r"[^\s@<>\"'(),:;\\\[\]]{1,64}@[^\s@<>\"'(),:;\\\[\]]{1,255}")
+_MAIL_ADDRESS = re.compile(r"[^\s@<>\"'(),:;\\\[\]]{1,64}(?:@|\\u0040)[^\s@<>\"'(),:;\\\[\]]{1,255}")
 
 
 def without_mail_addresses(text: str) -> str:
-    """Return a text, JSON or not, with a mark for each mail address: for what is kept where nothing is taken out."""
-    return _MAIL_ADDRESS.sub("[mail address]", text) if "@" in text else text
+    """Return a text, JSON or not, with a mark for each mail address: for what is kept where nothing is taken out.
+
+    JSON may write the sign as an escape, too.
+    """
+    return _MAIL_ADDRESS.sub("[mail address]", text) if "@" in text or "\\u0040" in text else text
 
 
 _HARMLESS = frozenset((bool, int, float, type(None)))

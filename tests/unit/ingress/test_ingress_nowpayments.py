@@ -242,3 +242,13 @@ async def test_what_is_valid_but_uninteresting_is_only_logged(
     assert note in logged.note
     assert (logged.order_id, logged.event, logged.event_topic) == (None, None, None)
     assert rig.key_of(logged) == f"nowpayments/{external_id}"
+
+
+@pytest.mark.parametrize("sign", ["@", "\\u0040"])
+async def test_mail_addresses_are_taken_out_however_json_writes_them(rig: Rig, sign: str):
+    raw = json.dumps(ipn(order_description="from buyer@example.com")).replace("@", sign).encode()
+    assert (await rig.ipn(raw)).status == 200
+
+    body = rig.logged[0].body
+    assert "example.com" not in body
+    assert json.loads(body)["order_description"] == "from [mail address]"
