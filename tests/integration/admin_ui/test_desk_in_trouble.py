@@ -15,8 +15,8 @@ pytestmark = [
 ]
 
 # Between the page and the API: what an address of `away` is part of cannot be reached, `late` ones are never answered, and
-# those of `refused` get this status.
-BETWEEN = """window.keys = []; window.away = []; window.late = []; window.refused = {}; {
+# those of `refused` get this status. Lists of `estimated` are so long that nobody has counted them.
+BETWEEN = """window.keys = []; window.away = []; window.late = []; window.refused = {}; window.estimated = []; {
     const real = window.fetch;
     window.fetch = (request, ...rest) => {
         const address = decodeURIComponent(request.url ?? request);
@@ -28,7 +28,11 @@ BETWEEN = """window.keys = []; window.away = []; window.late = []; window.refuse
             {status, headers: {'Content-Type': 'application/problem+json'}}));
         if (window.late.some((part) => address.includes(part))) return new Promise(() => undefined);
         if (window.away.some((part) => address.includes(part))) return Promise.reject(new TypeError('away'));
-        return real(request, ...rest);
+        const answer = real(request, ...rest);
+        if (!window.estimated.some((part) => address.includes(part))) return answer;
+        return answer.then(async (page) => new Response(
+            JSON.stringify({...await page.json(), total: 12345, totalExact: false}),
+            {headers: {'Content-Type': 'application/json'}}));
     };
 } true"""
 
@@ -125,8 +129,11 @@ async def test_what_is_being_typed_is_not_taken_back_by_the_search_for_it(api: A
         await desk.type("game ")
         await desk.tab.wait("location.search === '?q=game'")
         await desk.settled()
-        await desk.type("over")
+        await desk.type("over ")
+        await desk.key("Enter")
         await desk.tab.wait("location.search === '?q=game+over'")
+        await desk.settled()
+        assert await desk.tab.js("document.activeElement.value") == "game over "
         await desk.click("Clear")
         await desk.tab.wait("document.querySelector('input[data-first=true]').value === ''")
         await desk.tab.wait("location.search === ''")
@@ -143,6 +150,17 @@ async def test_an_api_that_is_away_is_not_taken_for_a_place_that_is_gone(api: Ap
         )
         await desk.see("The admin API cannot be reached.")
         assert "not there any more" not in await desk.text()
+
+
+async def test_a_number_that_is_an_estimate_says_so(api: Api):
+    async with open_desk(api) as desk:
+        await watch(desk)
+        await desk.go("/settings")
+        await desk.tab.js("window.estimated = ['status=paid', 'replayed=false']; true")
+        await desk.tab.js("history.pushState({}, '', '/'); dispatchEvent(new PopStateEvent('popstate')); true")
+        await desk.see("about 12,345", within="a.tile[href*='status=paid']")
+        await desk.see("Dead letters not replayed (about 12,345)")
+        assert "about" not in await desk.tab.js("document.querySelector('a.tile[href*=awaiting]').innerText")
 
 
 async def test_figures_that_cannot_be_read_say_so(api: Api):

@@ -48,6 +48,13 @@ interface Part<Row> {
   readonly next: string | null;
 }
 
+const numbers = new Intl.NumberFormat("en-US");
+
+/** How many rows a list has, in words: what was estimated says so. */
+export function howMany(list: { readonly total: number; readonly totalExact: boolean }): string {
+  return `${list.totalExact ? "" : "about "}${numbers.format(list.total)}`;
+}
+
 /** All rows of a list that is short enough to be looked through whole: page after page, ten thousand rows at most. */
 export async function everyPage<Row>(load: (paging: Paging) => Promise<Part<Row>>): Promise<readonly Row[]> {
   const rows: Row[] = [];

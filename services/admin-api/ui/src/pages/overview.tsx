@@ -4,7 +4,7 @@ import { useQueries, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { api } from "../session";
 import { tone, words } from "../lib/order";
-import { everyPage } from "../lib/search";
+import { everyPage, howMany } from "../lib/search";
 import { duration } from "../lib/time";
 import { POLL_MS, useRefresh } from "../live";
 import { Amount, Badge, Empty, Failure, Loading, PageHead, Panel, Status } from "../parts/basics";
@@ -60,15 +60,15 @@ function OrdersNow() {
   return (
     <div className="tiles">
       {OPEN.map((status, at) => {
-        const total = counts[at]?.data?.total;
+        const found = counts[at]?.data;
         return (
           <Link
             key={status}
             to={status === "needs_review" ? "/reviews" : "/orders"}
             search={status === "needs_review" ? {} : { status }}
-            className={`tile ${total ? tone(status) : "quiet"}`}
+            className={`tile ${found?.total ? tone(status) : "quiet"}`}
           >
-            <span className="tile-number">{total === undefined ? "…" : numbers.format(total)}</span>
+            <span className="tile-number">{found ? howMany(found) : "…"}</span>
             <span className="tile-name">{words(status)}</span>
           </Link>
         );
@@ -330,7 +330,7 @@ function LettersNow() {
   });
   return (
     <Panel
-      title={`Dead letters not replayed${found.data ? ` (${numbers.format(found.data.total)})` : ""}`}
+      title={`Dead letters not replayed${found.data ? ` (${howMany(found.data)})` : ""}`}
       aside={
         <Link to="/dead-letters" search={{ replayed: "false" }}>
           All

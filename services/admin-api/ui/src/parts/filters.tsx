@@ -126,7 +126,10 @@ function TextField({ filter, value, change }: FieldProps) {
         onKeyDown={(event) => {
           if (event.key !== "Enter") return;
           if (looksLikeCode(typed)) findCode(typed);
-          else change(typed.trim());
+          else {
+            setSent(typed.trim());
+            change(typed.trim());
+          }
         }}
       />
       {looksLikeCode(typed) ? (

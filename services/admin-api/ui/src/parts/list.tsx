@@ -4,7 +4,7 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { createColumnHelper, tableFeatures, useTable } from "@tanstack/react-table";
 import { useMemo, useRef, type ReactNode } from "react";
-import { only, placeOf, PLACES, type Paging, type Search } from "../lib/search";
+import { howMany, only, placeOf, PLACES, type Paging, type Search } from "../lib/search";
 import { useRefresh } from "../live";
 import { Empty, Failure, Loading, PageHead } from "./basics";
 import { CsvButton, type CsvSource } from "./csv";
@@ -197,7 +197,6 @@ const numbers = new Intl.NumberFormat("en-US");
 
 /** From page to page by the API's cursors: rows that come meanwhile shift nothing. */
 export function Pager({ of: page, noun, go }: PagerProps) {
-  const total = numbers.format(page.total);
   const turn = (cursor: string | null) => {
     go(cursor);
     window.scrollTo({ top: 0 });
@@ -205,7 +204,7 @@ export function Pager({ of: page, noun, go }: PagerProps) {
   return (
     <nav className="pager" aria-label={`Through the ${noun}`}>
       <span>
-        {numbers.format(page.items.length)} of {page.totalExact ? total : `about ${total}`}
+        {numbers.format(page.items.length)} of {howMany(page)}
       </span>
       <button type="button" disabled={page.previous === null} onClick={() => turn(page.previous)}>
         ← Previous
