@@ -53,6 +53,7 @@ _REQUEST_BYTES = 2**20  # of a record, with its key and headers
 BATCH_BYTES = 512 << 10  # of one partition; a record that finds it full waits for the response before
 _RECONNECT_SECONDS = 0.5
 _METADATA_SECONDS = 10.0
+_NUMBERS = 2**31  # that a broker gives the records of a producer in a partition, before it begins anew
 _SHORT_KEY = 100  # bytes: our ids have 36
 _PARTITIONER = DefaultPartitioner()
 
@@ -228,6 +229,7 @@ class Producer:
                 max_batch_size=BATCH_BYTES,
             )
             _keep_batches(producer)
+            _number_in_31_bits(producer)
             pin = Pin(producer.client, self._fail)
             try:
                 await producer.start()
@@ -431,6 +433,20 @@ def _keep_batches(producer: AIOKafkaProducer) -> None:
     none in the first seconds of a broker. The number of that batch is used up, and so the producer is lost.
     """
     producer._message_accumulator._batch_ttl = math.inf  # noqa: SLF001 - there is no setting
+
+
+def _number_in_31_bits(producer: AIOKafkaProducer) -> None:
+    """Number the records of a partition from 0 again after 2^31 of them, as Kafka counts.
+
+    aiokafka goes on below zero, which the broker refuses, and so the producer would be lost.
+    """
+    manager = producer._txn_manager  # noqa: SLF001 - there is no setting
+
+    def increment(partition: TopicPartition, records: int) -> None:
+        numbers = manager._sequence_numbers  # noqa: SLF001
+        numbers[partition] = (numbers[partition] + records) % _NUMBERS
+
+    manager.increment_sequence_number = increment
 
 
 def _checked(value: bytes) -> bytes:

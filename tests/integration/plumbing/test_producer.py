@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import OutOfOrderSequenceNumber
+from aiokafka.structs import TopicPartition
 
 from bitloot import trace
 from bitloot.contracts.codec import MAX_RECORD_BYTES, decode
@@ -262,3 +263,22 @@ async def test_keys_have_the_partition_that_kafka_gives_them(broker: Broker):
     assert {len(each) for each in places.values()} == {1}
     assert len(places) == 40
     assert len({min(each) for each in places.values()}) == 7
+
+
+async def test_numbers_of_batches_begin_anew_at_zero_after_the_last_one(broker: Broker):
+    """Kafka numbers the records of a producer in each partition with 31 bits: months at some hundred a second."""
+    topic = await broker.topic()
+    order = revealed(0).order_id
+    events = [revealed(n, order=order) for n in range(8)]
+    async with Producer(broker.settings, client_id="test") as producer:
+        inner = await producer._connected
+        # As if so many had been sent: a broker takes any first number of a producer that it does not know.
+        for partition in await inner.partitions_for(topic.name):
+            inner._txn_manager._sequence_numbers[TopicPartition(topic.name, partition)] = 2**31 - 3
+        for event in events[:2]:
+            await producer.send(topic, order, event)
+        await asyncio.gather(*(producer.post(topic, order, event) for event in events[2:6]))  # over the end
+        for event in events[6:]:
+            await producer.send(topic, order, event)
+
+    assert [decode(topic, record.value) for record in await broker.read(topic)] == events
