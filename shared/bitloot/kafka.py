@@ -436,7 +436,7 @@ def _keep_batches(producer: AIOKafkaProducer) -> None:
 
 
 def _number_in_31_bits(producer: AIOKafkaProducer) -> None:
-    """Number the records of a partition from 0 again after 2^31 of them, as Kafka counts.
+    """Begin the numbers of a partition's records at 0 again after 2^31 of them, as Kafka does.
 
     aiokafka goes on below zero, which the broker refuses, and so the producer would be lost.
     """

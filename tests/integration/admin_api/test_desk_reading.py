@@ -22,6 +22,7 @@ from admin_api.sink.source import Topics
 from bitloot.contracts.state import OrderStatus, Review
 from bitloot.settings import KafkaSettings
 from tests.integration.admin_api.api import Api
+from tests.integration.admin_api.test_sink_outages import way_to
 from tests.unit.admin_api import records
 
 LISTS = [
@@ -364,6 +365,23 @@ async def test_whoever_looks_is_told_what_changes(api: Api, database: str):
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_whoever_looks_is_told_although_the_way_to_the_database_has_died_without_a_word(database: str):
+    """As a load balancer drops an idle connection, or a database's machine loses its power: nobody hears of it."""
+    async with way_to(database) as way:
+        live = Live(way.dsn, beat=0.5)
+        listening = asyncio.create_task(live.run())
+        events = live.events()
+        try:
+            assert await anext(events) == b": still here\n\n"
+            assert json.loads((await news(events)).removeprefix(b"data: ")) == {"kind": "all"}
+            way.mute()
+            assert json.loads((await news(events)).removeprefix(b"data: ")) == {"kind": "all"}  # by a new connection
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+            await events.aclose()
 
 
 async def news(events: AsyncIterator[bytes]) -> bytes:

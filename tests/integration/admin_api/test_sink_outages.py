@@ -21,6 +21,7 @@ class Way:
         self._server: asyncio.Server | None = None
         self._port = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._muted = asyncio.Event()  # of the connections of now
 
     @property
     def dsn(self) -> str:
@@ -39,19 +40,25 @@ class Way:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def mute(self) -> None:
+        """Let no byte through any more on the connections of now, which stay open; new ones lead there."""
+        self._muted.set()
+        self._muted = asyncio.Event()
+
     async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_connection(self._there.hostname, self._there.port)
         for source, target in ((reader, there_writer), (there_reader, writer)):
-            task = asyncio.create_task(_pump(source, target))
+            task = asyncio.create_task(_pump(source, target, self._muted))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
 
-async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter, muted: asyncio.Event) -> None:
     try:
         while data := await source.read(65536):
-            target.write(data)
-            await target.drain()
+            if not muted.is_set():
+                target.write(data)
+                await target.drain()
     except ConnectionError:
         pass
     finally:

@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
+from admin_api.sink import standing
 from admin_api.sink.standing import Standing
 from bitloot.errors import Transient
 from bitloot.ledger import open_pool
@@ -104,3 +105,24 @@ async def test_a_database_that_is_not_migrated_is_away(pool: asyncpg.Pool):
     await pool.execute("drop table webhook_logs cascade")
     with pytest.raises(Transient):
         await Standing(pool).look()
+
+
+async def test_what_providers_should_have_told_is_found_without_reading_all_there_ever_was(pool: asyncpg.Pool):
+    """It is asked each 30 seconds: at some ten million mails it took longer than a statement may."""
+    identity = await order(pool, "fulfilled", "1 year", closed=True)
+    await pool.execute(
+        "insert into reservations (id, order_id, order_item_id, status, reserved_at, given_at, order_version) "
+        "select 'r' || n, $1, 'i', 'given', now(), now() - interval '1 year', 1 from generate_series(1, 20000) as n",
+        identity,
+    )
+    await pool.execute(
+        "insert into emails (id, order_id, kind, recipient, subject, html, text, status, rendered_at, accepted_at) "
+        "select 'm' || n, $1, 'keys', '', '', '', '', 'accepted', now() - interval '1 year', now() - interval '1 year' "
+        "from generate_series(1, 20000) as n",
+        identity,
+    )
+    await pool.execute("analyze reservations, emails")
+    rows = await pool.fetch("explain " + standing._SQL["notices"].replace("$1", "3900").replace("$2", "300"))
+    plan = "\n".join(row[0] for row in rows)
+    assert "Seq Scan on reservations" not in plan
+    assert "Seq Scan on emails" not in plan

@@ -24,10 +24,11 @@ _log = log.get(__name__)
 
 
 class Live:
-    """One connection that listens, for all who look."""
+    """One connection that listens, for all who look; whether it still does is asked each `beat` seconds."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, beat: float = _BEAT_SECONDS) -> None:
         self._dsn = dsn
+        self._beat = beat
         self._listeners: set[asyncio.Queue[bytes | None]] = set()
 
     async def run(self) -> None:
@@ -48,7 +49,12 @@ class Live:
         connection.add_termination_listener(lambda *_: gone.set())
         await connection.add_listener(CHANNEL, lambda *told: self.tell(str(told[-1])))
         self.tell(json.dumps({"kind": "all"}))
-        await gone.wait()
+        while not gone.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._beat):
+                    await gone.wait()
+            # Who only listens never hears that the other end, or what lies between, has gone without a word.
+            await connection.execute("select", timeout=self._beat)
 
     def tell(self, notice: str) -> None:
         """Hand a notice to everybody who looks."""
