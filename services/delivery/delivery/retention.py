@@ -15,6 +15,9 @@ from delivery.queries import QUERIES
 PAUSE: Final = timedelta(hours=1)
 """Between two rounds. All workers make them: to delete twice is to delete once."""
 
+_LOOK_SECONDS: Final = 600.0
+"""What looking for what is due may take: it reads all that was ever deleted, which is seconds for each million."""
+
 _log = log.get(__name__)
 
 
@@ -76,4 +79,4 @@ class Sweeper:
 
     async def _due(self, left: list[str]) -> list[asyncpg.Record]:
         with translated():
-            return await self._pool.fetch(QUERIES["over_age"], self._age, left)
+            return await self._pool.fetch(QUERIES["over_age"], self._age, left, timeout=_LOOK_SECONDS)

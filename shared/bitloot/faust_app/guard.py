@@ -7,6 +7,7 @@ from typing import Any
 
 from bitloot import log
 from bitloot.kafka import Fate, Producer
+from bitloot.uptime import uptime
 
 _ON_THE_WAY = 2_000
 """Records that may wait for their acknowledgement before events wait, too: what a broker takes in about a second."""
@@ -34,7 +35,7 @@ class Guard:
     `limit` is in seconds: shorter than the time after which the group gives our partitions to somebody else.
     """
 
-    def __init__(self, limit: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limit: float, clock: Callable[[], float] = uptime) -> None:
         self._limit = limit
         self._clock = clock
         self._ticked_at: float | None = None  # not running yet

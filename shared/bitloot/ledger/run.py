@@ -15,6 +15,7 @@ from bitloot.ids import EventId
 from bitloot.kafka import Producer
 from bitloot.ledger.book import Book, Failed, Orders, Wish
 from bitloot.ledger.store import Claimed, EffectLedger, Expired, Finished, Running
+from bitloot.uptime import uptime
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ async def settle(
     ledger: EffectLedger, publish: Publish, effect: Wish, act: Act, *, within: timedelta, clock: Clock = now
 ) -> Record:
     """Act once, ever, and return the outcome that stands, see `perform`; only a late one is published from here."""
-    begun = asyncio.get_running_loop().time()
+    begun = uptime()
     claim = await ledger.claim(effect, effect.type, within)
     match claim:
         case Claimed():
@@ -104,12 +105,12 @@ async def perform_read(
 
 
 async def _act(book: Book, effect: Wish, act: Act, within: timedelta, begun: float, clock: Clock) -> Record:
-    """Act within what is left of the claim; `begun` is the loop's time before it was made."""
+    """Act within what is left of the claim; `begun` is the uptime before it was made."""
     started = time.monotonic()
-    left = within - timedelta(seconds=asyncio.get_running_loop().time() - begun)
+    left = within - timedelta(seconds=uptime() - begun)
     if left < within / 2:
-        # We stood still with the claim in hand. An act that ended after the deadline could be a second purchase:
-        # by then others have asked the provider, found nothing and begun anew.
+        # We stood still, or the machine slept, with the claim in hand. An act that ended after the deadline could be a
+        # second purchase: by then others have asked the provider, found nothing and begun anew.
         detail = "the claim had run down before the act"
         outcome: Record = book.failed(effect, Failed(Failure.TRANSIENT, Cause.TIMEOUT, detail, clock()))
     else:

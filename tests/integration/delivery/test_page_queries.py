@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from datetime import timedelta
 
+import asyncpg
 import httpx
 import pytest
 
@@ -17,6 +18,12 @@ from tests.integration.delivery.conftest import open_r2
 
 ORDER, OTHER = order_id("a page of a buyer"), order_id("another page of the buyer")
 MINUTE = timedelta(minutes=1)
+LOOKED_FOR_A_WHILE = """
+select exists (
+    select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+    and clock_timestamp() - query_start > interval '2.5 seconds'
+)
+"""
 
 
 async def insert(pool, order, *, placed_at="2026-03-01T12:00:00Z", email="Buyer@bitloot.test", age="0"):
@@ -158,3 +165,16 @@ async def test_an_object_that_is_locked_keeps_no_other_from_being_deleted(pool):
     storage.locked.clear()
     assert await sweeper.sweep() == 1
     assert await sweeper.sweep() == 0
+
+
+async def test_a_look_for_what_is_due_may_take_longer_than_other_questions(pool, database):
+    """It is the longer, the more there ever was: given up each time, nothing would be deleted any more."""
+    await insert(pool, ORDER, age="31 days")
+    async with asyncpg.create_pool(database, min_size=1, max_size=1, command_timeout=2) as hasty:
+        sweeper = Sweeper(hasty, Locked(set()), timedelta(days=30))
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute("lock table keys in access exclusive mode")
+            sweep = asyncio.create_task(sweeper.sweep())
+            while not sweep.done() and not await connection.fetchval(LOOKED_FOR_A_WHILE):
+                await asyncio.sleep(0.05)
+        assert await sweep == 2
