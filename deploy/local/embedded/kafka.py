@@ -106,6 +106,7 @@ class Kafka(Server):
             "default.replication.factor": "1",
             "offsets.topic.replication.factor": "1",
             "offsets.topic.num.partitions": "10",
+            "offsets.retention.minutes": str(90 * 24 * 60),  # a group that has lost its place is refused
             "transaction.state.log.replication.factor": "1",
             "transaction.state.log.min.isr": "1",
             "transaction.state.log.num.partitions": "4",
