@@ -141,7 +141,7 @@ POSTGRES = (
     _for_good("stock_codes", "codes that we sell, sealed; a sold code proves what was handed over"),
     _for_good("stock_sales", "which code went to which sale"),
     Rule("PostgreSQL", "stock_offers", timedelta(0), "the offers of now", "", "the seller worker"),
-    _for_good("attempt_limits", "one row for each thing that may be tried so often"),
+    Rule("PostgreSQL", "attempt_limits", timedelta(days=1), "what may be tried only so often", "", "the order page"),
     Rule(
         "PostgreSQL",
         "lost_requests",
