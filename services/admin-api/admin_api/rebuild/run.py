@@ -3,7 +3,8 @@
     1  Make empty tables in a schema of their own and fill them from Kafka, up to where the sinks are.
     2  Again and again, as the sinks go on meanwhile, until little is left.
     3  In one transaction: hold the sinks at their offsets, read up to exactly these, compare table by table, and
-       where a table differs give it the rows that were built.
+       where a table differs give it the rows that were built. What Kafka no longer has by its retention is taken
+       over from the tables in use.
 
 Until the end of 3 nobody sees a change, and a crash before it leaves nothing but tables that the next rebuild
 drops. Readers see the old rows or the new ones, as of any transaction. Sinks go on where they were.
@@ -20,6 +21,7 @@ from admin_api.erasure.erase import SQL as ERASING
 from admin_api.migrations import Connection
 from admin_api.rebuild import shadow
 from admin_api.rebuild.compare import Compared, compared, put_right
+from admin_api.rebuild.expired import Expired
 from admin_api.rebuild.filling import Filling
 from admin_api.rebuild.history import History, open_history
 from admin_api.settings import RebuildSettings
@@ -35,6 +37,7 @@ _SQL = named_queries("admin_api.rebuild")
 _LOCK = 0x6269_746C_6F6F_7401  # the migrations have the number before
 _FEW = 2000  # records: the sinks are held while this many are written
 _ROUNDS = 20
+_LOGS = ("webhook_logs", "webhook_log_keys")
 
 Progress = Callable[[int, int], None]
 """Is told how many records were read, and how many there are to read so far."""
@@ -76,7 +79,10 @@ async def rebuild(
         log = _Log(settings, topics, PostgresWitness(known))
         history = await stack.enter_async_context(open_history(settings, await log.look()))
         filling = Filling(Store(pool), topics)
-        return await _Rebuild(connection, live, history, filling, log, progress, drop_surplus=drop_surplus).run()
+        expired = Expired(dsn, live, topics, history.bounds)
+        return await _Rebuild(
+            connection, live, history, filling, expired, log, progress, drop_surplus=drop_surplus
+        ).run()
 
 
 async def _clear(connection: Connection) -> None:
@@ -120,6 +126,7 @@ class _Rebuild:
         live: str,
         history: History,
         filling: Filling,
+        expired: Expired,
         log: _Log,
         progress: Progress,
         *,
@@ -129,6 +136,7 @@ class _Rebuild:
         self._live = live
         self._history = history
         self._filling = filling
+        self._expired = expired
         self._log = log
         self._drop_surplus = drop_surplus
         self._progress = progress
@@ -136,23 +144,24 @@ class _Rebuild:
         self._reached = {each: first for each, (first, _) in history.bounds.items()}
 
     async def run(self) -> Rebuilt:
-        await self._keep_expired_letters()
+        await self._expired.keep_letters(self._connection)
         for _ in range(_ROUNDS):
             if await self._read_to(await self._offsets()) < _FEW:
                 break
         async with self._connection.transaction():
             await self._connection.execute(f"lock table {self._live}.sink_offsets in exclusive mode")
             await self._read_to(await self._offsets())
+            await self._expired.keep_logs()
             await self._blank_erased()
             tables = tuple([await compared(self._connection, self._live, table) for table in shadow.READ_TABLES])
             if different := [each for each in tables if not each.equal]:
-                self._refuse_to_forget(different)
+                await self._refuse_to_forget(different)
                 await self._log.look()
                 # A compacted topic may have replaced what the sinks have read by what they have not.
                 await self._read_to(await self._history.ends())
                 await self._blank_erased()
-                for each in different:
-                    await put_right(self._connection, self._live, each.table)
+                for table in shadow.READ_TABLES:  # those that were equal have none of what was read since
+                    await put_right(self._connection, self._live, table)
             await self._move_sinks()
         return Rebuilt(tables, self._read, self._filling.skipped)
 
@@ -183,13 +192,6 @@ class _Rebuild:
         self._reached = dict(targets)
         return self._read - before
 
-    async def _keep_expired_letters(self) -> None:
-        """Dead letters leave Kafka after some months, and stay here."""
-        name = self._log.topics.dead_letters.name
-        begun = {number: first for (topic, number), (first, _) in self._history.bounds.items() if topic == name}
-        query = _SQL["keep_expired_letters"].format(live=self._live, shadow=shadow.SCHEMA)
-        await self._connection.execute(query, list(begun), list(begun.values()))
-
     async def _blank_erased(self) -> None:
         """Take out what was opened for the new tables before its key was destroyed. Later erasures wait for us."""
         before = await self._connection.fetchval("show search_path")
@@ -198,18 +200,17 @@ class _Rebuild:
         await self._connection.execute(ERASING["blank_orders"], erased)
         await self._connection.execute("select set_config('search_path', $1, true)", before)
 
-    def _refuse_to_forget(self, different: list[Compared]) -> None:
+    async def _refuse_to_forget(self, different: list[Compared]) -> None:
         """Raise `Impossible` when rows may differ because Kafka has lost what they were made of."""
         topics = self._log.topics
-        sources = {
-            "order_events": topics.events,
-            "webhook_logs": topics.webhooks,
-            "webhook_log_keys": topics.webhooks,
-        }
         for each in different:
-            source = sources.get(each.table)
-            if source and any(first for (name, _), (first, _) in self._history.bounds.items() if name == source.name):
-                raise Impossible(f"{_described(each)}, and older records were deleted from {source.name}.")
+            if each.table == "order_events" and self._expired.is_cut(topics.events):
+                raise Impossible(f"{_described(each)}, and older records were deleted from {topics.events.name}.")
+            if each.table in _LOGS and (lost := await self._expired.lost_logs(self._connection)):
+                raise Impossible(
+                    f"{_described(each)}, and records of {lost} notifications were deleted from "
+                    f"{topics.webhooks.name} before the {topics.webhooks.retention.days} days for which it keeps them."
+                )
         if not self._drop_surplus and (surplus := [each for each in different if each.surplus]):
             raise Impossible(
                 f"{'; '.join(map(_described, surplus))}. Kafka knows nothing of surplus rows: they may be all that is "

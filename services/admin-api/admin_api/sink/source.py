@@ -8,7 +8,7 @@ from typing import Protocol
 from bitloot.contracts.topics import DEAD_LETTERS, ORDER_EVENTS, ORDER_STATE, WEBHOOKS_LOG, Topic
 from bitloot.dead_letters import Taken
 
-_PARTITION_BITS = 12  # 4096 partitions, and 2^41 records in each before JavaScript could not hold an id
+PARTITION_BITS = 12  # 4096 partitions, and 2^41 records in each before JavaScript could not hold an id
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +45,4 @@ def recorded_at(raw: RawRecord) -> datetime:
 
 def number(raw: RawRecord) -> int:
     """Return a number that no other record of the topic has; it fits 53 bits, and a rebuild gives the same."""
-    return raw.offset << _PARTITION_BITS | raw.partition
+    return raw.offset << PARTITION_BITS | raw.partition
