@@ -20,6 +20,7 @@ class FakeMailer:
     refusals: list[BitLootError] = field(default_factory=list)
     lost_answers: int = 0
     repeatable_for: timedelta = timedelta(hours=23)
+    takes: timedelta = timedelta(seconds=11)
 
     async def send(self, message: Message) -> str:
         if self.refusals:

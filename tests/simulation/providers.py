@@ -50,6 +50,7 @@ class Mailbox:
 
 class MailerPort:
     repeatable_for = Resend.repeatable_for
+    takes = Resend.takes
 
     def __init__(self, process: "Process") -> None:
         self._process = process

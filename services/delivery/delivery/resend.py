@@ -53,6 +53,7 @@ class Resend:
     """Hands messages over. `client` has the base address and is closed by its owner."""
 
     repeatable_for = timedelta(hours=23)
+    takes = timedelta(seconds=11)
     """An hour less than Resend remembers an Idempotency-Key, counted from before the first try."""
 
     def __init__(self, client: httpx.AsyncClient, *, pace: Pace, shared: rate_limit.Pace = _UNPACED) -> None:

@@ -90,6 +90,11 @@ class Mailer(Protocol):
         """How long after its rendering a message of unknown outcome may be sent again and still arrives once."""
         ...
 
+    @property
+    def takes(self) -> timedelta:
+        """How long `send` may take. One that is stopped earlier may have been stopped before the message left."""
+        ...
+
     async def send(self, message: Message) -> str:
         """Hand over a message under its id and return the provider's own id.
 

@@ -8,6 +8,7 @@ was taken. Such a message is never repeated here; a person decides.
     smtp+plain://host:25                 no TLS: for a relay on the same machine only
 """
 
+import asyncio
 import ssl
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +26,9 @@ from delivery.calls import measured
 from delivery.mail import Message
 
 TIMEOUT: Final = 10.0  # seconds, for each step
+PATIENCE: Final = timedelta(seconds=10)
+"""For all steps together before a message's data: a server that is slow at each of them must not use up the time of
+the claim while nothing has left, for nobody could tell then that nothing had."""
 _PORTS: Final = {"smtps": 465, "smtp": 587, "smtp+plain": 25}
 _NOT_NOW, _FINAL, _NO_REPLY = 400, 500, 600
 """First replies of a kind (RFC 5321, section 4.2.1): no for now, no for good, and those that there are none of."""
@@ -64,10 +68,14 @@ class Smtp:
     """Hands messages over, each on a connection of its own: mails are few, and idle connections are dropped."""
 
     repeatable_for = timedelta(0)
+    takes = PATIENCE + timedelta(seconds=TIMEOUT)
 
-    def __init__(self, server: SmtpServer, *, tls_context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, server: SmtpServer, *, tls_context: ssl.SSLContext | None = None, patience: timedelta = PATIENCE
+    ) -> None:
         self._server = server
         self._tls_context = tls_context
+        self._patience = patience
 
     async def send(self, message: Message) -> str:
         """Hand over a message and return the Message-ID that it got.
@@ -79,8 +87,7 @@ class Smtp:
             mail = _composed(message)
             client = self._client()
             try:
-                await self._open(client)
-                await self._address(client, message)
+                await self._prepare(client, message)
                 await self._hand_over(
                     client, mail.as_bytes(policy=SMTP_POLICY.clone(utf8=not message.recipient.isascii()))
                 )
@@ -98,6 +105,15 @@ class Smtp:
             tls_context=self._tls_context,
             timeout=TIMEOUT,
         )
+
+    async def _prepare(self, client: aiosmtplib.SMTP, message: Message) -> None:
+        try:
+            async with asyncio.timeout(self._patience.total_seconds()):
+                await self._open(client)
+                await self._address(client, message)
+        except TimeoutError as error:
+            detail = f"the mail server was not ready for the mail within {self._patience.total_seconds():g} s"
+            raise Transient(Cause.TIMEOUT, detail) from error
 
     async def _open(self, client: aiosmtplib.SMTP) -> None:
         server = self._server

@@ -16,17 +16,24 @@ from bitloot.ledger import EffectLedger, perform, perform_read
 from delivery.clock import Clock
 from delivery.pace import Turns
 from delivery.retention import Deleting
-from delivery.sending import MailPorts, send_mail
+from delivery.sending import Mailer, MailPorts, send_mail
 from delivery.storing import CodeOpener, KeyStore, store_keys
 
 _log = log.get(__name__)
 
 STORE_WITHIN = timedelta(seconds=30)
 """Two calls to storage at their longest (13 s each), with room."""
-MAIL_WITHIN = timedelta(seconds=20)
-"""The longest wait for a turn (3 s and 5 s) and one call to the mail provider (11 s), with room for short queries. Not
-longer, because it is also what a mail waits whose worker was killed; to be stopped early costs nothing but a
-repeat under the same Idempotency-Key."""
+_BESIDE_SENDING = timedelta(seconds=9)
+"""What a mail takes beside one call to its provider: the longest wait for a turn (3 s and 5 s), and short queries."""
+
+
+def mail_within(mailer: Mailer) -> timedelta:
+    """Return how long a mail may take. Not longer: it is also what a mail waits whose worker was killed.
+
+    Not shorter either: to be stopped early costs nothing where a message may be repeated under the same
+    Idempotency-Key, but by SMTP nobody can tell any more that nothing had left, and a person has to decide.
+    """
+    return _BESIDE_SENDING + mailer.takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,9 @@ class DeliveryWorker:
                 # at the same time, is doing it once.
                 await perform_read(ports.producer, effect, act, within=STORE_WITHIN, clock=ports.clock)
             case SendMail():
-                await perform(ports.ledger, ports.producer, effect, act, within=MAIL_WITHIN, clock=ports.clock)
+                await perform(
+                    ports.ledger, ports.producer, effect, act, within=mail_within(ports.mail.mailer), clock=ports.clock
+                )
             case _:  # pragma: no cover - mypy proves that this cannot be reached
                 assert_never(effect)
 

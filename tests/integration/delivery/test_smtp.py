@@ -14,7 +14,10 @@ from pydantic import SecretStr
 
 from bitloot.errors import BitLootError, Cause, Refused, Transient, Unknown
 from delivery.mail import Envelope, Links, SignedLink, render
-from delivery.smtp import Smtp, server_of
+from delivery.pace import MAX_WAIT_SECONDS
+from delivery.resend import Resend
+from delivery.smtp import PATIENCE, Smtp, server_of
+from delivery.worker import mail_within
 from tests.fakes.time import FakeTime
 from tests.unit.delivery.samples import ORDER, mail_effect
 
@@ -146,6 +149,26 @@ async def test_nobody_there_means_that_nothing_has_left():
         probe.bind(("127.0.0.1", 0))
         url = SecretStr(f"smtp+plain://127.0.0.1:{probe.getsockname()[1]}")
         assert await fails(None, url=url) == (Transient, Cause.PROVIDER_UNAVAILABLE)
+
+
+async def test_a_server_that_is_slow_at_each_step_leaves_no_doubt_that_nothing_has_left(server):
+    async def slow(*_):
+        await asyncio.Event().wait()
+
+    server.handle_RCPT = slow
+    with pytest.raises(Transient) as failure:
+        await Smtp(server_of(server.url), patience=timedelta(seconds=1)).send(MESSAGE)
+
+    assert (failure.value.cause, server.mailbox) == (Cause.TIMEOUT, [])
+
+
+@pytest.mark.parametrize("mailer", [Smtp, Resend])
+def test_the_time_of_a_mail_is_enough_for_its_provider_at_its_slowest(mailer):
+    # Stopped in the middle, by SMTP nobody could tell that nothing has left.
+    waiting_for_a_turn = timedelta(seconds=MAX_WAIT_SECONDS + 3)
+
+    assert mail_within(mailer) > waiting_for_a_turn + mailer.takes
+    assert Smtp.takes > PATIENCE
 
 
 async def test_a_server_without_starttls_gets_neither_mail_nor_password(server):
