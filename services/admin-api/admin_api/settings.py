@@ -60,7 +60,7 @@ class ApiSettings(KafkaSettings, PostgresSettings, HttpSettings, ProxySettings):
         description="the bearer token of admins; to rotate, the current and the previous one, separated by a comma"
     )
     dead_letter_replays_per_second: float = Field(
-        20.0, gt=0, le=1000, description="how many dead letters a replay of many sends again in a second, at most"
+        20.0, ge=0.001, le=1000, description="how many dead letters a replay of many sends again in a second, at most"
     )
     admin_public_url: Annotated[str, AfterValidator(_for_browsers)] = Field(
         "http://127.0.0.1:8080",

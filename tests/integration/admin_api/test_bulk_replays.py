@@ -359,6 +359,26 @@ async def test_it_keeps_its_pace(model: ReadModel, desk: Api):
     assert slept[:3] == [0.25] * 3
 
 
+async def test_nobody_takes_over_who_only_waits_for_the_next_turn(model: ReadModel, desk: Api):
+    await write(model, *(letter(number) for number in range(1, 4)))
+    await started(desk)
+    waits = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        assert seconds == 10_000
+        waits.set()
+        await asyncio.Event().wait()
+
+    slow = asyncio.create_task(Replayer(desk.ports, "slow", 1 / 10_000, sleep=sleep).run())
+    await waits.wait()
+    left = await model.connection.fetchval("select extract(epoch from claimed_until - now())::float from bulk_replays")
+    slow.cancel()
+    await asyncio.wait({slow})
+
+    assert left > 9_000
+    assert await values(model) == texts([1])
+
+
 async def test_a_letter_that_has_left_the_read_model_is_refused(database: str):
     async with serve_api(database) as api:
         await api.seed(api.ports.topics.dead_letters, letter(1))

@@ -23,7 +23,8 @@ from bitloot.kafka import ProducerFailed
 from bitloot.ledger import translated
 
 _LEASE = timedelta(seconds=30)
-"""How long a replay is left to a process that says nothing: longer than one letter may take at its worst."""
+"""How long a replay is left to a process that says nothing, beside its pause between two letters: longer than one may
+take at its worst."""
 _AT_ONCE = 100  # letters that are looked up together
 _POLL_SECONDS = 1.0
 _BASE, _CAP = timedelta(seconds=0.5), timedelta(seconds=10)
@@ -44,6 +45,7 @@ class Replayer:
         self._ports = ports
         self._incarnation = incarnation
         self._pause = 1 / per_second
+        self._lease = _LEASE + timedelta(seconds=self._pause)
         self._sleep = sleep
 
     async def run(self) -> None:
@@ -68,7 +70,7 @@ class Replayer:
 
     async def _claim(self) -> asyncpg.Record | None:
         with translated():
-            return await self._ports.pool.fetchrow(SQL["claim_bulk_replay"], self._incarnation, _LEASE)
+            return await self._ports.pool.fetchrow(SQL["claim_bulk_replay"], self._incarnation, self._lease)
 
     async def _carry_out(self, replay: asyncpg.Record) -> None:
         while items := await self._next(replay):
@@ -95,7 +97,10 @@ class Replayer:
         with translated():
             try:
                 async with self._ports.pool.acquire() as connection, connection.transaction():
-                    if not await connection.fetchval(SQL["keep_bulk_replay"], replay["id"], self._incarnation, _LEASE):
+                    kept = await connection.fetchval(
+                        SQL["keep_bulk_replay"], replay["id"], self._incarnation, self._lease
+                    )
+                    if not kept:
                         raise Lost
                     await connection.fetchval(
                         SQL["mark_replayed"], replay["action_id"], item["event_id"], replay["actor"]
