@@ -1,13 +1,21 @@
 """What the sink makes of records, on real Kafka and Postgres."""
 
 import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import asyncpg
 from prometheus_client import REGISTRY
 
+from admin_api.sink.store import Move, Store
+from admin_api.sink.writer import Writer
 from bitloot.contracts import codec
 from bitloot.contracts.events import PaymentStatus, TimerFired
 from bitloot.contracts.state import OrderStatus
+from bitloot.health import Health
 from bitloot.ids import EventId
+from bitloot.ledger import open_pool
+from tests.fakes.buyers import keep_key
 from tests.integration.admin_api.read_model import READ_TABLES, ReadModel
 from tests.unit.admin_api import records
 
@@ -189,3 +197,42 @@ async def test_waits_are_counted_as_the_orders_stand(model: ReadModel):
     assert then == await model.connection.fetch(COUNTED)
     assert sum(row["mails"] for row in then) == 7
     assert then != first
+
+
+class Counted:
+    """A pool that counts the statements of whoever has a connection."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self.statements = 0
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[asyncpg.Connection]:
+        async with self._pool.acquire() as connection:
+            with connection.query_logger(self._count):
+                yield connection
+
+    def _count(self, _query: object) -> None:
+        self.statements += 1
+
+
+async def test_a_record_that_postgres_refuses_costs_a_slow_postgres_no_turn_for_each_other(model: ReadModel):
+    key = records.order(1).encode()
+    too_many = records.snapshot(1, items=(records.snapshot(1).items[0].model_copy(update={"quantity": 2**40}),))
+    await keep_key(model.keys, too_many.order_id)
+    raws = [
+        records.taken(model.topics.events.name, key, codec.encode(records.revealed(1, event)), offset=event)
+        for event in range(600)
+    ]
+    raws.insert(400, records.taken(model.topics.state.name, key, codec.encode(too_many), offset=7))
+    events, states = (model.topics.events.name, 0), (model.topics.state.name, 0)
+    async with open_pool(model.settings.database_url.get_secret_value()) as pool:
+        counted = Counted(pool)
+        writer = Writer(Store(counted), model.topics, model.producer, Health())
+        await writer.offsets({events: 0, states: 7})
+        counted.statements = 0
+        await writer.write(await writer.prepare(raws), {events: Move(0, 600), states: Move(7, 8)})
+
+    assert len(await model.rows("order_events")) == 600
+    assert await model.rows("orders") == []
+    assert counted.statements < 600

@@ -146,7 +146,7 @@ async def test_an_overtaken_sink_writes_nothing(model: ReadModel):
         with pytest.raises(Overtaken):
             await store.write(batch, {partition: Move(5, 8)})
         with pytest.raises(Overtaken):
-            await store.write_each([batch], {partition: Move(5, 8)}, refuse=pytest.fail)
+            await store.write_apart([raw], {partition: Move(5, 8)}, Decoder(model.topics).usable, refuse=pytest.fail)
 
     assert await model.rows("order_events") == []
     assert (await model.stored())[partition] == 8

@@ -18,27 +18,17 @@ class Filling:
 
     async def write(self, records: Sequence[RawRecord]) -> None:
         """Write records. Raises `Transient` while Postgres is away."""
-        batch, usable = Batch(), []
+        batch = Batch()
         for raw in self._decoder.in_order(records):
-            if self._add(batch, raw):
-                usable.append(raw)
-            else:
+            if not self._add(batch, raw):
                 self.skipped += 1
         with translated():
             try:
                 await self._store.write(batch, {})
             except REFUSALS:
-                await self._write_each(usable)
+                await self._store.write_apart(records, {}, self._decoder.usable, self._refuse)
 
-    async def _write_each(self, records: Sequence[RawRecord]) -> None:
-        batches: list[Batch] = []
-        for raw in records:
-            batch = Batch()
-            self._add(batch, raw)
-            batches.append(batch)
-        await self._store.write_each(batches, {}, self._refuse)
-
-    async def _refuse(self, _index: int, _error: Exception) -> None:
+    async def _refuse(self, _raw: RawRecord, _error: Exception) -> None:
         self.skipped += 1
 
     def _add(self, batch: Batch, raw: RawRecord) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
@@ -79,6 +80,14 @@ class Decoder:
     def add(self, batch: Batch, raw: RawRecord) -> None:
         """Add a record. Raises `Malformed` when it cannot be used; the batch is then as before."""
         self._add[raw.topic](batch, raw)
+
+    def usable(self, records: Sequence[RawRecord]) -> Batch:
+        """Return a batch of those records that can be used."""
+        batch = Batch()
+        for raw in self.in_order(records):
+            with suppress(Exception):
+                self.add(batch, raw)
+        return batch
 
     def _add_event(self, batch: Batch, raw: RawRecord) -> None:
         event = _decoded(self._topics.events, raw)

@@ -17,6 +17,7 @@ from admin_api.sink.batch import Batch, Unique
 from admin_api.sink.months import Months
 from admin_api.sink.personal import opened
 from admin_api.sink.rows import OrderRows, Row
+from admin_api.sink.source import RawRecord
 from admin_api.sink.zeros import without_zeros
 from admin_api.sql import named_queries
 from bitloot import metrics
@@ -105,26 +106,22 @@ class Store:
             reach(CrashPoint.SINK_COMMITTED)
             written.count()
 
-    async def write_each(
+    async def write_apart(
         self,
-        batches: Iterable[Batch],
+        records: Sequence[RawRecord],
         moves: Mapping[Partition, Move],
-        refuse: Callable[[int, Exception], Awaitable[None]],
+        batch_of: Callable[[Sequence[RawRecord]], Batch],
+        refuse: Callable[[RawRecord, Exception], Awaitable[None]],
     ) -> None:
-        """Write batches that Postgres refused as one, leaving out those that it refuses by themselves.
+        """Write records that Postgres refused as one batch, leaving out those that it refuses by themselves.
 
-        `refuse` is told the index and the error of each that is left out, before anything is committed.
+        They are found by halves: by one record after the other a slow Postgres would take longer than a sink may stand
+        still. `refuse` is told each that is left out and its error, before anything is committed.
         """
-        written: list[Written] = []
         async with self._pool.acquire() as connection:
             async with connection.transaction():
                 await _move(connection, moves)
-                for index, batch in enumerate(batches):
-                    try:
-                        async with connection.transaction():  # a savepoint
-                            written.append(await _write(connection, batch))
-                    except REFUSALS as error:
-                        await refuse(index, error)
+                written = await _write_apart(connection, records, batch_of, refuse)
             for each in written:
                 each.count()
 
@@ -147,6 +144,27 @@ async def _move(connection: Connection, moves: Mapping[Partition, Move]) -> None
     )
     if len(moved) != len(moves):
         raise Overtaken(f"{len(moves) - len(moved)} of {len(moves)} partitions were moved by another sink")
+
+
+async def _write_apart(
+    connection: Connection,
+    records: Sequence[RawRecord],
+    batch_of: Callable[[Sequence[RawRecord]], Batch],
+    refuse: Callable[[RawRecord, Exception], Awaitable[None]],
+) -> list[Written]:
+    try:
+        async with connection.transaction():  # a savepoint
+            return [await _write(connection, batch_of(records))]
+    except REFUSALS as error:
+        if len(records) == 1:
+            await refuse(records[0], error)
+            return []
+    half = len(records) // 2
+    return [
+        each
+        for part in (records[:half], records[half:])
+        for each in await _write_apart(connection, part, batch_of, refuse)
+    ]
 
 
 async def _write(connection: Connection, batch: Batch) -> Written:

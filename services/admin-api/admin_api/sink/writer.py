@@ -73,22 +73,8 @@ class Writer:
                 await self._store.write(prepared.batch, moves)
             except REFUSALS as error:
                 _log.warning("sink.batch_refused", error=type(error).__name__, records=len(prepared.records))
-                await self._write_each(prepared.records, moves)
-
-    async def _write_each(self, records: Sequence[RawRecord], moves: Mapping[Partition, Move]) -> None:
-        usable: list[tuple[RawRecord, Batch]] = []
-        for raw in records:
-            batch = Batch()
-            try:
-                self._decoder.add(batch, raw)
-            except Exception:  # noqa: BLE001, S112 - it has been put aside before
-                continue
-            usable.append((raw, batch))
-
-        async def refuse(index: int, error: Exception) -> None:
-            await self._put_aside(usable[index][0], error)
-
-        await self._store.write_each([batch for _, batch in usable], moves, refuse)
+                # What cannot be decoded has been put aside before.
+                await self._store.write_apart(prepared.records, moves, self._decoder.usable, self._put_aside)
 
     async def _put_aside(self, raw: RawRecord, error: Exception) -> None:
         if reason(error) is Cause.DEFECT and not self._defects.take():
