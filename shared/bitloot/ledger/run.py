@@ -25,6 +25,8 @@ Act = Callable[[], Awaitable[Record]]
 Publish = Callable[[Record], Awaitable[None]]
 """Publishes an outcome to where the effect came from. Raises `Transient` when that is not possible now."""
 
+_Moment = tuple[float, float]
+
 Clock = Callable[[], datetime]
 """Returns the time, aware, in UTC."""
 
@@ -66,7 +68,7 @@ async def settle(
     ledger: EffectLedger, publish: Publish, effect: Wish, act: Act, *, within: timedelta, clock: Clock = now
 ) -> Record:
     """Act once, ever, and return the outcome that stands, see `perform`; only a late one is published from here."""
-    begun = uptime()
+    begun = _moment()
     claim = await ledger.claim(effect, effect.type, within)
     match claim:
         case Claimed():
@@ -104,10 +106,15 @@ async def perform_read(
     await producer.send(book.topic, book.key(effect), outcome)
 
 
-async def _act(book: Book, effect: Wish, act: Act, within: timedelta, begun: float, clock: Clock) -> Record:
-    """Act within what is left of the claim; `begun` is the uptime before it was made."""
+def _moment() -> _Moment:
+    """Return the loop's time, which a simulation moves, and the machine's, which goes on while it sleeps."""
+    return asyncio.get_running_loop().time(), uptime()
+
+
+async def _act(book: Book, effect: Wish, act: Act, within: timedelta, begun: _Moment, clock: Clock) -> Record:
+    """Act within what is left of the claim; `begun` is the moment before it was made."""
     started = time.monotonic()
-    left = within - timedelta(seconds=uptime() - begun)
+    left = within - timedelta(seconds=max(now - then for now, then in zip(_moment(), begun, strict=True)))
     if left < within / 2:
         # We stood still, or the machine slept, with the claim in hand. An act that ended after the deadline could be a
         # second purchase: by then others have asked the provider, found nothing and begun anew.
