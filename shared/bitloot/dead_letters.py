@@ -16,7 +16,7 @@ from bitloot.errors import BitLootError, Cause
 from bitloot.health import Health
 from bitloot.ids import EventId
 from bitloot.kafka import Producer
-from bitloot.redaction import clean_text
+from bitloot.redaction import clean_text, writable
 
 # All of them at their largest, and each character at its longest in JSON (6 bytes), stay below MAX_RECORD_BYTES:
 # a record that could not even be put aside would stop its partition for ever.
@@ -130,8 +130,8 @@ def dead_letter(consumer: str, taken: Taken, error: BaseException) -> DeadLetter
         value_cut=len(value) > MAX_VALUE_BYTES,
         headers=_texts(taken.headers),
         reason=reason(error),
-        error=_writable(clean_text(str(error) or type(error).__name__))[:_MAX_ERROR_CHARACTERS],
-        stack=_writable(clean_text(stack))[-_MAX_STACK_CHARACTERS:],
+        error=writable(clean_text(str(error) or type(error).__name__))[:_MAX_ERROR_CHARACTERS],
+        stack=writable(clean_text(stack))[-_MAX_STACK_CHARACTERS:],
     )
 
 
@@ -154,11 +154,6 @@ async def put_aside(
     metrics.DEAD_LETTERS.labels(taken.topic, reason(error)).inc()
     where = {"topic": taken.topic, "partition": taken.partition, "offset": taken.offset}
     _log.error("record.put_aside", **where, consumer=consumer, reason=reason(error), exc_info=error)
-
-
-def _writable(text: str) -> str:
-    """Return a text with an escape for each half of a character, which no record can hold."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 def _base64(raw: bytes | None, limit: int) -> str | None:

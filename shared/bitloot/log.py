@@ -24,7 +24,7 @@ from structlog.stdlib import ProcessorFormatter
 from structlog.typing import BindableLogger, EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
 
 from bitloot import trace
-from bitloot.redaction import clean_fields
+from bitloot.redaction import clean_fields, writable
 
 # Chatty below this level, and costly even when nothing is written: aiokafka formats each record's key and
 # value for debug lines (16 % of a worker's time), aiohttp writes an access line beside our own.
@@ -124,12 +124,7 @@ class _Line:
         if span := trace.current.get():
             line["trace_id"] = span.trace_id
         written = self._encode(line | fields | line)  # in this order, and no field says who writes
-        return written if written.isascii() else _writable(written)
-
-
-def _writable(line: str) -> str:
-    """Return a line of JSON with an escape for each half of a character: as UTF-8 it could not be written."""
-    return line.encode(errors="backslashreplace").decode()
+        return written if written.isascii() else writable(written)
 
 
 def _route_standard_logging(final: Processor, threshold: int, stream: TextIO) -> None:

@@ -120,6 +120,11 @@ def clean_text(text: str) -> str:
     return _without_looks(text)
 
 
+def writable(text: str) -> str:
+    """Return the text with an escape for each half of a character, which neither UTF-8 nor a record can hold."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def _without_looks(text: str) -> str:
     if not _plain(text) and _SUSPICIOUS.search(text):
         for look, replacement in _LOOKS:

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final, Literal, TypeVar
 
 import httpx
@@ -28,7 +27,7 @@ from bitloot import metrics
 from bitloot.breaker import Attempt, CircuitBreaker
 from bitloot.canonical_json import MAX_SIZE, JsonValue, parse
 from bitloot.errors import BitLootError, Cause, Malformed, Refused, Transient, Unknown
-from bitloot.http_client import AS_IT_IS, read_within
+from bitloot.http_client import AS_IT_IS, read_within, retry_after
 from bitloot.rate_limit import Pace, Unpaced
 
 T = TypeVar("T")
@@ -36,7 +35,6 @@ Call = Literal["create_invoice", "create_payment", "payment", "payments", "min_a
 
 _REPAIR_SECONDS: Final = 60.0
 """Refused credentials are repaired by people: until then nothing is gained by asking more often."""
-_LONGEST_WAIT_SECONDS: Final = 86_400.0
 _BEARER_SECONDS: Final = 4 * 60.0
 _NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _CODE = re.compile(r"[A-Z_]{1,64}")
@@ -185,7 +183,7 @@ class Gateway:
             attempt.away()
         else:
             attempt.answered()
-        wait = _retry_after(response.headers.get("Retry-After"))
+        wait = retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
         return _Answer(request.method, response.status_code, body, wait)
 
 
@@ -238,17 +236,3 @@ def _code(told: Mapping[str, JsonValue] | None) -> str:
     """Return the word by which the provider names its error; nothing else of the answer is shown."""
     code = told.get("code") if told is not None else None
     return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Return a `Retry-After` (seconds or a date) in seconds from now, None without one."""
-    if header is None:
-        return None
-    if header.strip().isascii() and header.strip().isdigit():
-        return min(float(header.strip()), _LONGEST_WAIT_SECONDS)
-    try:
-        at = parsedate_to_datetime(header)
-    except (ValueError, OverflowError):
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return min(max((at - datetime.now(UTC)).total_seconds(), 0.0), _LONGEST_WAIT_SECONDS)

@@ -1,15 +1,20 @@
 """What our HTTP clients have in common."""
 
-from typing import Any
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
 
 import httpx
 
 from bitloot.http_client.transport import AiohttpTransport
 
-__all__ = ["AS_IT_IS", "open_client", "read_within"]
+__all__ = ["AS_IT_IS", "open_client", "read_within", "retry_after"]
 
 AS_IT_IS = {"Accept-Encoding": "identity"}
 """Asks for a body that is not packed: what is not cannot grow beyond its bound while it is unpacked."""
+
+
+_LONGEST_WAIT_SECONDS: Final = 86_400.0
 
 
 class _NoCookies(httpx.Cookies):
@@ -44,3 +49,19 @@ async def read_within(response: httpx.Response, most: int) -> bytes | None:
         if len(body) > most:
             return None
     return bytes(body)
+
+
+def retry_after(header: str | None, now: datetime) -> float | None:
+    """Return a `Retry-After` (seconds or a date) in seconds from now, between 0 and a day; None without one."""
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), _LONGEST_WAIT_SECONDS)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return min(max((moment - now).total_seconds(), 0.0), _LONGEST_WAIT_SECONDS)

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from fulfillment.kinguin.wire import Answer, Unreadable, parse, retry_after
+from bitloot.http_client import retry_after
+from fulfillment.kinguin.wire import Answer, Unreadable, parse
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 

@@ -3,23 +3,19 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Final, Literal, TypeAlias
 
 import httpx
 
-from bitloot.http_client import AS_IT_IS, read_within
+from bitloot.http_client import AS_IT_IS, read_within, retry_after
 from fulfillment.kinguin.clock import Clock
 
 Json: TypeAlias = "bool | int | Decimal | str | list[Json] | dict[str, Json] | None"
 
 MAX_BODY_BYTES: Final = 2 << 20
 """Ten keys of the largest size that Kinguin takes (200 KiB, as base64 if they are images) fit into 2 MiB."""
-
-MAX_RETRY_AFTER_SECONDS: Final = 86_400.0
 
 _HEADERS: Final = {
     "Accept": "application/json",
@@ -122,19 +118,3 @@ def _no_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     if len(members) != len(pairs):
         raise ValueError("a name that is there twice")
     return members
-
-
-def retry_after(header: str | None, now: datetime) -> float | None:
-    """Return a `Retry-After` (seconds or a date) in seconds from now, between 0 and a day; None without one."""
-    if header is None:
-        return None
-    text = header.strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), MAX_RETRY_AFTER_SECONDS)
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(max((moment - now).total_seconds(), 0.0), MAX_RETRY_AFTER_SECONDS)
